@@ -1,0 +1,1 @@
+"""The processes behind the gateway: one folder is one security context."""

@@ -1,0 +1,1 @@
+"""What every process of the mesh needs: configuration, mTLS, logs. Knows no service."""

@@ -1,0 +1,98 @@
+"""Call one other service through the own sidecar, and say truthfully what happened to the request.
+
+Three ends: an answer; `HopUnsent` (no byte of the request left, repeat freely); `HopUnknown` (it may have had
+its effect, ask before repeating). Whatever cannot be proven unsent is unknown.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from pki.tls import client_context
+from services.node.config_file import EgressConfig, NodeConfig
+from services.node.errors import HopUnknown, HopUnsent
+
+ANSWER_BYTES_MAX = 1024 * 1024  # An internal answer is a few hundred bytes; a flood must not fill memory.
+CONNECTIONS_MAX = 128  # Bounds calls under way to one callee; more wait here.
+IDLE_S_MAX = (
+    2.0  # Shorter than any server's idle limit here, so that a call seldom meets a closing connection.
+)
+UNSENT_HEADER = "x-countermark-unsent"  # A sidecar or connector sets it when it never reached the next hop.
+
+
+@dataclass(frozen=True)
+class HopAnswer:
+    """What the callee answered: status, raw body, header fields (names in lower case)."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+class HopClient:
+    """One callee behind one egress listener.
+
+    Args:
+        config: Identity of this process.
+        egress: Where the own sidecar listens for this callee, and whose identity it must prove.
+        timeout_s: Deadline of one call, connection included.
+    """
+
+    def __init__(self, config: NodeConfig, egress: EgressConfig, *, timeout_s: float) -> None:
+        self._config = config
+        self._egress = egress
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Load the identity in force; connections are opened by the first call."""
+        context = client_context(Path(self._config.identity), expect=frozenset({self._egress.expect}))
+        connector = aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX, keepalive_timeout=IDLE_S_MAX)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=self._timeout, auto_decompress=False
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(
+        self, method: str, path: str, body: bytes | None = None, *, headers: dict[str, str] | None = None
+    ) -> HopAnswer:
+        """Send one request and return the answer, whatever its status.
+
+        Raises:
+            HopUnsent: No byte of the request was written, or the next hop vouches that it forwarded none.
+            HopUnknown: Anything else that is not a complete answer of the callee.
+        """
+        if self._session is None:
+            raise HopUnsent("the client was not started")
+        fields = {"content-type": "application/json"} if body is not None else {}
+        try:
+            async with self._session.request(
+                method,
+                self._egress.url + path,
+                data=body,
+                headers=fields | (headers or {}),
+                allow_redirects=False,
+            ) as response:
+                received = await response.content.read(ANSWER_BYTES_MAX + 1)
+                answer = HopAnswer(
+                    response.status, received, {k.lower(): v for k, v in response.headers.items()}
+                )
+        except (aiohttp.ClientConnectorError, ssl.SSLCertVerificationError) as fault:
+            raise HopUnsent(type(fault).__name__) from fault
+        except aiohttp.ConnectionTimeoutError as fault:
+            raise HopUnsent("no connection in time") from fault
+        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+            raise HopUnknown(type(fault).__name__) from fault
+        if len(answer.body) > ANSWER_BYTES_MAX:
+            raise HopUnknown("the answer is too large to be one of ours")
+        if answer.headers.get(UNSENT_HEADER) == "1":
+            raise HopUnsent(f"the next hop could not forward it (status {answer.status})")
+        return answer

@@ -1,0 +1,64 @@
+"""The life of one process: read the configuration, run until told to stop, say why it ended."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NoReturn
+
+import uvloop
+
+from services.node.config_file import ConfigT, load_config
+from services.node.errors import ConfigError
+from services.node.logs import get_log, set_up_logs
+
+EXIT_CODES = "exit codes: 0 stopped as asked, 1 crashed, 2 wrong usage, 3 configuration cannot be used"
+
+_stopped: asyncio.Event | None = None
+
+
+def run(main: Callable[[ConfigT], Awaitable[None]], kind: type[ConfigT], module: str) -> NoReturn:
+    """Run `main(config)` on uvloop until it returns; never returns itself.
+
+    SIGTERM and SIGINT complete `until_stopped()`; `main` then closes what it opened and returns.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", epilog=EXIT_CODES)
+    parser.add_argument(
+        "--config", required=True, type=Path, metavar="FILE", help="TOML written for this process"
+    )
+    parser.add_argument("--check", action="store_true", help="read and check the configuration, then exit")
+    arguments = parser.parse_args()
+    try:
+        config = load_config(arguments.config, kind)
+    except ConfigError as fault:
+        print(f"{module}: {fault}", file=sys.stderr)
+        raise SystemExit(3) from None
+    if arguments.check:
+        raise SystemExit(0)
+    set_up_logs(config.name, config.log_level)
+    try:
+        uvloop.run(_live(main, config))
+    except Exception:  # noqa: BLE001 - the last frame of the process: log it whole, then exit 1.
+        get_log(module).exception("the process crashed")
+        raise SystemExit(1) from None
+    raise SystemExit(0)
+
+
+async def until_stopped() -> None:
+    """Complete when SIGTERM or SIGINT has arrived."""
+    if _stopped is None:
+        raise RuntimeError("until_stopped() needs services.node.process.run()")
+    await _stopped.wait()
+
+
+async def _live(main: Callable[[ConfigT], Awaitable[None]], config: ConfigT) -> None:
+    global _stopped  # noqa: PLW0603 - signals belong to the process, of which there is one.
+    _stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _stopped.set)
+    await main(config)

@@ -1,0 +1,148 @@
+"""Run an aiohttp application on an mTLS listener that only the own sidecar can reach.
+
+Promises: the peer's SPIFFE id is checked inside the handshake; the calling service is checked against the
+caller list before a handler runs; no connection grows older than the configured age; no plaintext listener.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from pki.errors import IdentityError
+from pki.identity import WorkloadIdentity
+from pki.tls import peer_spiffe_id, server_context
+from services.node.config_file import ListenConfig, NodeConfig
+from services.node.errors import PeerRefused
+from services.node.logs import get_log
+from services.node.peers import XFCC_HEADER, caller_uri, check_caller
+
+CALLER = web.RequestKey("caller", str)  # Workload name of the calling service, checked.
+
+BACKLOG = 1024  # The kernel queues this many handshakes while the loop is busy with a burst.
+DRAIN_S = 5.0  # Requests under way at SIGTERM get this long; the longest hop deadline is shorter.
+HEADER_BYTES_MAX = 16 * 1024  # Signature-Input and Signature need 3 KiB; the rest is Envoy's.
+
+_log = get_log("node.server")
+
+
+@asynccontextmanager
+async def serve(
+    app: web.Application,
+    config: NodeConfig,
+    listen: ListenConfig,
+    *,
+    callers: Mapping[str, frozenset[str]],
+    ready: Callable[[], bool] = lambda: True,
+    behind_sidecar: bool = True,
+) -> AsyncIterator[None]:
+    """Serve `app` until the context ends, then drain.
+
+    Args:
+        app: The application; `/healthz` is added to it. Its own `client_max_size` bounds bodies.
+        config: Identity and connection age of this process.
+        listen: Address and admitted TLS peers.
+        callers: Route prefix to workload names, from mesh.toml; anything else is 403.
+        ready: What `/healthz` reports; False is 503.
+        behind_sidecar: True: the own sidecar attests the caller. False (outside parties that have no
+            sidecar): the caller is whoever proved its identity on this very connection.
+    """
+    attest = _caller_attested_by_sidecar if behind_sidecar else _caller_on_this_connection
+    callers = {"/healthz": frozenset({"supervisor"}), **callers}
+    app.middlewares.insert(0, _caller_middleware(attest, config.trust_domain, callers))
+    app.middlewares.insert(0, _age_middleware(config.connection_age_s_max))
+    app.router.add_get("/healthz", _health(ready))
+    runner = web.AppRunner(
+        app,
+        access_log=None,  # One structured line per request is written by whoever has something to say.
+        shutdown_timeout=DRAIN_S,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
+        auto_decompress=False,  # Digests cover the bytes received; content encodings are refused, not undone.
+    )
+    await runner.setup()
+    context = server_context(Path(config.identity), admit=frozenset(listen.admit))
+    site = web.SockSite(runner, _bind(listen), ssl_context=context, backlog=BACKLOG)
+    await site.start()
+    _log.info("listening", host=listen.host, port=listen.port)
+    try:
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _bind(listen: ListenConfig) -> socket.socket:
+    """Bind with both reuse options: the launcher keeps the port reserved, and workers share it."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((listen.host, listen.port))
+    listener.setblocking(False)
+    return listener
+
+
+def _caller_attested_by_sidecar(request: web.Request) -> str:
+    values = request.headers.getall(XFCC_HEADER, [])
+    if len(values) > 1:
+        raise PeerRefused("two descriptions of the caller")
+    return caller_uri(values[0] if values else None)
+
+
+def _caller_on_this_connection(request: web.Request) -> str:
+    connection = request.get_extra_info("ssl_object")
+    if connection is None:
+        raise PeerRefused("no TLS connection")
+    return peer_spiffe_id(connection)
+
+
+def _caller_middleware(
+    attest: Callable[[web.Request], str], trust_domain: str, callers: Mapping[str, frozenset[str]]
+) -> Middleware:
+    @web.middleware
+    async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            identity = WorkloadIdentity.parse(attest(request))
+            if identity.trust_domain != trust_domain:
+                raise PeerRefused("the caller is of another trust domain")
+            check_caller(identity.name, request.raw_path, callers)
+        except (PeerRefused, IdentityError) as refusal:
+            _log.warning("a caller was refused", reason=str(refusal)[:200])
+            return web.json_response({"code": "peer-refused"}, status=403)
+        request[CALLER] = identity.name
+        return await handler(request)
+
+    return admit
+
+
+def _age_middleware(age_s_max: float) -> Middleware:
+    """Close a connection with the first answer given after its time; a rotation is complete only then."""
+    first_seen: WeakKeyDictionary[ssl.SSLObject, float] = WeakKeyDictionary()
+
+    @web.middleware
+    async def age(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        connection = request.get_extra_info("ssl_object")
+        if connection is not None:
+            now = asyncio.get_running_loop().time()
+            if now - first_seen.setdefault(connection, now) > age_s_max:
+                response.force_close()
+        return response
+
+    return age
+
+
+def _health(ready: Callable[[], bool]) -> Handler:
+    async def healthz(_: web.Request) -> web.StreamResponse:
+        if ready():
+            return web.json_response({"status": "ready"})
+        return web.json_response({"status": "starting"}, status=503)
+
+    return healthz
