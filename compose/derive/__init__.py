@@ -1,0 +1,1 @@
+"""What follows from mesh.toml: pure functions from the mesh, addresses and paths to configuration texts."""

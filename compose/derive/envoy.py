@@ -1,0 +1,227 @@
+"""Envoy configuration of the edge and of each sidecar (pure).
+
+Paths pass through byte for byte: no normalisation, no merging of slashes, no unescaping, since the request
+target is signed. A local 503 carries Retry-After, and `x-countermark-unsent` where no byte was forwarded.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from compose.derive import envoy_tls
+from compose.derive.places import Address, Places
+from compose.mesh import Mesh, Service
+
+CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
+ROUTE_S_MAX = 30.0  # Above every hop's own deadline: the callers decide, Envoy only cleans up.
+IDLE_S_MAX = 60.0  # Below aiohttp's 75 s, so that Envoy closes an idle connection first.
+HEADER_KIB_MAX = 24  # Signature fields need 3 KiB; the gateway refuses far earlier.
+_HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+_RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+# Repeated only where the request was never processed; never on a reset under way or a 5xx.
+_RETRY = {"retry_on": "connect-failure,reset-before-request,refused-stream", "num_retries": 2}
+
+
+def edge_config(mesh: Mesh, edge: Service, places: Places) -> dict[str, Any]:
+    """The merchants' front door: TLS 1.3 in, mutual TLS to the gateway's sidecar."""
+    hop = next(hop for hop in mesh.hops if hop.caller == edge.name and hop.protocol == "http")
+    callee = mesh.services[hop.callee]
+    cluster = _cluster(
+        mesh, edge.name, places, "gateway", callee.face, places.addresses[f"{callee.name}.ingress"], h2=True
+    )
+    routes = [_route(prefix, "gateway") for prefix in hop.routes]
+    listener = _listener(
+        "public",
+        places.addresses[f"{edge.name}.public"],
+        envoy_tls.public(edge.name, places, ["h2", "http/1.1"]),
+        _http("public", routes, places, [], client_certificate=False),
+    )
+    return _bootstrap(edge.name, mesh.cell, [listener], [cluster])
+
+
+def sidecar_config(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
+    """The Envoy of one service: callers in by the caller list, the service's own calls out."""
+    name = service.sidecar_name
+    hops = mesh.callers_of(service.name)
+    faces = {hop.caller: mesh.services[hop.caller].face for hop in hops}
+    policies = {hop.caller: _policy(mesh.spiffe(faces[hop.caller]), hop.routes) for hop in hops}
+    ingress = _listener(
+        "ingress",
+        places.addresses[f"{service.name}.ingress"],
+        envoy_tls.downstream(mesh, name, places, sorted(faces.values()), ["h2", "http/1.1"]),
+        _http("ingress", [_route("/", "app")], places, [_rbac(policies)], client_certificate=True),
+    )
+    app = _cluster(mesh, name, places, "app", service.name, places.addresses[f"{service.name}.app"], h2=False)
+    listeners, clusters = [ingress], [app]
+    for hop in mesh.egress_of(service.name):
+        callee = mesh.services[hop.callee]
+        listeners.append(
+            _listener(
+                f"egress-{callee.name}",
+                places.addresses[f"{service.name}.egress.{callee.name}"],
+                envoy_tls.downstream(mesh, name, places, [service.name], ["http/1.1"]),
+                _http(
+                    f"egress-{callee.name}",
+                    [_route(p, callee.name) for p in hop.routes],
+                    places,
+                    [],
+                    client_certificate=True,
+                ),
+            )
+        )
+        address = places.addresses[f"{callee.name}.ingress"]
+        clusters.append(_cluster(mesh, name, places, callee.name, callee.face, address, h2=True))
+    return _bootstrap(name, mesh.cell, listeners, clusters)
+
+
+def _bootstrap(name: str, cell: str, listeners: list[Any], clusters: list[Any]) -> dict[str, Any]:
+    return {
+        "node": {"id": name, "cluster": cell},  # SDS refuses to start without both.
+        "static_resources": {"listeners": listeners, "clusters": clusters},
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.resource_monitors."
+                        "downstream_connections.v3.DownstreamConnectionsConfig",
+                        "max_active_downstream_connections": 10_000,  # Far above need, below the fd limit.
+                    },
+                }
+            ]
+        },
+    }
+
+
+def _listener(name: str, address: Address, socket: dict[str, Any], http: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "address": {"socket_address": {"address": address.bind, "port_value": address.port}},
+        "per_connection_buffer_limit_bytes": 1024 * 1024,  # Bodies end at 256 KiB.
+        "filter_chains": [{"transport_socket": socket, "filters": [http]}],
+    }
+
+
+def _http(
+    name: str, routes: list[Any], places: Places, filters: list[Any], *, client_certificate: bool
+) -> dict[str, Any]:
+    manager: dict[str, Any] = {
+        "@type": _HCM,
+        "stat_prefix": name,
+        "codec_type": "AUTO",
+        "use_remote_address": True,
+        "server_header_transformation": "PASS_THROUGH",
+        "normalize_path": False,
+        "merge_slashes": False,
+        "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+        "max_request_headers_kb": HEADER_KIB_MAX,
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": f"{ROUTE_S_MAX}s",
+        "common_http_protocol_options": {
+            "headers_with_underscores_action": "REJECT_REQUEST",
+            "max_connection_duration": f"{places.connection_age_s_max}s",
+            "idle_timeout": f"{IDLE_S_MAX}s",
+        },
+        "local_reply_config": _local_replies(),
+        "route_config": {"name": name, "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
+        "http_filters": [*filters, {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
+    }
+    if client_certificate:
+        manager["forward_client_cert_details"] = "SANITIZE_SET"
+        manager["set_current_client_cert_details"] = {"uri": True}
+    else:
+        manager["forward_client_cert_details"] = "SANITIZE"
+    return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+
+
+def _local_replies() -> dict[str, Any]:
+    """What Envoy answers itself: a problem document, with Retry-After, telling unsent from unknown."""
+    problem = {
+        "type": "about:blank",
+        "title": "the service cannot be reached right now",
+        "status": "%RESPONSE_CODE%",
+        "code": "cell_unavailable",
+        "retryable": True,
+    }
+    body = {"json_format": problem, "content_type": "application/problem+json"}
+    again = {"header": {"key": "retry-after", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    unsent = {
+        "header": {"key": "x-countermark-unsent", "value": "1"},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+    return {
+        "mappers": [
+            {
+                "filter": {"response_flag_filter": {"flags": ["UF", "UH"]}},
+                "status_code": 503,
+                "headers_to_add": [again, unsent],
+                "body_format_override": body,
+            },
+            {
+                "filter": {
+                    "status_code_filter": {
+                        "comparison": {
+                            "op": "GE",
+                            "value": {"default_value": 500, "runtime_key": "countermark.5xx"},
+                        }
+                    }
+                },
+                "status_code": 503,
+                "headers_to_add": [again],
+                "body_format_override": body,
+            },
+        ]
+    }
+
+
+def _route(prefix: str, cluster: str) -> dict[str, Any]:
+    return {
+        "match": {"prefix": prefix},
+        "route": {"cluster": cluster, "timeout": f"{ROUTE_S_MAX}s", "retry_policy": _RETRY},
+    }
+
+
+def _policy(caller: str, routes: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "principals": [{"authenticated": {"principal_name": {"exact": caller}}}],
+        "permissions": [{"url_path": {"path": {"prefix": route}}} for route in routes],
+    }
+
+
+def _rbac(policies: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": "envoy.filters.http.rbac",
+        "typed_config": {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": policies}},
+    }
+
+
+def _cluster(
+    mesh: Mesh, name: str, places: Places, cluster: str, callee: str, address: Address, *, h2: bool
+) -> dict[str, Any]:
+    protocol: dict[str, Any] = {"http2_protocol_options": {}} if h2 else {"http_protocol_options": {}}
+    endpoint = {
+        "endpoint": {"address": {"socket_address": {"address": address.host, "port_value": address.port}}}
+    }
+    return {
+        "name": cluster,
+        "type": "STRICT_DNS",
+        "connect_timeout": f"{CONNECT_S_MAX}s",
+        "load_assignment": {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "transport_socket": envoy_tls.upstream(mesh, name, places, callee, "h2" if h2 else "http/1.1"),
+        "circuit_breakers": {
+            "thresholds": [{"max_connections": 1024, "max_pending_requests": 4096, "max_requests": 4096}]
+        },
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "explicit_http_config": protocol,
+                "common_http_protocol_options": {
+                    "max_connection_duration": f"{places.connection_age_s_max}s",
+                    "idle_timeout": f"{IDLE_S_MAX}s",
+                },
+            }
+        },
+    }

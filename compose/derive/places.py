@@ -1,0 +1,52 @@
+"""Where listeners and files are: the only thing that differs between one machine and containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Address:
+    """One listener: where its owner binds it and where callers find it.
+
+    Attributes:
+        bind: Address that the owner binds, e.g. `127.0.0.1`.
+        host: Name or address that callers connect to.
+        port: TCP port.
+    """
+
+    bind: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """Everything that derived configuration must know of a deployment.
+
+    Attributes:
+        addresses: Listener name (`gateway.ingress`) to address.
+        certs: The tree that `python -m pki` keeps; leaves are at `live/<name>/current`.
+        run: Folder of generated configuration, one subfolder per workload.
+        state: Folder of writable state, one subfolder per workload.
+        secrets: Folder of secrets, one subfolder per workload.
+        origins: The gateway's public origins, `https://HOST:PORT`.
+        connection_age_s_max: Oldest age of any connection, seconds.
+        webhook_allowed: Exact `host:port` that webhooks may reach although not public.
+        webhook_trust_file: Extra trust for these, empty for none.
+    """
+
+    addresses: dict[str, Address]
+    certs: Path
+    run: Path
+    state: Path
+    secrets: Path
+    origins: tuple[str, ...]
+    connection_age_s_max: float
+    webhook_allowed: tuple[str, ...] = ()
+    webhook_trust_file: str = ""
+
+    def identity(self, name: str) -> Path:
+        """The link to a workload's generation in force."""
+        return self.certs / "live" / name / "current"

@@ -1,0 +1,102 @@
+"""The TOML that each Python process of the mesh starts from (pure)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from compose.derive.places import Places
+from compose.derive.stores import DATABASE
+from compose.mesh import Mesh, Service
+
+PASSWORD_FILE = "redis.password"  # noqa: S105 - a file name.
+RECEIPT_KEY_FILE = "receipt.key.pem"
+WEBHOOK_KEY_FILE = "webhook.key.pem"
+WEBHOOK_JWKS_FILE = "webhook.jwks.json"
+
+
+def process_config(mesh: Mesh, service: Service, places: Places) -> str:
+    """The whole configuration of one process as TOML."""
+    name = service.name
+    document: dict[str, Any] = {
+        "name": name,
+        "cell": mesh.cell,
+        "trust_domain": mesh.trust_domain,
+        "identity": str(places.identity(name)),
+        "state_dir": str(places.state / name),
+        "connection_age_s_max": places.connection_age_s_max,
+    }
+    document |= _own(mesh, service, places)
+    if "app" in service.listeners:
+        address = places.addresses[f"{name}.app"]
+        document["listen"] = {"host": address.bind, "port": address.port, "admit": _admitted(mesh, service)}
+    for hop in mesh.hops:
+        if hop.caller == name and hop.protocol in ("postgres", "redis", "nats"):
+            document[hop.protocol] = _store(mesh, name, hop.callee, places)
+    return to_toml(document)
+
+
+def _admitted(mesh: Mesh, service: Service) -> list[str]:
+    if service.sidecar:
+        return [mesh.spiffe(service.sidecar_name)]
+    return [mesh.spiffe(mesh.services[hop.caller].name) for hop in mesh.callers_of(service.name)]
+
+
+def _store(mesh: Mesh, caller: str, callee: str, places: Places) -> dict[str, Any]:
+    address = places.addresses[f"{callee}.tls"]
+    table: dict[str, Any] = {"host": address.host, "port": address.port, "expect": mesh.spiffe(callee)}
+    if callee == "postgres":
+        table |= {"database": DATABASE, "user": caller}
+    if callee == "redis":
+        table |= {"username": caller, "password_file": str(places.secrets / caller / PASSWORD_FILE)}
+    return table
+
+
+def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
+    """The fields that one kind of process has and no other."""
+    secrets = places.secrets / service.name
+    parties = [s.name for s in mesh.services.values() if s.kind == "party"]
+    match service.name:
+        case "gateway":
+            return {
+                "origins": list(places.origins),
+                "receipt_key_file": str(secrets / RECEIPT_KEY_FILE),
+                "webhook_jwks_file": str(places.run / service.name / WEBHOOK_JWKS_FILE),
+            }
+        case "payments":
+            address = places.addresses["payments.egress.banks"]
+            url = f"https://{address.host}:{address.port}"
+            sidecar = mesh.spiffe(service.sidecar_name)
+            return {"bank_names": parties, "banks": {"url": url, "expect": sidecar}}
+        case "banks":
+            return {"banks": {party: _direct(mesh, party, places) for party in parties}}
+        case "notifications":
+            return {
+                "webhook_key_file": str(secrets / WEBHOOK_KEY_FILE),
+                "webhook_allowed_addresses": list(places.webhook_allowed),
+                "webhook_trust_file": places.webhook_trust_file,
+            }
+        case _:
+            return {}
+
+
+def _direct(mesh: Mesh, party: str, places: Places) -> dict[str, str]:
+    address = places.addresses[f"{party}.app"]
+    return {"url": f"https://{address.host}:{address.port}", "expect": mesh.spiffe(party)}
+
+
+def to_toml(document: dict[str, Any]) -> str:
+    """Write scalars, lists of strings and nested tables; what these configurations consist of."""
+    lines: list[str] = []
+    _write_table(document, (), lines)
+    return "\n".join(lines) + "\n"
+
+
+def _write_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    if path:
+        lines.append(f"\n[{'.'.join(path)}]")
+    nested = {key: value for key, value in table.items() if isinstance(value, dict)}
+    # JSON strings, numbers, booleans and lists of strings are valid TOML as they stand.
+    lines += [f"{key} = {json.dumps(value)}" for key, value in table.items() if key not in nested]
+    for key, value in nested.items():
+        _write_table(value, (*path, key), lines)

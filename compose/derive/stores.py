@@ -1,0 +1,168 @@
+"""PostgreSQL, Redis and NATS configuration (pure): TLS 1.3 only, a certificate from every client.
+
+A role exists because mesh.toml says so, and is bound to the certificate of that name. PostgreSQL has no
+socket but the TLS one; its superuser can be reached by nobody over it.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+
+from compose.derive.places import Places
+from compose.mesh import Hop, Mesh
+
+DATABASE = "countermark"
+CONNECTIONS_MAX = 100  # Pools of all workers together stay below 60; each backend costs about 5 MB.
+REDIS_BYTES_MAX = 64 * 1024 * 1024  # A cache: what does not fit is evicted, nothing is lost.
+BUS_FILE_BYTES_MAX = 1024**3  # The outbox is the truth; the stream keeps what subscribers still need.
+
+# What every Redis client says when it connects; none of it reads or writes a key.
+_REDIS_ALWAYS = ("hello", "auth", "client|setname", "client|setinfo", "ping")
+
+
+def postgres_conf(places: Places) -> str:
+    """postgresql.conf: durable, TLS 1.3, no unix socket."""
+    address, current = places.addresses["postgres.tls"], places.identity("postgres")
+    settings = {
+        "listen_addresses": _quoted(address.bind),
+        "port": str(address.port),
+        "unix_socket_directories": "''",
+        "max_connections": str(CONNECTIONS_MAX),
+        "shared_buffers": "'64MB'",
+        "ssl": "on",
+        "ssl_min_protocol_version": "'TLSv1.3'",
+        "ssl_cert_file": _quoted(str(current / "cert.pem")),
+        "ssl_key_file": _quoted(str(current / "key.pem")),
+        "ssl_ca_file": _quoted(str(current / "trust.pem")),
+        "hba_file": _quoted(str(places.run / "postgres" / "pg_hba.conf")),
+        "ident_file": _quoted(str(places.run / "postgres" / "pg_ident.conf")),
+        "fsync": "on",
+        "synchronous_commit": "on",
+        "full_page_writes": "on",
+        "wal_level": "replica",
+        "jit": "off",  # Compiling costs more than these short statements take.
+        "timezone": "'UTC'",
+        "log_destination": "'stderr'",
+        "log_line_prefix": "'%m %u@%d '",
+        "log_statement": "'none'",  # Statements carry instruments and bodies.
+        "log_min_error_statement": "'panic'",  # An error's statement would, too.
+        "log_parameter_max_length_on_error": "0",
+        "autovacuum_vacuum_scale_factor": "0.02",  # The payment table is a queue; bloat slows each claim.
+        "idle_in_transaction_session_timeout": "'5s'",
+    }
+    return "".join(f"{name} = {value}\n" for name, value in settings.items())
+
+
+def pg_hba(mesh: Mesh, network: str) -> str:
+    """pg_hba.conf: one line per declared role, all else refused.
+
+    Args:
+        network: Where clients come from, e.g. `127.0.0.1/32`.
+    """
+    lines = [f"hostssl {DATABASE} {role} {network} cert" for role in _postgres_roles(mesh)]
+    lines += ["hostnossl all all all reject", "hostssl all all all reject", "local all all reject"]
+    return "\n".join(lines) + "\n"
+
+
+def role_statements(mesh: Mesh) -> list[str]:
+    """SQL, one statement a line, that makes roles and database what mesh.toml says; safe to run again."""
+    roles = _postgres_roles(mesh)
+    made = [
+        f"do $$ begin if not exists (select from pg_roles where rolname = '{role}') "
+        f"then create role {role} login nosuperuser nocreatedb nocreaterole noinherit; end if; end $$"
+        for role in roles
+    ]
+    return [
+        *made,
+        f"revoke all on database {DATABASE} from public",
+        f"grant connect on database {DATABASE} to {', '.join(roles)}",
+        f"grant create on database {DATABASE} to migrator",
+    ]
+
+
+def _postgres_roles(mesh: Mesh) -> list[str]:
+    callers = {hop.caller for hop in mesh.callers_of("postgres", "postgres")}
+    return [role for role in mesh.roles() if role in callers]
+
+
+def redis_conf(places: Places) -> str:
+    """redis.conf: no plaintext port, a certificate and a user from every client, nothing on disk."""
+    address, current = places.addresses["redis.tls"], places.identity("redis")
+    lines = [
+        "port 0",
+        f"bind {address.bind}",
+        f"tls-port {address.port}",
+        f'tls-cert-file "{current / "cert.pem"}"',
+        f'tls-key-file "{current / "key.pem"}"',
+        f'tls-ca-cert-file "{current / "trust.pem"}"',
+        "tls-auth-clients yes",
+        'tls-protocols "TLSv1.3"',
+        "tls-session-caching no",
+        f'aclfile "{places.run / "redis" / "users.acl"}"',
+        f'dir "{places.state / "redis"}"',
+        'save ""',
+        "appendonly no",
+        f"maxmemory {REDIS_BYTES_MAX}",
+        "maxmemory-policy allkeys-lru",
+        "daemonize no",
+        "enable-debug-command no",
+        "enable-module-command no",
+        "always-show-logo no",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def redis_users(mesh: Mesh, passwords: dict[str, bytes]) -> str:
+    """users.acl: the default user off, one user per declared hop with its keys and commands.
+
+    Args:
+        passwords: Password per caller; only their SHA-256 is written.
+    """
+    lines = ["user default off sanitize-payload resetchannels -@all"]
+    for hop in mesh.callers_of("redis", "redis"):
+        keys = " ".join(f"~{pattern}" for pattern in hop.keys)
+        commands = " ".join(f"+{command}" for command in (*_REDIS_ALWAYS, *hop.commands))
+        digest = sha256(passwords[hop.caller]).hexdigest()
+        lines.append(f"user {hop.caller} on #{digest} resetchannels {keys} -@all {commands}")
+    return "\n".join(lines) + "\n"
+
+
+def nats_conf(mesh: Mesh, places: Places) -> str:
+    """nats.conf: the handshake first, identities mapped from certificates, subjects per identity."""
+    address, current = places.addresses["nats.tls"], places.identity("nats")
+    users = [_nats_user(mesh, hop) for hop in mesh.callers_of("nats", "nats")]
+    return f"""server_name: nats
+host: {json.dumps(address.bind)}
+port: {address.port}
+jetstream {{
+  store_dir: {json.dumps(str(places.state / "nats"))}
+  sync_interval: always
+  max_mem: 0
+  max_file: {BUS_FILE_BYTES_MAX}
+}}
+tls {{
+  cert_file: {json.dumps(str(current / "cert.pem"))}
+  key_file: {json.dumps(str(current / "key.pem"))}
+  ca_file: {json.dumps(str(current / "trust.pem"))}
+  min_version: "1.3"
+  verify_and_map: true
+  handshake_first: true
+  timeout: 5
+}}
+authorization {{ users = [
+{",".join(users)}
+] }}
+"""
+
+
+def _nats_user(mesh: Mesh, hop: Hop) -> str:
+    publish, subscribe = json.dumps(list(hop.publish)), json.dumps(list(hop.subscribe))
+    return (
+        f"  {{ user: {json.dumps(mesh.spiffe(hop.caller))}, permissions: {{ "
+        f"publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }}\n"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""The single-machine launcher: the whole stack under one supervisor."""

@@ -1,0 +1,69 @@
+"""What the stack must have before a process starts: authority, leaves, signing keys, passwords.
+
+Made once and kept; leaves are issued again when they are due. Nothing secret passes through arguments or the
+environment. The passphrase that seals the authority's keys lies in `secrets/`, apart from the sealed keys:
+that serves unattended starts on one machine; where people operate the authority, they type it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from compose.derive.process_config import PASSWORD_FILE, RECEIPT_KEY_FILE, WEBHOOK_JWKS_FILE, WEBHOOK_KEY_FILE
+from compose.launcher.accounts import Account
+from compose.launcher.layout import Layout, own_folder, write_readable
+from compose.mesh import Mesh
+from pki.authority import IssuingAuthority, Owner, initialise, is_initialised, leaves_due
+from signing import SigningKey, keys_to_jwks
+
+PASSPHRASE_BYTES = 32  # 256 bits: scrypt then only has to be slow for people's passphrases.
+PASSWORD_BYTES = 32  # Never typed, so as long as the digest that stores it.
+
+
+def provide_certificates(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) -> list[str]:
+    """Make the authority if there is none and issue every leaf that is due; return their names."""
+    now = datetime.now(UTC)
+    passphrase = _passphrase(layout)
+    if not is_initialised(layout.certs):
+        initialise(layout.certs, trust_domain=mesh.trust_domain, passphrase=passphrase, now=now)
+    due = leaves_due(layout.certs, mesh.workloads(), now=now)
+    if due:
+        owners = {name: Owner(accounts[name].uid, accounts[name].gid) for name in due}
+        IssuingAuthority.open(layout.certs, passphrase=passphrase).issue(due, owners=owners, now=now)
+    return list(due)
+
+
+def provide_secrets(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) -> dict[str, bytes]:
+    """Make passwords and signing keys where they are missing; return the Redis passwords by caller."""
+    passwords = {}
+    for hop in mesh.callers_of("redis", "redis"):
+        file = layout.secrets / hop.caller / PASSWORD_FILE
+        own_folder(file.parent, accounts[hop.caller], writable=False)
+        if not file.exists():
+            write_readable(file, secrets.token_hex(PASSWORD_BYTES), accounts[hop.caller])
+        passwords[hop.caller] = file.read_bytes()
+    _signing_key(layout.secrets / "gateway" / RECEIPT_KEY_FILE, accounts["gateway"])
+    webhook = _signing_key(layout.secrets / "notifications" / WEBHOOK_KEY_FILE, accounts["notifications"])
+    own_folder(layout.run / "gateway", accounts["gateway"], writable=False)
+    jwks = msgspec.json.encode(keys_to_jwks([webhook.verifying_key]))
+    write_readable(layout.run / "gateway" / WEBHOOK_JWKS_FILE, jwks, accounts["gateway"])
+    return passwords
+
+
+def _signing_key(file: Path, account: Account) -> SigningKey:
+    own_folder(file.parent, account, writable=False)
+    if not file.exists():
+        write_readable(file, SigningKey.generate("ed25519").to_pem(), account)
+    return SigningKey.from_pem(file.read_bytes())
+
+
+def _passphrase(layout: Layout) -> bytes:
+    file = layout.secrets / "authority.passphrase"
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(PASSPHRASE_BYTES), encoding="utf-8")
+    return file.read_bytes()

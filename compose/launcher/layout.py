@@ -1,0 +1,113 @@
+"""The data directory of one stack: paths, modes, and the lock that keeps a second launcher out.
+
+certs/  the authority and the leaves         secrets/<workload>/  what one workload alone may read
+run/    generated configuration, addresses   state/<workload>/    what one workload alone may write
+log/    one file per process                 release/             the code as the services see it (root only)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from compose.launcher.accounts import Account
+from compose.launcher.errors import StartError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one data directory."""
+
+    root: Path
+
+    @property
+    def certs(self) -> Path:
+        """The tree kept by `python -m pki`."""
+        return self.root / "certs"
+
+    @property
+    def run(self) -> Path:
+        """Generated configuration; made anew by every start."""
+        return self.root / "run"
+
+    @property
+    def state(self) -> Path:
+        """Databases and other state; survives."""
+        return self.root / "state"
+
+    @property
+    def secrets(self) -> Path:
+        """Keys and passwords; survives."""
+        return self.root / "secrets"
+
+    @property
+    def log(self) -> Path:
+        """One file per process."""
+        return self.root / "log"
+
+    @property
+    def processes_file(self) -> Path:
+        """What a launcher that died had started."""
+        return self.run / "processes.json"
+
+    @property
+    def addresses_file(self) -> Path:
+        """Where every listener of mesh.toml ended up."""
+        return self.run / "addresses.json"
+
+
+def prepare(layout: Layout) -> int:
+    """Make the directories, take the lock and return its file descriptor (held until the process ends).
+
+    Raises:
+        StartError: The place cannot be written, or another launcher holds it.
+    """
+    try:
+        layout.root.mkdir(parents=True, exist_ok=True)
+        for folder in (layout.run, layout.state, layout.secrets, layout.log):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(0o755)
+        layout.root.chmod(0o755)
+        descriptor = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as fault:
+        raise StartError(
+            f"cannot write the data directory {layout.root} ({fault.strerror}): "
+            "give another with --data-dir, or mend its owner and mode"
+        ) from fault
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as fault:
+        raise StartError(
+            f"the data directory {layout.root} is in use by another ./start: "
+            "stop that one with Ctrl-C, or give another with --data-dir"
+        ) from fault
+    return descriptor
+
+
+def own_folder(path: Path, account: Account, *, writable: bool) -> None:
+    """Make a folder that one workload alone may enter.
+
+    Args:
+        writable: True: the workload owns it (0700). False: it may read, the launcher writes (0750).
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        os.chown(path, account.uid if writable else 0, account.gid)
+    path.chmod(0o700 if writable or os.geteuid() != 0 else 0o750)
+
+
+def write_readable(path: Path, text: str | bytes, account: Account) -> None:
+    """Write a file that one workload alone may read: aside first, then renamed over."""
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), 0, account.gid)
+            os.fchmod(file.fileno(), 0o640)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)

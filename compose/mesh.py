@@ -1,0 +1,202 @@
+"""The declared mesh: services and hops of mesh.toml, parsed once and checked (pure but for `read_mesh`).
+
+Everything that could disagree about who may talk to whom is derived from the value built here.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pki.identity import dns_name, require_name, spiffe_id
+
+MERCHANT: Final = (
+    "merchant"  # The one party outside the mesh: it has keys of its own and no certificate of ours.
+)
+KINDS: Final = ("edge", "python", "postgres", "redis", "nats", "party", "role")
+PROTOCOLS: Final = ("https", "http", "postgres", "redis", "nats")
+_SERVICE_KEYS: Final = {"kind", "module", "sidecar", "listeners", "database_role", "purpose"}
+_HOP_KEYS: Final = {
+    "caller",
+    "callee",
+    "protocol",
+    "routes",
+    "data",
+    "keys",
+    "commands",
+    "publish",
+    "subscribe",
+}
+
+
+class MeshError(Exception):
+    """mesh.toml is not a mesh; the message lists every fault."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """One workload of the mesh.
+
+    Attributes:
+        listeners: Names of its own listeners; `sidecar` adds `ingress` and one `egress.<callee>` per hop.
+        database_role: Whether PostgreSQL has a role of this name, bound to its certificate.
+    """
+
+    name: str
+    kind: str
+    purpose: str
+    module: str = ""
+    sidecar: bool = False
+    listeners: tuple[str, ...] = ()
+    database_role: bool = False
+
+    @property
+    def sidecar_name(self) -> str:
+        """Workload name of the Envoy in front of this service."""
+        return f"{self.name}-sidecar"
+
+    @property
+    def face(self) -> str:
+        """The workload that other services meet: the sidecar where there is one."""
+        return self.sidecar_name if self.sidecar else self.name
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One declared arrow; what is not declared is refused by every part that could carry it."""
+
+    caller: str
+    callee: str
+    protocol: str
+    data: tuple[str, ...]
+    routes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    publish: tuple[str, ...] = ()
+    subscribe: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """All services and hops of one cell."""
+
+    trust_domain: str
+    cell: str
+    services: dict[str, Service]
+    hops: tuple[Hop, ...] = field(default=())
+
+    def workloads(self) -> list[str]:
+        """Every name that gets a leaf: services and sidecars, in declared order."""
+        names = []
+        for service in self.services.values():
+            names.append(service.name)
+            if service.sidecar:
+                names.append(service.sidecar_name)
+        return names
+
+    def spiffe(self, name: str) -> str:
+        """SPIFFE id of a workload."""
+        return spiffe_id(name, self.trust_domain)
+
+    def dns(self, name: str) -> str:
+        """DNS name of a workload; it routes, it does not prove."""
+        return dns_name(name, self.trust_domain)
+
+    def callers_of(self, callee: str, protocol: str = "http") -> list[Hop]:
+        """The declared hops into one service."""
+        return [hop for hop in self.hops if hop.callee == callee and hop.protocol == protocol]
+
+    def egress_of(self, caller: str) -> list[Hop]:
+        """The hops that leave through the caller's own sidecar."""
+        if not self.services[caller].sidecar:
+            return []
+        return [
+            hop
+            for hop in self.hops
+            if hop.caller == caller and hop.protocol == "http" and self.services[hop.callee].sidecar
+        ]
+
+    def listener_names(self) -> list[str]:
+        """Every listener of the mesh as `<service>.<listener>`; each gets one address."""
+        names = []
+        for service in self.services.values():
+            names += [f"{service.name}.{listener}" for listener in service.listeners]
+            if service.sidecar:
+                names.append(f"{service.name}.ingress")
+                names += [f"{service.name}.egress.{hop.callee}" for hop in self.egress_of(service.name)]
+        return names
+
+    def roles(self) -> list[str]:
+        """Names of PostgreSQL roles."""
+        return [service.name for service in self.services.values() if service.database_role]
+
+
+def read_mesh(path: Path) -> Mesh:
+    """Read mesh.toml.
+
+    Raises:
+        MeshError: It cannot be read or is not a mesh.
+    """
+    try:
+        return parse_mesh(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError) as fault:
+        raise MeshError(f"{path}: {fault}") from fault
+
+
+def parse_mesh(document: dict[str, Any]) -> Mesh:
+    """Check a parsed mesh.toml and build the value.
+
+    Raises:
+        MeshError: Unknown keys, undeclared names, doubled hops, a kind or protocol that does not exist.
+    """
+    tables: dict[str, dict[str, Any]] = document.get("service", {})
+    entries: list[dict[str, Any]] = document.get("hop", [])
+    faults = [f"unknown key {key}" for key in document.keys() - {"trust_domain", "cell", "service", "hop"}]
+    for name, table in tables.items():
+        faults += _service_faults(name, table)
+    for entry in entries:
+        faults += _hop_faults(entry, set(tables))
+    pairs = [(entry.get("caller"), entry.get("callee")) for entry in entries]
+    faults += [
+        f"hop {a} -> {b} is declared twice" for a, b in sorted({p for p in pairs if pairs.count(p) > 1})
+    ]
+    if faults:
+        raise MeshError("; ".join(faults))
+    services = {name: Service(name=name, **_frozen(table)) for name, table in tables.items()}
+    hops = tuple(Hop(**_frozen(entry)) for entry in entries)
+    return Mesh(document["trust_domain"], document["cell"], services, hops)
+
+
+def _frozen(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def _service_faults(name: str, table: dict[str, Any]) -> list[str]:
+    faults = [f"service {name}: unknown key {key}" for key in table.keys() - _SERVICE_KEYS]
+    require_name(name)
+    if table.get("kind") not in KINDS:
+        faults.append(f"service {name}: kind must be one of {', '.join(KINDS)}")
+    if not table.get("purpose"):
+        faults.append(f"service {name}: purpose is missing")
+    if table.get("kind") in ("python", "party") and not table.get("module"):
+        faults.append(f"service {name}: module is missing")
+    return faults
+
+
+def _hop_faults(entry: dict[str, Any], names: set[str]) -> list[str]:
+    title = f"hop {entry.get('caller')} -> {entry.get('callee')}"
+    faults = [f"{title}: unknown key {key}" for key in entry.keys() - _HOP_KEYS]
+    faults += [
+        f"{title}: {entry.get(end)} is not declared"
+        for end in ("caller", "callee")
+        if entry.get(end) not in names | {MERCHANT}
+    ]
+    if entry.get("protocol") not in PROTOCOLS:
+        faults.append(f"{title}: protocol must be one of {', '.join(PROTOCOLS)}")
+    if not entry.get("data"):
+        faults.append(f"{title}: data classes are missing")
+    if entry.get("protocol") == "http" and not entry.get("routes"):
+        faults.append(f"{title}: an http hop names its routes")
+    return faults
