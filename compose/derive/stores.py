@@ -18,7 +18,7 @@ REDIS_BYTES_MAX = 64 * 1024 * 1024  # A cache: what does not fit is evicted, not
 BUS_FILE_BYTES_MAX = 1024**3  # The outbox is the truth; the stream keeps what subscribers still need.
 
 # What every Redis client says when it connects; none of it reads or writes a key.
-_REDIS_ALWAYS = ("hello", "auth", "client|setname", "client|setinfo", "ping")
+_REDIS_ALWAYS = ("hello", "auth", "client|setname", "ping")
 
 
 def postgres_conf(places: Places) -> str:
@@ -131,7 +131,7 @@ def redis_users(mesh: Mesh, passwords: dict[str, bytes]) -> str:
 def nats_conf(mesh: Mesh, places: Places) -> str:
     """nats.conf: the handshake first, identities mapped from certificates, subjects per identity."""
     address, current = places.addresses["nats.tls"], places.identity("nats")
-    users = [_nats_user(mesh, hop) for hop in mesh.callers_of("nats", "nats")]
+    lines = ",\n".join(_nats_user(mesh, hop) for hop in mesh.callers_of("nats", "nats"))
     return f"""server_name: nats
 host: {json.dumps(address.bind)}
 port: {address.port}
@@ -151,7 +151,7 @@ tls {{
   timeout: 5
 }}
 authorization {{ users = [
-{",".join(users)}
+{lines}
 ] }}
 """
 
@@ -160,7 +160,7 @@ def _nats_user(mesh: Mesh, hop: Hop) -> str:
     publish, subscribe = json.dumps(list(hop.publish)), json.dumps(list(hop.subscribe))
     return (
         f"  {{ user: {json.dumps(mesh.spiffe(hop.caller))}, permissions: {{ "
-        f"publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }}\n"
+        f"publish: {{ allow: {publish} }}, subscribe: {{ allow: {subscribe} }} }} }}"
     )
 
 

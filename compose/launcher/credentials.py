@@ -11,8 +11,6 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from compose.derive.process_config import PASSWORD_FILE, RECEIPT_KEY_FILE, WEBHOOK_JWKS_FILE, WEBHOOK_KEY_FILE
 from compose.launcher.accounts import Account
 from compose.launcher.layout import Layout, own_folder, write_readable
@@ -49,7 +47,7 @@ def provide_secrets(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) ->
     _signing_key(layout.secrets / "gateway" / RECEIPT_KEY_FILE, accounts["gateway"])
     webhook = _signing_key(layout.secrets / "notifications" / WEBHOOK_KEY_FILE, accounts["notifications"])
     own_folder(layout.run / "gateway", accounts["gateway"], writable=False)
-    jwks = msgspec.json.encode(keys_to_jwks([webhook.verifying_key]))
+    jwks = keys_to_jwks([webhook.verifying_key])
     write_readable(layout.run / "gateway" / WEBHOOK_JWKS_FILE, jwks, accounts["gateway"])
     return passwords
 

@@ -8,6 +8,7 @@ log/    one file per process                 release/             the code as th
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,16 @@ class Layout:
     def addresses_file(self) -> Path:
         """Where every listener of mesh.toml ended up."""
         return self.run / "addresses.json"
+
+
+def default_data_dir(checkout: Path) -> Path:
+    """Where a stack lives if nobody says: in the checkout, or for root outside anybody's home.
+
+    Root's services have accounts of their own, which could not enter a home directory.
+    """
+    if os.geteuid() != 0:
+        return checkout / ".data"
+    return Path("/var/lib/countermark") / hashlib.sha256(str(checkout).encode()).hexdigest()[:12]
 
 
 def prepare(layout: Layout) -> int:

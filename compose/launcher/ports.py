@@ -1,7 +1,8 @@
 """Ports from the kernel, reserved for the life of the stack.
 
 A reserved port is bound but never listened on. Its owner may bind it too (both sides use SO_REUSEADDR),
-nobody else is given it: not another server, not an outgoing connection, also while its owner is being restarted.
+nobody else is given it: not another server, not an outgoing connection, also while its owner is being
+restarted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The code as the services see it: a copy that they can read and cannot write.
 
 Started as root from a home directory that nobody else may enter, the services' accounts could not read
-the checkout. So root publishes a release beside the data: libraries by hard link where possible, our code by copy.
-An ordinary user's services run from the checkout itself.
+the checkout. So root publishes a release beside the data: libraries by hard link where possible, our code
+by copy. An ordinary user's services run from the checkout itself.
 """
 
 from __future__ import annotations

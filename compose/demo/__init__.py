@@ -1,0 +1,1 @@
+"""A demonstration merchant: what somebody outside would do with the SDK, against the running stack."""

@@ -1,0 +1,193 @@
+"""Keep the processes of one stack alive: ordered start, restart with backoff, ordered stop.
+
+Promises: only processes started here are ever signalled; each dies with the launcher (the kernel sees to it);
+what was started is on disk, so that the next launcher can wait for what a killed one left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compose.launcher.accounts import command_as
+from compose.launcher.errors import EXIT_FAILED, StartError
+from compose.launcher.layout import Layout
+from compose.launcher.proc import started_at_ticks
+from compose.launcher.process_spec import ProcessSpec
+
+READY_S_MAX = 60.0  # A cold machine reads 300 MB of programs for the first time.
+STOP_S_MAX = 10.0  # Longer than any drain; after it a process is killed.
+BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # Quick at first: service must be back within 10 s.
+HEALTHY_S = 5.0  # A process that lived this long starts again without delay.
+EXITS_BEFORE_READY_MAX = 4  # More exits than this before ever being ready is a fault, not a hiccup.
+PROBE_EVERY_S = 0.05
+LOG_BYTES_MAX = 20 * 1024 * 1024  # A start begins a new log when the old one is larger.
+
+
+@dataclass
+class Supervised:
+    """One process and its history."""
+
+    spec: ProcessSpec
+    process: asyncio.subprocess.Process | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    exits: int = 0
+    failed: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class Supervisor:
+    """Starts, watches and stops what it is given.
+
+    Args:
+        layout: Where logs and the record of started processes go.
+        report: Called with (process name, what happened) for people and tests.
+    """
+
+    def __init__(self, layout: Layout, report: Callable[[str, str], None]) -> None:
+        self._layout = layout
+        self._report = report
+        self._supervised: dict[str, Supervised] = {}
+        self._done: dict[str, asyncio.Event] = {}
+        self._stopping = False
+
+    def milestone(self, name: str) -> None:
+        """Declare a step of the launcher done, for processes that wait for it."""
+        self._event(name).set()
+
+    def start(self, specs: list[ProcessSpec]) -> None:
+        """Begin to start all of them; each waits for what it comes after."""
+        for spec in specs:
+            supervised = Supervised(spec)
+            self._supervised[spec.name] = supervised
+            supervised.task = asyncio.create_task(self._keep(supervised), name=spec.name)
+
+    async def wait_ready(self, names: list[str] | None = None) -> None:
+        """Wait until the processes are ready.
+
+        Raises:
+            StartError: One did not become ready in time, or keeps exiting; the message has its last words.
+        """
+        for name in names or list(self._supervised):
+            supervised = self._supervised[name]
+            waits = [asyncio.create_task(self._event(name).wait())]
+            if supervised.task is not None:
+                waits.append(supervised.task)  # type: ignore[arg-type]  # ends early only when it failed
+            await asyncio.wait(waits, timeout=READY_S_MAX, return_when=asyncio.FIRST_COMPLETED)
+            waits[0].cancel()
+            if not self._event(name).is_set():
+                raise StartError(f"{name} did not become ready: {self._last_line(name)}", EXIT_FAILED)
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of what runs now."""
+        return {
+            name: s.process.pid
+            for name, s in self._supervised.items()
+            if s.process is not None and s.process.returncode is None
+        }
+
+    def restarts(self) -> dict[str, int]:
+        """How often each process has ended by itself so far."""
+        return {name: s.exits for name, s in self._supervised.items()}
+
+    async def stop(self) -> None:
+        """End everything, last started first; kill what does not go."""
+        self._stopping = True
+        for supervised in reversed(list(self._supervised.values())):
+            if supervised.spec.name in ("postgres", "nats", "redis"):
+                continue  # The stores go last, so that the others can finish what they hold.
+            self._signal(supervised, supervised.spec.stop_signal)
+        await self._wait_gone(
+            [s for n, s in self._supervised.items() if n not in ("postgres", "nats", "redis")]
+        )
+        for name in ("nats", "redis", "postgres"):
+            if name in self._supervised:
+                self._signal(self._supervised[name], self._supervised[name].spec.stop_signal)
+        await self._wait_gone(list(self._supervised.values()))
+
+    async def _wait_gone(self, group: list[Supervised]) -> None:
+        tasks = [s.task for s in group if s.task is not None and not s.task.done()]
+        if not tasks:
+            return
+        for supervised in group:
+            if supervised.process is None and supervised.task is not None:
+                supervised.task.cancel()
+        _, late = await asyncio.wait(tasks, timeout=STOP_S_MAX)
+        for supervised in group:
+            if supervised.task in late:
+                self._signal(supervised, "KILL")
+        if late:
+            await asyncio.wait(late)
+
+    async def _keep(self, supervised: Supervised) -> None:
+        for name in supervised.spec.after:
+            await self._event(name).wait()
+        loop = asyncio.get_running_loop()
+        while not self._stopping:
+            began = loop.time()
+            process = await self._spawn(supervised.spec)
+            supervised.process = process
+            self._record()
+            watch = asyncio.create_task(self._announce(supervised))
+            code = await process.wait()
+            watch.cancel()
+            supervised.process = None
+            if self._stopping:
+                return
+            supervised.exits += 1
+            self._report(supervised.spec.name, f"ended with {code}, starting it again")
+            if not self._event(supervised.spec.name).is_set() and supervised.exits > EXITS_BEFORE_READY_MAX:
+                supervised.failed = True
+                return
+            if loop.time() - began < HEALTHY_S:
+                await asyncio.sleep(BACKOFF_S[min(supervised.exits, len(BACKOFF_S)) - 1])
+
+    async def _announce(self, supervised: Supervised) -> None:
+        while not await supervised.spec.ready():  # noqa: ASYNC110 - another process cannot set our event.
+            await asyncio.sleep(PROBE_EVERY_S)
+        again = self._event(supervised.spec.name).is_set()
+        self._event(supervised.spec.name).set()
+        self._report(supervised.spec.name, "is ready again" if again else "is ready")
+
+    async def _spawn(self, spec: ProcessSpec) -> asyncio.subprocess.Process:
+        environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **spec.environment}
+        with self._log_file(spec.name).open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *command_as(spec.account, spec.argv, parent_death_signal=spec.stop_signal),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd="/",
+                umask=0o077, start_new_session=True,
+            )  # fmt: skip
+
+    def _log_file(self, name: str) -> Path:
+        path = self._layout.log / f"{name}.log"
+        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
+            path.replace(path.with_suffix(".log.1"))
+        return path
+
+    def _last_line(self, name: str) -> str:
+        try:
+            lines = self._log_file(name).read_bytes()[-4096:].decode(errors="replace").splitlines()
+        except OSError:
+            lines = []
+        return f"{lines[-1][:500]} (more in {self._log_file(name)})" if lines else "it wrote no log"
+
+    def _event(self, name: str) -> asyncio.Event:
+        return self._done.setdefault(name, asyncio.Event())
+
+    def _signal(self, supervised: Supervised, name: str) -> None:
+        if supervised.process is not None and supervised.process.returncode is None:
+            supervised.process.send_signal(signal.Signals[f"SIG{name}"])
+
+    def _record(self) -> None:
+        rows = [
+            {"name": name, "pid": pid, "started_at_ticks": started_at_ticks(pid)}
+            for name, pid in self.pids().items()
+        ]
+        aside = self._layout.processes_file.with_suffix(".new")
+        aside.write_text(json.dumps(rows), encoding="utf-8")
+        aside.rename(self._layout.processes_file)
