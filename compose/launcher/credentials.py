@@ -28,10 +28,10 @@ def provide_certificates(mesh: Mesh, layout: Layout, accounts: dict[str, Account
     passphrase = _passphrase(layout)
     if not is_initialised(layout.certs):
         initialise(layout.certs, trust_domain=mesh.trust_domain, passphrase=passphrase, now=now)
-    due = leaves_due(layout.certs, mesh.workloads(), now=now)
+    owners = {name: Owner(accounts[name].uid, accounts[name].gid) for name in mesh.workloads()}
+    due = leaves_due(layout.certs, mesh.workloads(), now, owners)
     if due:
-        owners = {name: Owner(accounts[name].uid, accounts[name].gid) for name in due}
-        IssuingAuthority.open(layout.certs, passphrase=passphrase).issue(due, owners=owners, now=now)
+        IssuingAuthority.open(layout.certs, passphrase).issue(due, owners=owners, now=now)
     return list(due)
 
 

@@ -1,0 +1,81 @@
+"""The closed list of what this package refuses.
+
+Each class has a `code` that never changes; the message is for the operator and says what to do. Nothing in
+a message is secret: no passphrase, no key, no plaintext of a sealed file.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PKIError(Exception):
+    """The one base: catch this at a command's edge, never in the middle."""
+
+    code: ClassVar[str] = "pki-error"
+
+
+class IdentityError(PKIError):
+    """A workload name, trust domain or SPIFFE id is not exactly of our form."""
+
+    code = "identity"
+
+
+class ProfileError(PKIError):
+    """A certificate about to be signed violates its profile; nothing was signed."""
+
+    code = "profile"
+
+
+class SealError(PKIError):
+    """A sealed key could not be opened: wrong passphrase, altered file, or parameters beyond the limits."""
+
+    code = "seal"
+
+
+class LedgerError(PKIError):
+    """The issuance ledger was altered, cut in the middle, or reordered."""
+
+    code = "ledger"
+
+
+class AlreadyInitialised(PKIError):
+    """There is an authority here already; making another would orphan every certificate it issued."""
+
+    code = "already-initialised"
+
+
+class NotInitialised(PKIError):
+    """There is no authority here."""
+
+    code = "not-initialised"
+
+
+class AuthorityExpired(PKIError):
+    """The issuing CA cannot sign a useful certificate any more."""
+
+    code = "authority-expired"
+
+
+class MeshFileError(PKIError):
+    """The mesh file cannot be read, or declares no service."""
+
+    code = "mesh-file"
+
+
+class TreeError(PKIError):
+    """The certificate tree is damaged, changed meanwhile, or cannot be written as asked."""
+
+    code = "tree"
+
+
+class SecretExposed(PKIError):
+    """A secret can be read by accounts that have no business with it, or is tracked by git."""
+
+    code = "secret-exposed"
+
+
+class GenerationError(PKIError):
+    """A generation directory does not hold a coherent certificate, key and trust bundle."""
+
+    code = "generation"

@@ -1,0 +1,156 @@
+"""The issuance ledger: JSON lines, each holding the digest of the line before.
+
+There is an intent before every signature and a result after it, so a certificate without a line, or a line
+without a certificate, shows. Altering, removing or reordering lines breaks the chain; cutting lines off the
+end does not, which is why the head belongs on another host and why `status` compares live serials with the
+ledger. Pure over lines. Source: PCI DSS 10.2.2, 10.3.4 for what a line holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pki.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+GENESIS = "0" * 64
+# A line of ours is about 500 bytes; one far longer is not ours and is not parsed.
+LINE_BYTES_MAX = 16 * 1024
+_FIXED = frozenset({"seq", "prev", "ts", "actor", "event", "hash"})
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHead:
+    """The last line of a ledger; `seq` 0 and zeros when it is empty."""
+
+    seq: int = 0
+    digest: str = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedLedger:
+    """What an unbroken ledger says.
+
+    Attributes:
+        head: the last line; publish it where the writer cannot reach.
+        issued: serial numbers (hex) of every certificate signed.
+        unfinished: sequence numbers of intents without a result: the command was interrupted there.
+    """
+
+    head: LedgerHead
+    issued: frozenset[str]
+    unfinished: tuple[int, ...]
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(fields).encode()).hexdigest()
+
+
+def _same(left: str, right: str) -> bool:
+    return hmac.compare_digest(left.encode(), right.encode(errors="surrogatepass"))
+
+
+def _canonical(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def split_lines(raw: bytes) -> tuple[list[str], bytes]:
+    """Split a ledger into its lines and what a crash in the middle of a write left after the last line end.
+
+    Bytes that are not UTF-8 stay visible as replacement characters, which no line of ours contains.
+    """
+    whole, end, torn = raw.rpartition(b"\n")
+    return (whole.decode(errors="replace").split("\n") if end else []), torn
+
+
+def ledger_line(
+    head: LedgerHead, *, event: str, actor: str, now: datetime, fields: Mapping[str, str | int]
+) -> tuple[str, LedgerHead]:
+    """Return the next line, without its line end, and the head after it.
+
+    Args:
+        head: of the ledger so far.
+        event: "intent", "issued", "refused", or another constant word.
+        actor: who ran the command.
+        now: UTC.
+        fields: what happened; none may be named like a fixed field.
+
+    Raises:
+        LedgerError: a field has a fixed field's name.
+    """
+    if fields.keys() & _FIXED:
+        raise LedgerError(f"a ledger line cannot redefine {sorted(fields.keys() & _FIXED)}")
+    seq = head.seq + 1
+    entry: dict[str, str | int] = {
+        **fields,
+        "seq": seq,
+        "prev": head.digest,
+        "ts": now.isoformat(timespec="microseconds"),
+        "actor": actor,
+        "event": event,
+    }
+    digest = _digest(entry)
+    return _canonical({**entry, "hash": digest}), LedgerHead(seq, digest)
+
+
+def verify_ledger(lines: Iterable[str]) -> VerifiedLedger:
+    """Follow the chain from the first line to the last.
+
+    Args:
+        lines: without line ends, oldest first.
+
+    Raises:
+        LedgerError: naming the first line that does not fit.
+    """
+    head = LedgerHead()
+    issued: set[str] = set()
+    open_intents: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        entry = _parse(line, number)
+        if entry["seq"] != number:
+            raise LedgerError(
+                f"line {number} says it is line {entry['seq']}: lines were removed or reordered"
+            )
+        if not _same(head.digest, entry["prev"]):
+            raise LedgerError(
+                f"line {number} does not follow line {number - 1}: lines were removed or altered"
+            )
+        head = LedgerHead(number, entry["hash"])
+        serial = entry.get("serial")
+        if entry["event"] == "intent" and isinstance(serial, str):
+            open_intents[serial] = number
+        elif entry["event"] in ("issued", "refused") and isinstance(serial, str):
+            if open_intents.pop(serial, None) is None:
+                raise LedgerError(f"line {number} is the result of an intent that is not in the ledger")
+            if entry["event"] == "issued":
+                issued.add(serial)
+    return VerifiedLedger(head, frozenset(issued), tuple(sorted(open_intents.values())))
+
+
+def _parse(line: str, number: int) -> dict[str, Any]:
+    if len(line) > LINE_BYTES_MAX:
+        raise LedgerError(f"line {number} is longer than any line of ours")
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as fault:
+        raise LedgerError(f"line {number} is not JSON: it was altered or cut") from fault
+    if not isinstance(entry, dict) or not entry.keys() >= _FIXED:
+        raise LedgerError(f"line {number} is not a ledger line")
+    wanted = {"seq": int, "prev": str, "ts": str, "actor": str, "event": str, "hash": str}
+    flat = all(type(value) in (str, int) for value in entry.values())
+    if not flat or any(type(entry[name]) is not kind for name, kind in wanted.items()):
+        raise LedgerError(f"line {number} is not a ledger line")
+    # One spelling only: without this, spaces and repeated keys could be added unseen by the digest.
+    if _canonical(entry) != line:
+        raise LedgerError(f"line {number} is not spelled the way it was written: it was altered")
+    found = _digest({name: value for name, value in entry.items() if name != "hash"})
+    if not _same(found, entry["hash"]):
+        raise LedgerError(f"line {number} does not match its digest: it was altered")
+    return entry

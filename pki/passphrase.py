@@ -1,0 +1,40 @@
+"""How a passphrase gets in: through a file descriptor, or typed at a prompt.
+
+Never in an argument (every account sees those), never in the environment (every child inherits it).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from pki.seal import PASSPHRASE_BYTES_MAX
+
+
+def read_passphrase(descriptor: int | None, *, confirm: bool) -> bytes:
+    """Return the passphrase.
+
+    Args:
+        descriptor: an open file descriptor to read to its end, without its last line end; None to prompt.
+        confirm: ask twice at the prompt, because a new secret with a typing error is a lost secret.
+
+    Raises:
+        click.UsageError: the descriptor cannot be read, or there is nobody to ask.
+    """
+    if descriptor is not None:
+        try:
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                text = file.read(PASSPHRASE_BYTES_MAX + 2)
+        except OSError as fault:
+            raise click.UsageError(
+                f"file descriptor {descriptor} cannot be read ({fault.strerror}): "
+                f"open it in the shell, for example `{descriptor}<passphrase-file`"
+            ) from fault
+        return text.removesuffix(b"\n")
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is nobody to ask for the passphrase: give --passphrase-fd")
+    prompt = "New passphrase of the authority" if confirm else "Passphrase of the authority"
+    typed: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
+    return typed.encode()
