@@ -74,7 +74,7 @@ class Demonstration:
         for bank in (s.name for s in self._stack.mesh.services.values() if s.kind == "party"):
             path = f"/v1/statement?end_to_end_id={quote(payment_id)}"
             answer = await get_as_supervisor(self._stack.mesh, self._stack.places, f"{bank}.app", bank, path)
-            total += len(json.loads(answer)["charges"])
+            total += len(json.loads(answer)["lines"])
         return total
 
     async def close(self) -> None:

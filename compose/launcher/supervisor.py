@@ -83,6 +83,11 @@ class Supervisor:
             if not self._event(name).is_set():
                 raise StartError(f"{name} did not become ready: {self._last_line(name)}", EXIT_FAILED)
 
+    async def wait_ready_again(self, name: str) -> None:
+        """Wait until the process that runs now under this name is ready (from the caller's own deadline)."""
+        while not (name in self.pids() and await self._supervised[name].spec.ready()):  # noqa: ASYNC110
+            await asyncio.sleep(PROBE_EVERY_S)
+
     def pids(self) -> dict[str, int]:
         """Process ids of what runs now."""
         return {
