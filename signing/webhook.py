@@ -1,0 +1,187 @@
+"""Webhooks: Standard Webhooks 1.0.0 with asymmetric signatures (v1a, Ed25519).
+
+The signed bytes are `id.timestamp.body`. During a rotation a webhook carries one
+signature for each key, and a receiver accepts any that one of its keys verifies.
+Source: Standard Webhooks 1.0.0, "Signature scheme".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from .errors import KeyRefused, SignatureInvalid, WebhookExpired, WebhookMalformed, WebhookSignatureInvalid
+from .keys import VerifyingKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from .keys import Signer
+
+PUBLIC_KEY_PREFIX: Final = "whpk_"
+AGE_S_MAX: Final = 300  # what the specification's libraries tolerate; each retry is signed anew
+SIGNATURES_MAX: Final = 8  # a rotation needs two; each one costs the receiver a verification
+FIELD_CHARS_MAX: Final = 2048  # eight signatures and their spaces
+_MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # the specification forbids the dot, which separates
+_TIMESTAMP = re.compile(r"[1-9][0-9]{0,11}")
+_SIGNATURE = re.compile(r"v1a,([A-Za-z0-9+/]{85}[AQgw]==)")
+_NAMES: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedWebhook:
+    """What a verified webhook says.
+
+    Attributes:
+        message_id: the same for each delivery of one event: ignore an id seen before.
+        timestamp: when this delivery was signed, in seconds since the epoch.
+        body: the bytes that were signed.
+        key_id: the thumbprint of the key that verified.
+    """
+
+    message_id: str
+    timestamp: int
+    body: bytes
+    key_id: str
+
+
+def sign_webhook(
+    message_id: str, timestamp: int, body: bytes, key: Signer, *, also: Sequence[Signer] = ()
+) -> tuple[tuple[str, str], ...]:
+    """Return the three header fields of a webhook.
+
+    Args:
+        message_id: 1 to 128 characters A-Z a-z 0-9 _ -, the same for each delivery of one event.
+        timestamp: when this delivery is made, in seconds since the epoch.
+        body: the exact bytes that will be sent.
+        key: an Ed25519 key.
+        also: further Ed25519 keys, during a rotation.
+
+    Raises:
+        WebhookMalformed: an id or time that receivers would refuse, or too many keys.
+        KeyRefused: a key of another algorithm; the specification has v1a for Ed25519 alone.
+    """
+    if _MESSAGE_ID.fullmatch(message_id) is None:
+        raise WebhookMalformed("a webhook id has 1 to 128 characters A-Z a-z 0-9 _ -")
+    if _TIMESTAMP.fullmatch(str(timestamp)) is None:
+        raise WebhookMalformed("a webhook timestamp is whole seconds since 1970")
+    signers = (key, *also)
+    if len(signers) > SIGNATURES_MAX:
+        raise WebhookMalformed(f"a webhook carries at most {SIGNATURES_MAX} signatures")
+    if any(signer.alg != "ed25519" for signer in signers):
+        raise KeyRefused("webhooks are signed with Ed25519 keys alone")
+    content = _signed_content(message_id, str(timestamp), body)
+    signatures = " ".join(
+        "v1a," + base64.b64encode(signer.sign(content)).decode("ascii") for signer in signers
+    )
+    return (
+        ("webhook-id", message_id),
+        ("webhook-timestamp", str(timestamp)),
+        ("webhook-signature", signatures),
+    )
+
+
+def verify_webhook(
+    headers: Iterable[tuple[str, str]], body: bytes, keys: Sequence[VerifyingKey], *, now: int
+) -> VerifiedWebhook:
+    """Verify a received webhook.
+
+    Args:
+        headers: name and value of each field line, names in any case.
+        body: the raw bytes as received, before any JSON parser.
+        keys: the sender's public keys; keys of other algorithms are passed over.
+        now: seconds since the epoch, UTC.
+
+    Raises:
+        WebhookMalformed: a field is absent, repeated, or not of its form.
+        WebhookExpired: the timestamp is more than 300 s from `now`.
+        WebhookSignatureInvalid: no signature verifies under any key.
+    """
+    fields = _read_fields(headers)
+    message_id, timestamp = fields["webhook-id"], fields["webhook-timestamp"]
+    if _MESSAGE_ID.fullmatch(message_id) is None:
+        raise WebhookMalformed("webhook-id must have 1 to 128 characters A-Z a-z 0-9 _ -")
+    if _TIMESTAMP.fullmatch(timestamp) is None:
+        raise WebhookMalformed("webhook-timestamp must be whole seconds since 1970")
+    if abs(int(timestamp) - now) > AGE_S_MAX:
+        raise WebhookExpired(f"the webhook was signed {now - int(timestamp)} s ago: check this host's clock")
+    content = _signed_content(message_id, timestamp, body)
+    for signature in _signatures(fields["webhook-signature"]):
+        for key in keys:
+            if key.alg == "ed25519" and _is_signed(key, signature, content):
+                return VerifiedWebhook(message_id, int(timestamp), body, key.key_id)
+    raise WebhookSignatureInvalid("no v1a signature verifies under any of the keys")
+
+
+def webhook_public_key(key: VerifyingKey) -> str:
+    """Return an Ed25519 key in the specification's form, `whpk_` and base64.
+
+    Raises:
+        KeyRefused: a key of another algorithm.
+    """
+    if key.alg != "ed25519":
+        raise KeyRefused("webhooks are signed with Ed25519 keys alone")
+    return PUBLIC_KEY_PREFIX + base64.b64encode(base64.urlsafe_b64decode(key.to_jwk()["x"] + "=")).decode(
+        "ascii"
+    )
+
+
+def webhook_key_from_text(text: str) -> VerifyingKey:
+    """Load a public key from its `whpk_` form.
+
+    Raises:
+        KeyRefused: not of that form, or not a safe key.
+    """
+    if not text.isascii() or not text.startswith(PUBLIC_KEY_PREFIX):
+        raise KeyRefused(f"a webhook public key begins with {PUBLIC_KEY_PREFIX}")
+    encoded = text[len(PUBLIC_KEY_PREFIX) :]
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+        key = VerifyingKey(ed25519.Ed25519PublicKey.from_public_bytes(raw))
+    except (binascii.Error, ValueError) as error:
+        raise KeyRefused("a webhook public key is 32 bytes in base64") from error
+    if webhook_public_key(key) != text:
+        raise KeyRefused("the webhook public key is not in canonical base64")
+    return key
+
+
+def _signed_content(message_id: str, timestamp: str, body: bytes) -> bytes:
+    return f"{message_id}.{timestamp}.".encode("ascii") + body
+
+
+def _read_fields(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name, value in headers:
+        lower = name.lower() if name.isascii() else name
+        if lower in _NAMES:
+            if lower in fields:
+                raise WebhookMalformed(f"{lower} occurs more than once")
+            fields[lower] = value
+    missing = sorted(_NAMES - fields.keys())
+    if missing:
+        raise WebhookMalformed(f"{missing[0]} is missing")
+    return fields
+
+
+def _signatures(value: str) -> list[bytes]:
+    """Return the v1a signatures; those of other versions are passed over, as the specification asks."""
+    if len(value) > FIELD_CHARS_MAX:
+        raise WebhookMalformed("webhook-signature is too long")
+    parts = value.split(" ")
+    if len(parts) > SIGNATURES_MAX:
+        raise WebhookMalformed(f"webhook-signature holds more than {SIGNATURES_MAX} signatures")
+    matches = (_SIGNATURE.fullmatch(part) for part in parts)
+    return [base64.b64decode(match[1]) for match in matches if match is not None]
+
+
+def _is_signed(key: VerifyingKey, signature: bytes, content: bytes) -> bool:
+    try:
+        key.verify(signature, content)
+    except SignatureInvalid:
+        return False
+    return True
