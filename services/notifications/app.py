@@ -1,0 +1,53 @@
+"""The service on one screen: what is opened, what runs, in which order it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from aiohttp import web
+
+from services.node.errors import ConfigError
+from services.node.postgres import open_pool
+from services.node.process import until_stopped
+from services.node.server import serve
+from services.notifications.addresses import parse_allowances
+from services.notifications.config import NotificationsConfig
+from services.notifications.consumer import Consumer
+from services.notifications.courier import Courier
+from services.notifications.egress import open_egress
+from services.notifications.errors import AllowanceMalformed
+from services.notifications.sender import SENDING_MAX, Sender
+from signing import KeyRefused, SigningKey
+
+# The consumer's insert, the sender's claim, the recording, and one to spare.
+CONNECTIONS_MAX = 4
+
+
+async def main(config: NotificationsConfig) -> None:
+    """Run until told to stop.
+
+    Raises:
+        ConfigError: The key, the trust file or an allowed address cannot be used.
+    """
+    try:
+        allowed = parse_allowances(config.webhook_allowed_addresses)
+        key = SigningKey.from_pem(Path(config.webhook_key_file).read_bytes())
+        egress = open_egress(allowed, trust_file=config.webhook_trust_file, connections_max=SENDING_MAX)
+    except (AllowanceMalformed, KeyRefused, OSError) as fault:
+        raise ConfigError(f"webhooks cannot be sent: {fault}") from fault
+    if key.alg != "ed25519":
+        raise ConfigError("webhook_key_file holds no Ed25519 key; receivers could not verify webhooks")
+
+    async with egress, open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX) as pool:
+        sender = Sender(pool, Courier(egress, key, allowed).attempt)
+        consumer = Consumer(config, config.nats, pool, sender.wake)
+        async with serve(web.Application(), config, config.listen, callers={}, ready=lambda: sender.ready):
+            loops = {asyncio.create_task(consumer.run()), asyncio.create_task(sender.run())}
+            stopped = asyncio.create_task(until_stopped())
+            ended, _ = await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (*loops, stopped):
+                task.cancel()
+            await asyncio.gather(*loops, stopped, return_exceptions=True)
+            for task in ended:
+                task.result()  # A loop ends by a fault alone; the supervisor starts the process again.

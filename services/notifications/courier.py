@@ -1,0 +1,119 @@
+"""Make one attempt: sign the stored bytes afresh, send them, say what came of it.
+
+Promises: the body is the event to the byte; no redirect is followed; the answer's body is thrown away after a
+bounded look; an answer counts as soon as its status is there. Source: Standard Webhooks 1.0.0; RFC 9530.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import aiohttp
+from yarl import URL
+
+from services.node.logs import get_log
+from services.notifications.addresses import Allowance, check_port, parse_target
+from services.notifications.errors import AddressRefused, URLRefused
+from services.notifications.schedule import Answered, Attempt, Unanswered, parse_retry_after
+from services.notifications.store import Delivery
+from signing import SigningKey, sign_webhook
+from signing.digest import content_digest
+
+SEQUENCE_HEADER = "Countermark-Event-Sequence"
+USER_AGENT = "Countermark-Webhooks/1"
+# Reading a short answer to its end lets the connection be used again; a longer one is cut off.
+ANSWER_BYTES_MAX = 16 * 1024
+# The status is known by then; waiting for the rest of a dribbling answer would hold a place for nothing.
+ANSWER_REST_S_MAX = 1.0
+
+_log = get_log("notifications.courier")
+
+
+class Courier:
+    """Sends deliveries through one session, signed with one key.
+
+    Args:
+        session: From `egress.open_egress` with the same `allowed`.
+        key: Ed25519.
+        allowed: Exact non-public addresses that the operator lists.
+        now: The clock, UTC.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        key: SigningKey,
+        allowed: frozenset[Allowance],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._session = session
+        self._key = key
+        self._allowed = allowed
+        self._now = now
+
+    async def attempt(self, delivery: Delivery) -> Attempt:
+        """Send `delivery` once; every way in which the receiver can fail is a result, not an exception."""
+        try:
+            check_port(parse_target(delivery.url), self._allowed)
+            return await self._send(delivery)
+        except (URLRefused, AddressRefused) as refusal:
+            return Unanswered(refusal.code)
+        except ssl.SSLError:
+            return Unanswered("tls-failed")
+        except aiohttp.ClientConnectorDNSError:
+            return Unanswered("name-not-resolved")
+        except (aiohttp.ClientSSLError, aiohttp.ClientConnectorCertificateError):
+            return Unanswered("tls-failed")
+        except aiohttp.ClientConnectorError:
+            return Unanswered("not-connected")
+        except TimeoutError:
+            return Unanswered("timed-out")
+        except (aiohttp.ClientError, OSError):
+            return Unanswered("broken-off")
+        except Exception as fault:  # noqa: BLE001 - whatever a receiver provokes stays the failure of its delivery
+            _log.error(
+                "an attempt failed in an unforeseen way",
+                fault=type(fault).__name__, endpoint_id=delivery.endpoint_id,
+            )  # fmt: skip
+            return Unanswered("unforeseen")
+
+    async def _send(self, delivery: Delivery) -> Attempt:
+        async with self._session.post(
+            URL(delivery.url, encoded=True),
+            data=delivery.body,
+            headers=self._headers(delivery),
+            allow_redirects=False,
+        ) as response:
+            await _discard(response)
+            wish = response.headers.get("Retry-After")
+            return Answered(response.status, parse_retry_after(wish, now=self._now()))
+
+    def _headers(self, delivery: Delivery) -> dict[str, str]:
+        moment = int(self._now().timestamp())
+        return {
+            "Content-Type": "application/json",
+            "Content-Digest": content_digest(delivery.body),
+            SEQUENCE_HEADER: str(delivery.sequence),
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",
+            **dict(sign_webhook(delivery.event_id, moment, delivery.body, self._key)),
+        }
+
+
+async def _discard(response: aiohttp.ClientResponse) -> None:
+    """Read to the end if that is near, else cut the connection; either way the status stands."""
+    try:
+        async with asyncio.timeout(ANSWER_REST_S_MAX):
+            left = ANSWER_BYTES_MAX
+            while left > 0:
+                chunk = await response.content.read(left)
+                if not chunk:
+                    return
+                left -= len(chunk)
+    except (TimeoutError, aiohttp.ClientError):
+        pass
+    response.close()

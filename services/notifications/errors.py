@@ -1,0 +1,35 @@
+"""The closed list of what this service refuses."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class NotificationError(Exception):
+    """The one base; `code` is stable."""
+
+    code: ClassVar[str] = "notification-error"
+
+
+class EventMalformed(NotificationError):
+    """A message of the bus is not of the agreed form; sending it again would not help."""
+
+    code = "event-malformed"
+
+
+class URLRefused(NotificationError):
+    """A webhook URL is not `https://host[:port][/path]` in its plain form."""
+
+    code = "url-refused"
+
+
+class AddressRefused(NotificationError):
+    """A webhook URL leads to an address that is not public."""
+
+    code = "address-refused"
+
+
+class AllowanceMalformed(NotificationError):
+    """An entry of `webhook_allowed_addresses` is not an exact `IP:port`."""
+
+    code = "allowance-malformed"

@@ -1,0 +1,154 @@
+"""Claim what is due, send it with bounds, record what came of it; without end.
+
+Promises: at most `SENDING_MAX` deliveries under way, at most `ENDPOINT_SENDING_MAX` of them to one endpoint;
+a slow receiver holds up its own alone; whatever is lost between sending and recording is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from services.node.group import Group, GroupFull
+from services.node.logs import get_log
+from services.notifications.schedule import Attempt, Dead, EndpointGone, decide_next
+from services.notifications.store import STORE_AWAY, Delivery, Outcome, Pool, claim_due, record_outcomes
+
+# Each one holds a connection and a body of at most 20 kB; a place is taken for 15 s at the worst.
+SENDING_MAX = 128
+# Enough for a healthy receiver (4 x 20/s at 50 ms), and one that hangs takes a 32nd of the places.
+ENDPOINT_SENDING_MAX = 4
+# Retries become due by the clock and other processes insert too; new events from here wake the loop at once.
+POLL_S_MAX = 0.5
+# What is under way when the process is told to stop; most receivers answer within a second.
+DRAIN_S = 5.0
+# While the database is away: often enough to be back well within 10 s.
+AWAY_S = 0.5
+
+_log = get_log("notifications.sender")
+_random = random.SystemRandom()
+
+
+class Sender:
+    """The loop that empties `notifications.delivery`.
+
+    Args:
+        pool: Connections of the role `notifications`.
+        attempt: Makes one attempt; `Courier.attempt`.
+        jitter: Evenly distributed in [0, 1), drawn once per attempt.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        attempt: Callable[[Delivery], Awaitable[Attempt]],
+        *,
+        jitter: Callable[[], float] = _random.random,
+    ) -> None:
+        self._pool = pool
+        self._attempt = attempt
+        self._jitter = jitter
+        self._news = asyncio.Event()
+        self._under_way: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._fault: BaseException | None = None
+        self._reached = False
+        self._records: Group[Outcome, None] = Group(self._record, items_max=SENDING_MAX)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the database has been reached."""
+        return self._reached
+
+    def wake(self) -> None:
+        """Look at once: something became due, or a place became free."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Send until cancelled; then finish what is under way, or leave it to the lease to bring back."""
+        try:
+            while self._fault is None:
+                self._news.clear()
+                if not await self._claim():
+                    await _any(self._news, POLL_S_MAX)
+            raise self._fault
+        finally:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=DRAIN_S)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _claim(self) -> bool:
+        """Start what can be started; say whether there may be more."""
+        free = SENDING_MAX - self._under_way.total()
+        if free <= 0:
+            return False
+        try:
+            claimed = await claim_due(
+                self._pool,
+                count_max=free,
+                endpoint_max=ENDPOINT_SENDING_MAX,
+                under_way=dict(self._under_way),
+            )
+        except STORE_AWAY as fault:
+            _log.warning("the database is away, sending waits", fault=type(fault).__name__)
+            await asyncio.sleep(AWAY_S)
+            return True
+        self._reached = True
+        for delivery in claimed:
+            self._under_way[delivery.endpoint_id] += 1
+            task = asyncio.create_task(self._deliver(delivery))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
+        return bool(claimed)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._fault = task.exception()  # A fault that nobody foresaw ends the process, not one delivery.
+        self.wake()
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            begun = loop.time()
+            attempt = await self._attempt(delivery)
+            duration_ms = round((loop.time() - begun) * 1000)
+            verdict = decide_next(
+                attempt,
+                attempts_made=delivery.attempts + 1,
+                refusals_made=delivery.refusals,
+                jitter=self._jitter(),
+            )
+            await self._records.submit(Outcome(delivery, attempt, verdict, duration_ms))
+        except (*STORE_AWAY, GroupFull) as fault:
+            _log.warning(
+                "a result was not recorded, the delivery comes back",
+                event_id=delivery.event_id, endpoint_id=delivery.endpoint_id, fault=type(fault).__name__,
+            )  # fmt: skip
+        else:
+            if isinstance(verdict, Dead | EndpointGone):
+                _log.error(
+                    "a delivery was given up",
+                    event_id=delivery.event_id, endpoint_id=delivery.endpoint_id,
+                    reason=type(verdict).__name__,
+                )  # fmt: skip
+        finally:
+            self._under_way[delivery.endpoint_id] -= 1
+            self._under_way += Counter()  # Drops the zeros: endpoints come and go for as long as we live.
+
+    async def _record(self, outcomes: list[Outcome]) -> Sequence[None]:
+        await record_outcomes(self._pool, outcomes)
+        return [None] * len(outcomes)
+
+
+async def _any(news: asyncio.Event, seconds_max: float) -> None:
+    """Wait for news, but not longer than given."""
+    try:
+        async with asyncio.timeout(seconds_max):
+            await news.wait()
+    except TimeoutError:
+        pass

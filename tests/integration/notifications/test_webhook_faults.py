@@ -1,0 +1,223 @@
+"""Whatever is lost, taken away or killed: each event still arrives, with the same id."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
+from pki.tls import client_context
+from tests.integration.notifications.stack import POLL_S, WAIT_S_MAX, Stack, create_stream, event
+from tests.integration.notifications.webhook_receiver import Receiver
+
+
+async def test_events_arrive_after_the_bus_was_killed(stack: Stack, receiver: Receiver) -> None:
+    await stack.add_endpoint("one", receiver.url())
+
+    async with stack.running(receiver.address):
+        await stack.publish(event(1))
+        await receiver.wait_for(1)
+        stack.nats.stop(signal.SIGKILL)
+        stack.nats.start()
+        await stack.publish(event(2))
+        await receiver.wait_for(2)
+
+    assert ["evt_1_1", "evt_2_1"] == [r.header("webhook-id") for r in receiver.seen]
+
+
+async def test_events_arrive_after_the_bus_was_wiped(stack: Stack, receiver: Receiver) -> None:
+    await stack.add_endpoint("one", receiver.url())
+
+    async with stack.running(receiver.address):
+        await stack.publish(event(1))
+        await receiver.wait_for(1)
+        stack.nats.stop(signal.SIGKILL)
+        stack.nats.wipe()
+        stack.nats.start()
+        # The relay publishes again from the outbox: the old one is known, the new one is not.
+        await stack.publish(event(1))
+        await stack.publish(event(2))
+        await receiver.wait_for(2)
+        rows = await stack.until(lambda rows: [r["state"] for r in rows] == ["delivered"] * 2)
+
+    assert [1, 1] == [r["attempts"] for r in rows]
+    assert ["evt_1_1", "evt_2_1"] == [r.header("webhook-id") for r in receiver.seen]
+
+
+async def test_the_service_starts_before_the_stream_exists(stack: Stack, receiver: Receiver) -> None:
+    await stack.add_endpoint("one", receiver.url())
+    stack.nats.stop()
+
+    async with stack.running(receiver.address):
+        stack.nats.start()
+        async with stack.client("payments") as client:
+            await create_stream(client)
+        await stack.publish(event(1))
+        received = await receiver.wait_for(1)
+
+    assert "evt_1_1" == received[0].header("webhook-id")
+
+
+async def test_the_service_stops_while_the_bus_is_away(stack: Stack, receiver: Receiver) -> None:
+    await stack.add_endpoint("one", receiver.url())
+
+    async with asyncio.timeout(WAIT_S_MAX):
+        async with stack.running(receiver.address):
+            await stack.publish(event(1))
+            await receiver.wait_for(1)
+            stack.nats.stop(signal.SIGKILL)
+
+    assert [True, True] == [task.cancelled() for task in stack.ended]
+
+
+async def test_events_arrive_while_connections_to_the_database_are_cut(
+    stack: Stack, receiver: Receiver
+) -> None:
+    await stack.add_endpoint("one", receiver.url())
+    cut = """select pg_terminate_backend(pid) from pg_stat_activity
+             where usename = current_user and datname = current_database() and pid <> pg_backend_pid()"""
+
+    async with stack.running(receiver.address):
+        for payment in range(5):
+            await stack.publish(event(payment))
+            async with asyncio.timeout(WAIT_S_MAX):
+                while not await stack.query("notifications", cut):  # noqa: ASYNC110 - on the server
+                    await asyncio.sleep(POLL_S)
+        await stack.until(lambda rows: len(rows) == 5)
+        await stack.hasten()
+        rows = await stack.until(lambda rows: {r["state"] for r in rows} == {"delivered"})
+
+    assert [f"evt_{payment}_1" for payment in range(5)] == [r["event_id"] for r in rows]
+    assert {r["event_id"] for r in rows} == {r.header("webhook-id") for r in receiver.seen}
+
+
+async def test_connections_are_replaced_at_their_age_and_nothing_is_lost(
+    stack: Stack, receiver: Receiver
+) -> None:
+    stack.connection_age_s_max = 0.3
+    await stack.add_endpoint("one", receiver.url())
+
+    async with stack.running(receiver.address):
+        for payment in range(10):
+            await stack.publish(event(payment))
+            await receiver.wait_for(payment + 1)
+        rows = await stack.until(lambda rows: [r["state"] for r in rows] == ["delivered"] * 10)
+
+    assert {1} == {r["attempts"] for r in rows}
+
+
+async def test_a_sender_killed_between_sending_and_recording_sends_again_with_the_same_id(
+    stack: Stack, receiver: Receiver
+) -> None:
+    async def never_answer(_: web.Request) -> web.StreamResponse:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    receiver.script = [never_answer]
+    await stack.add_endpoint("one", receiver.url())
+    await stack.publish(event(1))
+    config, port = _write_config(stack, receiver)
+
+    async with _process(config) as process:
+        await receiver.wait_for(1)
+        process.kill()
+        await process.wait()
+    (leased,) = await stack.deliveries()
+    await stack.hasten()
+    async with _process(config) as process:
+        await _until_healthy(stack, port)
+        await stack.until(lambda rows: [r["state"] for r in rows] == ["delivered"])
+        process.send_signal(signal.SIGTERM)
+        stopped = await process.wait()
+
+    assert ("pending", 0, 1) == (leased["state"], leased["attempts"], leased["claim"])
+    assert leased["due"] is not None
+    assert 0 == stopped
+    first, second = receiver.seen
+    assert first.header("webhook-id") == second.header("webhook-id")
+    assert first.body == second.body
+    assert "evt_1_1" == second.verify(stack.key.verifying_key).message_id
+
+
+def _write_config(stack: Stack, receiver: Receiver) -> tuple[Path, int]:
+    key_file = stack.folder / "webhook_key.pem"
+    key_file.touch(0o600)
+    key_file.write_bytes(stack.key.to_pem())
+    port = _free_port()
+    node, bus = stack.node("notifications"), stack.nats.reach()
+    reach = stack.postgres.reach("notifications", stack.database)
+    sidecar = spiffe_id("notifications-sidecar", TRUST_DOMAIN_DEFAULT)
+    config = stack.folder / "notifications.toml"
+    config.write_text(
+        f"""
+name = "notifications"
+cell = "eu"
+trust_domain = "{node.trust_domain}"
+identity = "{node.identity}"
+state_dir = "{node.state_dir}"
+connection_age_s_max = 10.0
+webhook_key_file = "{key_file}"
+webhook_allowed_addresses = ["{receiver.address}"]
+webhook_trust_file = "{stack.trust_file}"
+[listen]
+host = "127.0.0.1"
+port = {port}
+admit = ["{sidecar}"]
+[postgres]
+host = "{reach.host}"
+port = {reach.port}
+database = "{reach.database}"
+user = "notifications"
+expect = "{reach.expect}"
+[nats]
+host = "{bus.host}"
+port = {bus.port}
+expect = "{bus.expect}"
+"""
+    )
+    return config, port
+
+
+@asynccontextmanager
+async def _process(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    with (config.parent / "log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.notifications", "--config", config, stderr=log
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _until_healthy(stack: Stack, port: int) -> None:
+    """Ask as the sidecar does on behalf of the supervisor, until the answer is 200."""
+    expect = frozenset({spiffe_id("notifications", TRUST_DOMAIN_DEFAULT)})
+    context = client_context(stack.postgres.pki.identity("notifications-sidecar"), expect=expect)
+    supervisor = {"x-forwarded-client-cert": f"URI={spiffe_id('supervisor', TRUST_DOMAIN_DEFAULT)}"}
+    async with asyncio.timeout(WAIT_S_MAX), aiohttp.ClientSession() as session:
+        while True:
+            try:
+                url = f"https://127.0.0.1:{port}/healthz"
+                async with session.get(url, ssl=context, headers=supervisor) as response:
+                    if response.status == 200:
+                        return
+            except aiohttp.ClientConnectionError:
+                pass
+            await asyncio.sleep(POLL_S)
