@@ -6,10 +6,12 @@ Everything that could disagree about who may talk to whom is derived from the va
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pki.errors import IdentityError
 from pki.identity import dns_name, require_name, spiffe_id
 
 MERCHANT: Final = (
@@ -17,18 +19,14 @@ MERCHANT: Final = (
 )
 KINDS: Final = ("edge", "python", "postgres", "redis", "nats", "party", "role")
 PROTOCOLS: Final = ("https", "http", "postgres", "redis", "nats")
-_SERVICE_KEYS: Final = {"kind", "module", "sidecar", "listeners", "database_role", "purpose"}
+_SERVICE_KEYS: Final = {
+    "kind": str, "module": str, "sidecar": bool, "listeners": list, "database_role": bool, "purpose": str,
+}  # fmt: skip
 _HOP_KEYS: Final = {
-    "caller",
-    "callee",
-    "protocol",
-    "routes",
-    "data",
-    "keys",
-    "commands",
-    "publish",
-    "subscribe",
-}
+    "caller": str, "callee": str, "protocol": str, "routes": list, "data": list, "keys": list,
+    "commands": list, "publish": list, "subscribe": list,
+}  # fmt: skip
+_KIND_OF_VALUE: Final = {str: "a text", bool: "true or false", list: "a list of texts"}
 
 
 class MeshError(Exception):
@@ -149,16 +147,23 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
     """Check a parsed mesh.toml and build the value.
 
     Raises:
-        MeshError: Unknown keys, undeclared names, doubled hops, a kind or protocol that does not exist.
+        MeshError: Unknown keys, values of the wrong type, undeclared names, doubled hops, a kind or
+            protocol that does not exist.
     """
-    tables: dict[str, dict[str, Any]] = document.get("service", {})
-    entries: list[dict[str, Any]] = document.get("hop", [])
     faults = [f"unknown key {key}" for key in document.keys() - {"trust_domain", "cell", "service", "hop"}]
+    faults += [
+        f"{key} is missing or no text" for key in ("trust_domain", "cell") if not _is_text(document.get(key))
+    ]
+    tables, entries = document.get("service", {}), document.get("hop", [])
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise MeshError("services are tables: [service.NAME]")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise MeshError("hops are an array of tables: [[hop]]")
     for name, table in tables.items():
         faults += _service_faults(name, table)
     for entry in entries:
         faults += _hop_faults(entry, set(tables))
-    pairs = [(entry.get("caller"), entry.get("callee")) for entry in entries]
+    pairs = [(str(entry.get("caller")), str(entry.get("callee"))) for entry in entries]
     faults += [
         f"hop {a} -> {b} is declared twice" for a, b in sorted({p for p in pairs if pairs.count(p) > 1})
     ]
@@ -173,9 +178,28 @@ def _frozen(table: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _shape_faults(title: str, table: dict[str, Any], keys: Mapping[str, type]) -> list[str]:
+    faults = []
+    for key, value in table.items():
+        if key not in keys:
+            faults.append(f"{title}: unknown key {key}")
+        elif not isinstance(value, keys[key]) or (
+            isinstance(value, list) and not all(_is_text(item) for item in value)
+        ):
+            faults.append(f"{title}: {key} must be {_KIND_OF_VALUE[keys[key]]}")
+    return faults
+
+
 def _service_faults(name: str, table: dict[str, Any]) -> list[str]:
-    faults = [f"service {name}: unknown key {key}" for key in table.keys() - _SERVICE_KEYS]
-    require_name(name)
+    faults = _shape_faults(f"service {name}", table, _SERVICE_KEYS)
+    try:
+        require_name(name)
+    except IdentityError as fault:
+        faults.append(f"service {name}: {fault}")
     if table.get("kind") not in KINDS:
         faults.append(f"service {name}: kind must be one of {', '.join(KINDS)}")
     if not table.get("purpose"):
@@ -187,7 +211,9 @@ def _service_faults(name: str, table: dict[str, Any]) -> list[str]:
 
 def _hop_faults(entry: dict[str, Any], names: set[str]) -> list[str]:
     title = f"hop {entry.get('caller')} -> {entry.get('callee')}"
-    faults = [f"{title}: unknown key {key}" for key in entry.keys() - _HOP_KEYS]
+    faults = _shape_faults(title, entry, _HOP_KEYS)
+    if faults:
+        return faults
     faults += [
         f"{title}: {entry.get(end)} is not declared"
         for end in ("caller", "callee")

@@ -14,6 +14,8 @@ from compose.mesh import Mesh, Service
 
 CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
 ROUTE_S_MAX = 30.0  # Above every hop's own deadline: the callers decide, Envoy only cleans up.
+HEADERS_S_MAX = 10.0  # An honest client sends its fields in one packet or two.
+REQUEST_S_MAX = 15.0  # 256 KiB at 20 KiB/s: a body that trickles slower only holds a connection.
 IDLE_S_MAX = 60.0  # Below aiohttp's 75 s, so that Envoy closes an idle connection first.
 HEADER_KIB_MAX = 24  # Signature fields need 3 KiB; the gateway refuses far earlier.
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -118,7 +120,8 @@ def _http(
         "merge_slashes": False,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
         "max_request_headers_kb": HEADER_KIB_MAX,
-        "request_headers_timeout": "10s",
+        "request_headers_timeout": f"{HEADERS_S_MAX}s",
+        "request_timeout": f"{REQUEST_S_MAX}s",
         "stream_idle_timeout": f"{ROUTE_S_MAX}s",
         "common_http_protocol_options": {
             "headers_with_underscores_action": "REJECT_REQUEST",

@@ -96,7 +96,11 @@ def _write_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str])
     if path:
         lines.append(f"\n[{'.'.join(path)}]")
     nested = {key: value for key, value in table.items() if isinstance(value, dict)}
-    # JSON strings, numbers, booleans and lists of strings are valid TOML as they stand.
-    lines += [f"{key} = {json.dumps(value)}" for key, value in table.items() if key not in nested]
+    lines += [f"{key} = {_toml_value(value)}" for key, value in table.items() if key not in nested]
     for key, value in nested.items():
         _write_table(value, (*path, key), lines)
+
+
+def _toml_value(value: object) -> str:
+    """JSON, which TOML shares but for two things: it takes no surrogate pair and no bare delete character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -28,7 +28,7 @@ def places_on_this_machine(
     """
     public = mesh.dns("edge")
     return Places(
-        addresses={name: Address(LOOPBACK, LOOPBACK, port) for name, port in ports.items()},
+        addresses={name: Address(LOOPBACK, LOOPBACK, ports[name]) for name in mesh.listener_names()},
         certs=layout.certs,
         run=layout.run,
         state=layout.state,

@@ -68,6 +68,12 @@ class Group(Generic[Item, Result]):
                 results = await self._flush([item for item, _ in batch])
                 if len(results) != len(batch):
                     raise RuntimeError(f"flush returned {len(results)} results for {len(batch)} items")
+            except asyncio.CancelledError:
+                for _, future in batch:
+                    future.cancel()
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # The loop is ending; whoever still waits is cancelled with it.
             except Exception as fault:  # noqa: BLE001 - handed to every waiting caller, none is swallowed.
                 for _, future in batch:
                     if not future.done():

@@ -81,9 +81,10 @@ class HopClient:
                 headers=fields | (headers or {}),
                 allow_redirects=False,
             ) as response:
-                received = await response.content.read(ANSWER_BYTES_MAX + 1)
                 answer = HopAnswer(
-                    response.status, received, {k.lower(): v for k, v in response.headers.items()}
+                    response.status,
+                    await _whole_body(response),
+                    {k.lower(): v for k, v in response.headers.items()},
                 )
         except (aiohttp.ClientConnectorError, ssl.SSLCertVerificationError) as fault:
             raise HopUnsent(type(fault).__name__) from fault
@@ -91,8 +92,16 @@ class HopClient:
             raise HopUnsent("no connection in time") from fault
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise HopUnknown(type(fault).__name__) from fault
-        if len(answer.body) > ANSWER_BYTES_MAX:
-            raise HopUnknown("the answer is too large to be one of ours")
         if answer.headers.get(UNSENT_HEADER) == "1":
             raise HopUnsent(f"the next hop could not forward it (status {answer.status})")
         return answer
+
+
+async def _whole_body(response: aiohttp.ClientResponse) -> bytes:
+    """Read to the end: a body that is cut short raises, a prefix is never taken for an answer."""
+    received = bytearray()
+    async for chunk in response.content.iter_any():
+        received += chunk
+        if len(received) > ANSWER_BYTES_MAX:
+            raise HopUnknown("the answer is too large to be one of ours")
+    return bytes(received)

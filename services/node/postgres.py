@@ -13,8 +13,29 @@ from pki.tls import client_context
 from services.node.config_file import NodeConfig, PostgresConfig
 
 CONNECT_S_MAX = 5.0  # A handshake takes 15 ms; a server that needs seconds is down.
+CLOSE_S_MAX = (
+    3.0  # Statements under way end sooner; a stopping process must not outlive its supervisor's patience.
+)
 STATEMENT_MS_MAX = 5_000  # The largest batch takes tens of milliseconds; a stuck one must free its locks.
 IDLE_IN_TRANSACTION_MS_MAX = 5_000  # An old snapshot slows every claim (measured: 10,000/s fell to 3,600/s).
+
+# What means that the database is away for now: connections lost, restarts, timeouts, deadlocks, a standby,
+# credentials in rotation. Everything else that goes wrong in a statement is a bug of ours.
+DATABASE_AWAY = (
+    OSError,  # includes ssl.SSLError and every ConnectionError
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # What asyncpg says when the server hangs up between two of its messages.
+    asyncpg.PostgresConnectionError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresSystemError,
+)
 
 
 @asynccontextmanager
@@ -42,12 +63,17 @@ async def open_pool(
             "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS_MAX),
         },
     )
-    async with pool:
-        ageing = asyncio.create_task(_expire(pool, config.connection_age_s_max))
+    await pool
+    ageing = asyncio.create_task(_expire(pool, config.connection_age_s_max))
+    try:
+        yield pool
+    finally:
+        ageing.cancel()
         try:
-            yield pool
-        finally:
-            ageing.cancel()
+            async with asyncio.timeout(CLOSE_S_MAX):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()  # A server that stalls must not keep a process from stopping.
 
 
 async def _expire(pool: asyncpg.Pool, age_s_max: float) -> None:

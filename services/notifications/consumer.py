@@ -19,9 +19,10 @@ from nats.js import JetStreamContext, api
 from services.node.bus import connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
 from services.node.logs import get_log
+from services.node.postgres import DATABASE_AWAY
 from services.notifications.errors import EventMalformed
 from services.notifications.events import EVENTS_MAX, Event, parse_message
-from services.notifications.store import STORE_AWAY, Pool, insert_events
+from services.notifications.store import Pool, insert_events
 
 STREAM = "EVENTS"
 DURABLE = "notifications"
@@ -147,7 +148,7 @@ class Consumer:
             return
         try:
             await insert_events(self._pool, events)
-        except STORE_AWAY as fault:
+        except DATABASE_AWAY as fault:
             _log.warning("the database is away, events wait", fault=type(fault).__name__)
             for message in sound:
                 await message.nak(delay=AWAY_S)

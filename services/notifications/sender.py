@@ -13,8 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
+from services.node.postgres import DATABASE_AWAY
 from services.notifications.schedule import Attempt, Dead, EndpointGone, decide_next
-from services.notifications.store import STORE_AWAY, Delivery, Outcome, Pool, claim_due, record_outcomes
+from services.notifications.store import Delivery, Outcome, Pool, claim_due, record_outcomes
 
 # Each one holds a connection and a body of at most 20 kB; a place is taken for 15 s at the worst.
 SENDING_MAX = 128
@@ -93,7 +94,7 @@ class Sender:
                 endpoint_max=ENDPOINT_SENDING_MAX,
                 under_way=dict(self._under_way),
             )
-        except STORE_AWAY as fault:
+        except DATABASE_AWAY as fault:
             _log.warning("the database is away, sending waits", fault=type(fault).__name__)
             await asyncio.sleep(AWAY_S)
             return True
@@ -124,7 +125,7 @@ class Sender:
                 jitter=self._jitter(),
             )
             await self._records.submit(Outcome(delivery, attempt, verdict, duration_ms))
-        except (*STORE_AWAY, GroupFull) as fault:
+        except (*DATABASE_AWAY, GroupFull) as fault:
             _log.warning(
                 "a result was not recorded, the delivery comes back",
                 event_id=delivery.event_id, endpoint_id=delivery.endpoint_id, fault=type(fault).__name__,

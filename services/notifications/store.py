@@ -28,19 +28,6 @@ from services.notifications.schedule import (
 # under way for this long.
 LEASE_S = 25.0
 
-# What means "the database is away for now": lost connections, restarts, timeouts, a server that is starting.
-STORE_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # What asyncpg says when the server hangs up between two of its messages.
-    OSError,
-    TimeoutError,
-)
-
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 

@@ -1,0 +1,74 @@
+"""Where listeners, files and accounts are when each workload is a container (pure).
+
+An app and its sidecar share one network namespace, so what they say to each other stays on loopback; what
+others may reach is bound to every address of that namespace and found by the service's name.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from compose.derive.places import Address, Places
+from compose.mesh import Mesh
+
+PUBLISHED_PORT: Final = 8443  # Part of the public origin, which merchants sign.
+CONNECTION_AGE_S_MAX: Final = 300.0  # How long a rotation waits for old connections.
+HOME: Final = Path("/countermark")
+SECRETS: Final = Path("/run/secrets")  # Where a container engine puts secrets, by convention.
+CLIENT_NETWORK: Final = "samenet"  # pg_hba: the networks that PostgreSQL's own container is on.
+_LOOPBACK: Final = "127.0.0.1"
+_EVERY_ADDRESS: Final = "0.0.0.0"  # noqa: S104 - of a namespace that only declared callers share a network with.
+_PORTS: Final = {
+    "edge.public": PUBLISHED_PORT,
+    "postgres.tls": 5432,
+    "redis.tls": 6379,
+    "nats.tls": 4222,
+}
+_INGRESS_PORT: Final = 8443
+_APP_PORT: Final = 9443
+_EGRESS_PORT_FIRST: Final = 10001
+_UID_FIRST: Final = 20001  # Above every account that a distribution makes.
+
+
+def places_in_containers(mesh: Mesh) -> Places:
+    """Everything as a process inside its container sees it."""
+    return Places(
+        addresses=_addresses(mesh),
+        certs=HOME / "certs",
+        run=HOME / "run",
+        state=HOME / "state",
+        secrets=SECRETS,
+        origins=(f"https://{mesh.dns('edge')}:{PUBLISHED_PORT}",),
+        connection_age_s_max=CONNECTION_AGE_S_MAX,
+    )
+
+
+def _addresses(mesh: Mesh) -> dict[str, Address]:
+    egress = [name for name in mesh.listener_names() if ".egress." in name]
+    addresses = {}
+    for name in mesh.listener_names():
+        service = mesh.services[name.partition(".")[0]]
+        if name in egress:
+            port = _EGRESS_PORT_FIRST + egress.index(name)
+            addresses[name] = Address(_LOOPBACK, _LOOPBACK, port)
+        elif name == f"{service.name}.app" and service.sidecar:
+            addresses[name] = Address(_LOOPBACK, _LOOPBACK, _APP_PORT)
+        elif name == f"{service.name}.ingress":
+            addresses[name] = Address(_EVERY_ADDRESS, service.name, _INGRESS_PORT)
+        else:
+            addresses[name] = Address(_EVERY_ADDRESS, service.name, _PORTS.get(name, _APP_PORT))
+    return addresses
+
+
+def container_uids(mesh: Mesh) -> dict[str, int]:
+    """One account per workload; the group has the same number."""
+    return {name: _UID_FIRST + index for index, name in enumerate(mesh.workloads())}
+
+
+def passwd_lines(mesh: Mesh) -> str:
+    """Lines for the image's /etc/passwd: initdb refuses an account without a name."""
+    return "".join(
+        f"cm-{name}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin\n"
+        for name, uid in container_uids(mesh).items()
+    )

@@ -1,0 +1,1 @@
+"""The only process that merchants reach: verify, decide, record, and sign every answer."""

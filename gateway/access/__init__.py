@@ -1,0 +1,1 @@
+"""Who is asking: authentication, the merchants' keys, replays of reads, receipts."""

@@ -1,0 +1,97 @@
+"""Recording refusals: a row before the answer goes out, or no such answer.
+
+A refusal of a request that names a registered key is durable before it is sent. While the log cannot be
+written the answer is 503 instead: the log is complete, or nothing was said. What is only counted follows
+as one summary row per window, and with the last of it at the stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+from gateway.access.exchange import Exchange
+from gateway.audit.entry import Entry
+from gateway.audit.tally import WINDOW_S, Tally
+from gateway.errors import CellUnavailable
+from services.node.group import Group, GroupFull
+from services.node.logs import get_log
+
+ROWS_PER_TRANSACTION_MAX = 128  # The same knee as for payments; the chain's end is locked for one such call.
+
+_log = get_log("gateway.audit")
+
+
+class RefusalLog:
+    """Writes refusals to the audit log.
+
+    Args:
+        append: appends entries in order, in one transaction; raises `CellUnavailable`.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, append: Callable[[Sequence[Entry]], Awaitable[None]], clock: Callable[[], float]
+    ) -> None:
+        self._append = append
+        self._clock = clock
+        self._tally = Tally(now=clock())
+        self._group: Group[Entry, None] = Group(self._flush, items_max=ROWS_PER_TRANSACTION_MAX)
+
+    async def record(self, exchange: Exchange, code: str) -> None:
+        """Record that this exchange ends with a refusal.
+
+        Raises:
+            CellUnavailable: the row could not be written; this refusal must not be sent.
+        """
+        if exchange.known is None or exchange.signed is None:
+            self._tally.count(code)
+            return
+        key_id = exchange.signed.key_id
+        if not self._tally.admits_row(key_id, now=self._clock()):
+            return
+        entry = Entry(
+            at=datetime.now(UTC),
+            kind="refusal",
+            code=code,
+            key_id=key_id,
+            merchant_id=exchange.known.merchant_id,
+            request_id=exchange.request_id,
+            method=exchange.method,
+            route=exchange.route,
+            base_digest=hashlib.sha256(exchange.signed.signature_base).digest(),
+            detail="",
+        )
+        try:
+            await self._group.submit(entry)
+        except GroupFull as fault:
+            raise CellUnavailable("the audit log is out of reach: send the same request again") from fault
+
+    async def summarise(self) -> None:
+        """Write what was only counted, if anything was; keep it for the next time if the log is away."""
+        summary = self._tally.take_summary()
+        if summary is None:
+            return
+        entry = Entry(datetime.now(UTC), "summary", "summary", "", "", "", "", "", b"", summary)
+        try:
+            await self._group.submit(entry)
+        except (CellUnavailable, GroupFull):
+            self._tally.give_back(summary)
+            _log.warning("the audit summary waits for the record", counts=summary)
+
+    async def run(self) -> None:
+        """Summarise once per window until cancelled."""
+        while True:
+            await asyncio.sleep(WINDOW_S)
+            await self.summarise()
+
+    async def close(self) -> None:
+        """Write the last summary and wait for rows under way."""
+        await self.summarise()
+        await self._group.close()
+
+    async def _flush(self, entries: list[Entry]) -> list[None]:
+        await self._append(entries)
+        return [None] * len(entries)

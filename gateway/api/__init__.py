@@ -1,0 +1,1 @@
+"""HTTP in and out: routes, strict JSON, problems, answers."""

@@ -1,0 +1,208 @@
+"""POST and GET of payments: command → answer and receipt → one transaction → the answer that holds.
+
+The payment's id, the 202's body and its receipt exist before the transaction, because the evidence is written
+in it. What is sent is what the record holds afterwards: of a repeat, the stored answer, its receipt fresh.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+import msgspec
+from aiohttp import web
+
+from gateway.access.exchange import EXCHANGE, Exchange
+from gateway.access.merchants import AccountDirectory
+from gateway.access.receipts import make_receipt
+from gateway.api.parsing import PaymentOrder, parse_command
+from gateway.errors import CurrencyNotSupported, NotFound, WrongCell
+from gateway.idempotency import fingerprint, key_hash
+from gateway.metrics import Metrics
+from gateway.store.payments import Acceptance, Payments
+from services.node.identifiers import RANDOM_BITS, is_id, new_id
+from signing import Signer, VerifiedRequest
+
+MEDIA_TYPE = "application/json"
+POLL_HINT_S = 1  # Most payments end within it; polling sooner only costs both sides.
+
+
+class PaymentHandlers:
+    """The handlers of /v1/payments.
+
+    Args:
+        payments: the record of payments.
+        accounts: which account a merchant's currency belongs to.
+        receipt_key: signs the receipt that goes into the evidence.
+        metrics: counts acceptances by outcome.
+        cell: the cell that new ids carry.
+        now: seconds since the epoch, UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        payments: Payments,
+        accounts: AccountDirectory,
+        receipt_key: Signer,
+        metrics: Metrics,
+        cell: str,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._payments = payments
+        self._accounts = accounts
+        self._receipt_key = receipt_key
+        self._metrics = metrics
+        self._cell = cell
+        self._now = now
+
+    async def create(self, request: web.Request) -> web.Response:
+        """POST /v1/payments: accept a payment, once per idempotency key."""
+        exchange = request[EXCHANGE]
+        known, verified = exchange.require_caller()
+        order = parse_command(verified.request.body or b"", PaymentOrder)
+        account_id = await self._accounts.find(known.merchant_id, order.currency)
+        if account_id is None:
+            raise CurrencyNotSupported("there is no account in this currency: ask your operator to open one")
+        acceptance, receipt = self._prepare(exchange, order, account_id)
+        accepted = await self._payments.accept(acceptance)
+        self._metrics.acceptances.labels(outcome="repeat" if accepted.repeat else "new").inc()
+        headers = {"Location": f"/v1/payments/{accepted.payment_id}", "Retry-After": str(POLL_HINT_S)}
+        if accepted.repeat:
+            headers["Idempotent-Replayed"] = "true"
+        else:
+            exchange.receipt = receipt
+        return _json(accepted.response_body, status=accepted.response_status, headers=headers)
+
+    def _prepare(
+        self, exchange: Exchange, order: PaymentOrder, account_id: str
+    ) -> tuple[Acceptance, tuple[tuple[str, str], ...]]:
+        known, verified = exchange.require_caller()
+        now = self._now()
+        accepted_at = datetime.fromtimestamp(now, UTC)
+        payment_id = new_id(
+            "pay", self._cell, now_ms=int(now * 1000), random_bits=secrets.randbits(RANDOM_BITS)
+        )
+        body = msgspec.json.encode(_accepted_body(payment_id, order, accepted_at))
+        receipt = make_receipt(
+            verified.signed,
+            status=HTTPStatus.ACCEPTED,
+            content_type=MEDIA_TYPE,
+            body=body,
+            key=self._receipt_key,
+            now=int(now),
+        )
+        acceptance = Acceptance(
+            merchant_id=known.merchant_id,
+            route=f"{exchange.method} {exchange.route}",
+            key_hash=key_hash(require_idempotency_key(verified)),
+            fingerprint=fingerprint_of(exchange, verified),
+            payment_id=payment_id,
+            account_id=account_id,
+            kind=order.kind,
+            amount_minor=order.amount,
+            currency=order.currency,
+            instrument=order.instrument,
+            merchant_reference=order.merchant_reference,
+            response_body=body,
+            evidence_key_id=verified.key_id,
+            request_base=verified.signature_base,
+            request_signature=verified.signature,
+            request_body=verified.request.body or b"",
+            receipt_base=receipt.base,
+            receipt_signature=receipt.signature,
+            accepted_at=accepted_at,
+        )
+        return acceptance, receipt.headers
+
+    async def read(self, request: web.Request) -> web.Response:
+        """GET /v1/payments/{id}: the payment as it is now."""
+        known, _ = request[EXCHANGE].require_caller()
+        row = await self._payments.find(known.merchant_id, self._payment_id(request))
+        if row is None:
+            raise NotFound("there is no such payment")
+        body = msgspec.json.encode(_payment_body(row))
+        return _json(body, headers={"ETag": f'"{row["sequence"]}"'})
+
+    async def events(self, request: web.Request) -> web.Response:
+        """GET /v1/payments/{id}/events: what happened to the payment, in order."""
+        known, _ = request[EXCHANGE].require_caller()
+        rows = await self._payments.events_of(known.merchant_id, self._payment_id(request))
+        if not rows:  # every payment has at least the event of its acceptance
+            raise NotFound("there is no such payment")
+        data = [{"sequence": row["sequence"], "type": row["type"], "at": _instant(row["at"])} for row in rows]
+        return _json(msgspec.json.encode({"object": "list", "data": data}))
+
+    def _payment_id(self, request: web.Request) -> str:
+        payment_id = request.match_info["payment_id"]
+        if not is_id(payment_id, "pay"):
+            raise NotFound("there is no such payment")
+        cell = payment_id.split("_")[1]
+        if cell != self._cell:
+            raise WrongCell(f"this payment is in the cell {cell}: ask there")
+        return payment_id
+
+
+def require_idempotency_key(verified: VerifiedRequest) -> str:
+    """Return the key that the signature profile demands of every request that acts."""
+    if verified.idempotency_key is None:
+        raise RuntimeError("a request that acts was verified without an idempotency key")
+    return verified.idempotency_key
+
+
+def fingerprint_of(exchange: Exchange, verified: VerifiedRequest) -> bytes:
+    """Return what a repeat of this request must have in common with it."""
+    return fingerprint(
+        method=exchange.method,
+        route=exchange.route,
+        query=verified.request.target_uri.partition("?")[2],
+        content_digest=verified.signed.content_digest or "",
+    )
+
+
+def _accepted_body(payment_id: str, order: PaymentOrder, accepted_at: datetime) -> Mapping[str, Any]:
+    return {
+        "id": payment_id,
+        "object": "payment",
+        "kind": order.kind,
+        "status": "accepted",
+        "sequence": 1,
+        "amount": order.amount,
+        "currency": order.currency,
+        "merchant_reference": order.merchant_reference,
+        "created_at": _instant(accepted_at),
+    }
+
+
+def _payment_body(row: asyncpg.Record) -> Mapping[str, Any]:
+    declined = None if row["decline_code"] is None else {"code": row["decline_code"]}
+    return {
+        "id": row["id"],
+        "object": "payment",
+        "kind": row["kind"],
+        "status": row["status"],
+        "sequence": row["sequence"],
+        "amount": row["amount_minor"],
+        "currency": row["currency"],
+        "merchant_reference": row["merchant_reference"],
+        "decline": declined,
+        "created_at": _instant(row["accepted_at"]),
+        "updated_at": _instant(row["updated_at"]),
+    }
+
+
+def _instant(at: datetime) -> str:
+    """Write a time as RFC 3339, UTC, always with microseconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _json(
+    body: bytes, *, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    fields = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **(headers or {})}
+    return web.Response(status=status, body=body, headers=fields)

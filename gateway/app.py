@@ -1,0 +1,97 @@
+"""The composition root: everything the gateway is made of, wired on one screen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway.access.authenticate import Authenticator
+from gateway.access.merchants import AccountDirectory, KeyDirectory
+from gateway.access.refusals import RefusalLog
+from gateway.access.replay import ReplayMemory
+from gateway.api.answers import answering
+from gateway.api.keys import KeyHandlers
+from gateway.api.payments import PaymentHandlers
+from gateway.api.routes import CALLERS, add_routes
+from gateway.config import GatewayConfig
+from gateway.metrics import Metrics
+from gateway.store.audit import AuditStore
+from gateway.store.payments import Payments
+from gateway.store.readiness import Readiness
+from gateway.store.registry import Registry
+from services.node.cache import open_redis
+from services.node.postgres import open_pool
+from services.node.process import until_stopped
+from services.node.server import serve
+from signing import SigningKey, keys_from_jwks, keys_to_jwks
+from signing.profile import BODY_BYTES_MAX
+
+# One connection writes payments, one the audit; the rest serves reads. More workers, not more of these.
+CONNECTIONS_MAX = 8
+
+
+async def main(config: GatewayConfig) -> None:
+    """Serve until stopped, then answer what is under way and write what was counted."""
+    receipt_key = SigningKey.from_pem(Path(config.receipt_key_file).read_bytes())
+    webhook_keys = keys_from_jwks(Path(config.webhook_jwks_file).read_bytes())
+    jwks = keys_to_jwks({receipt_key.key_id: receipt_key.verifying_key, **webhook_keys}.values())
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX)
+        )
+        cache = open_redis(config, config.redis)
+        stack.push_async_callback(cache.aclose)
+        registry, payments, readiness = Registry(pool), Payments(pool), Readiness(pool)
+        keys = KeyDirectory(registry.find_keys, time.monotonic)
+        refusals = RefusalLog(AuditStore(pool).append, time.monotonic)
+        replays = ReplayMemory(cache, time.monotonic, metrics.reads_unremembered.inc)
+        authenticator = Authenticator(
+            origins=frozenset(config.origins), keys=keys, replays=replays, cell=config.cell
+        )
+        app = web.Application(
+            client_max_size=BODY_BYTES_MAX + 1,  # aiohttp refuses a body that reaches it
+            middlewares=[
+                answering(
+                    authenticator=authenticator,
+                    refusals=refusals,
+                    receipt_key=receipt_key,
+                    metrics=metrics,
+                    cell=config.cell,
+                )
+            ],
+        )
+        add_routes(
+            app,
+            payments=PaymentHandlers(
+                payments=payments,
+                accounts=AccountDirectory(payments.accounts_of, time.monotonic),
+                receipt_key=receipt_key,
+                metrics=metrics,
+                cell=config.cell,
+            ),
+            keys=KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
+            metrics=metrics,
+        )
+        for part in (payments, keys, refusals):
+            stack.push_async_callback(part.close)
+        await stack.enter_async_context(_in_background(readiness.run, refusals.run))
+        await stack.enter_async_context(
+            serve(app, config, config.listen, callers=CALLERS, ready=lambda: readiness.ready)
+        )
+        await until_stopped()
+
+
+@asynccontextmanager
+async def _in_background(*loops: Callable[[], Coroutine[None, None, None]]) -> AsyncIterator[None]:
+    """Run loops beside the server; if one fails, so does the process, and whoever started it hears of it."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(loop()) for loop in loops]
+        yield
+        for task in tasks:
+            task.cancel()

@@ -1,0 +1,101 @@
+"""The closed list of the gateway's own refusals; those of a signature are `signing.errors.RequestRefused`.
+
+Each class has a stable `code`; status and title are in `gateway.api.problems`, nowhere else. The message goes
+to the merchant as `detail`: it says what to change and never repeats what was received.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class GatewayRefusal(Exception):
+    """Refuse a request: nothing of it was kept but the audit record."""
+
+    code: ClassVar[str] = "refused"
+    retry_after_s: ClassVar[int | None] = None
+
+
+class MalformedJSON(GatewayRefusal):
+    """The body is not JSON in the strict form that is accepted here."""
+
+    code = "malformed_json"
+
+
+@dataclass(frozen=True)
+class FieldFault:
+    """One field that is wrong: its JSON pointer (RFC 6901) and what is expected of it."""
+
+    pointer: str
+    detail: str
+
+
+class ValidationFailed(GatewayRefusal):
+    """The body is JSON and does not say what this operation needs."""
+
+    code = "validation_failed"
+
+    def __init__(self, message: str, *faults: FieldFault) -> None:
+        super().__init__(message)
+        self.faults = faults
+
+
+class CurrencyNotSupported(GatewayRefusal):
+    """The merchant has no account in this currency."""
+
+    code = "currency_not_supported"
+
+
+class IdempotencyKeyReused(GatewayRefusal):
+    """The same idempotency key came with another request."""
+
+    code = "idempotency_key_reused"
+
+
+class SignatureReplayed(GatewayRefusal):
+    """This very GET was seen before; a read is signed anew each time."""
+
+    code = "signature_replayed"
+
+
+class NotPermitted(GatewayRefusal):
+    """The key is good and this is not its to do, or the enrolment token is not."""
+
+    code = "not_permitted"
+
+
+class NotFound(GatewayRefusal):
+    """There is no such thing for this merchant."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(GatewayRefusal):
+    """The route exists and has no such method."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, message: str, allowed: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class StateConflict(GatewayRefusal):
+    """The thing is in a state that this request does not fit, for example a key already registered."""
+
+    code = "state_conflict"
+
+
+class WrongCell(GatewayRefusal):
+    """The merchant or the object lives in another cell; nothing is ever proxied there silently."""
+
+    code = "wrong_cell"
+
+
+class CellUnavailable(GatewayRefusal):
+    """The record is out of reach: nothing was decided, or nobody knows; send the same request again."""
+
+    code = "cell_unavailable"
+    # The record fails over within seconds, and the launcher restarts it in less.
+    retry_after_s = 1

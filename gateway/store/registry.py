@@ -1,0 +1,160 @@
+"""Calls of the functions of the schema `registry`: keys, enrolment tokens, registrations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from gateway.errors import IdempotencyKeyReused, NotPermitted, StateConflict
+from gateway.store.record import connected
+from signing import VerifyingKey
+
+# The codes that `registry.register_key` raises, so that a refusal rolls everything back.
+_NOT_PERMITTED, _CONFLICT = "CM403", "CM409"
+
+
+@dataclass(frozen=True)
+class KnownKey:
+    """A registered key and whose it is.
+
+    Attributes:
+        key: the public key.
+        merchant_id: its owner, for ever.
+        home_cell: where the owner's record is.
+        api_version: the version pinned for the owner, `YYYY-MM-DD`.
+        revoked: true from the revocation on.
+    """
+
+    key: VerifyingKey
+    merchant_id: str
+    home_cell: str
+    api_version: str
+    revoked: bool
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What is stored about an enrolment token; of the secret only its SHA-256."""
+
+    merchant_id: str
+    secret_hash: bytes
+    expires_at: datetime
+    consumed_by: str | None
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One registration as it is recorded, evidence included.
+
+    Attributes:
+        scope: within which its idempotency key counts.
+        token_id: of the enrolment token that is consumed; None for a later key.
+        authorised_by: the vouching key id, or the token's id.
+        statement: the signed registration statement; None for a first key, whose request is its proof.
+    """
+
+    scope: str
+    key_hash: bytes
+    fingerprint: bytes
+    response_status: int
+    response_body: bytes
+    key: VerifyingKey
+    merchant_id: str
+    at: datetime
+    token_id: str | None
+    authorised_by: str
+    statement: bytes | None
+    proof: bytes | None
+    request_base: bytes
+    request_signature: bytes
+    request_body: bytes
+    receipt_base: bytes
+    receipt_signature: bytes
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The answer that holds: of this request, or of the one that it repeats."""
+
+    repeat: bool
+    response_status: int
+    response_body: bytes
+
+
+class Registry:
+    """The registry through one pool of connections. Every call raises `CellUnavailable` while it is away."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def find_keys(self, key_ids: Sequence[str]) -> list[KnownKey]:
+        """Return the registered ones of these keys."""
+        async with connected(self._pool) as connection:
+            rows = await connection.fetch("select * from registry.find_keys($1)", list(key_ids))
+        return [
+            KnownKey(
+                key=VerifyingKey.from_jwk(json.loads(row["jwk"])),
+                merchant_id=row["merchant_id"],
+                home_cell=row["home_cell"],
+                api_version=row["api_version"].isoformat(),
+                revoked=row["revoked_at"] is not None,
+            )
+            for row in rows
+        ]
+
+    async def find_enrolment(self, token_id: str) -> Enrolment | None:
+        """Return what is stored about a token."""
+        async with connected(self._pool) as connection:
+            row = await connection.fetchrow("select * from registry.find_enrolment($1)", token_id)
+        return None if row is None else Enrolment(*row.values())
+
+    async def find_repeat(self, scope: str, key_hash: bytes, fingerprint: bytes) -> Registered | None:
+        """Return the stored answer to the same registration.
+
+        Raises:
+            IdempotencyKeyReused: the key was used for another request.
+        """
+        async with connected(self._pool) as connection:
+            row = await connection.fetchrow(
+                "select * from registry.find_key_request($1, $2)", scope, key_hash
+            )
+        if row is None:
+            return None
+        if row["fingerprint"] != fingerprint:
+            raise IdempotencyKeyReused("this idempotency key was used for another registration")
+        return Registered(
+            repeat=True, response_status=row["response_status"], response_body=row["response_body"]
+        )
+
+    async def register(self, registration: Registration) -> Registered:
+        """Record a key, consume its token, keep the evidence: all in one transaction, or nothing.
+
+        Raises:
+            NotPermitted: the token or the vouching key is not good (any more).
+            StateConflict: the key is registered, to whomever.
+            IdempotencyKeyReused: the idempotency key was used for another request.
+        """
+        r = registration
+        arguments = (
+            r.scope, r.key_hash, r.fingerprint, r.response_status, r.response_body, r.key.key_id,
+            r.merchant_id, json.dumps(r.key.to_jwk(), separators=(",", ":"), sort_keys=True), r.at,
+            r.token_id, r.authorised_by, r.statement, r.proof, r.request_base, r.request_signature,
+            r.request_body, r.receipt_base, r.receipt_signature,
+        )  # fmt: skip
+        places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
+        async with connected(self._pool) as connection:
+            try:
+                row = await connection.fetchrow(f"select * from registry.register_key({places})", *arguments)  # noqa: S608 - the text holds $1, $2, … alone
+            except asyncpg.PostgresError as fault:
+                if fault.sqlstate == _NOT_PERMITTED:
+                    raise NotPermitted("the enrolment token or the vouching key is not good") from None
+                if fault.sqlstate == _CONFLICT:
+                    raise StateConflict("this key is registered to a merchant, for ever") from None
+                raise
+        if row is None or row["outcome"] == "mismatch":
+            raise IdempotencyKeyReused("this idempotency key was used for another registration")
+        return Registered(row["outcome"] == "repeat", row["response_status"], row["response_body"])

@@ -1,0 +1,8 @@
+"""`python -m services.bank_simulator --config FILE`."""
+
+from __future__ import annotations
+
+from services.bank_simulator.app import BankSimulatorConfig, main
+from services.node.process import run
+
+run(main, BankSimulatorConfig, "services.bank_simulator")

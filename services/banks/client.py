@@ -1,0 +1,53 @@
+"""The typed caller of the banks service.
+
+Consistency: an answer is the bank's own word at that time. Retry: none here; the caller holds a lease and a
+reminder, and repeats under the same attempt id. Concurrency: any number of calls, bounded by the hop client.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+
+from services.banks.messages import ATTEMPTS_PATH, Attempt, AttemptAnswer
+from services.node.errors import HopUnknown
+from services.node.hop_client import HopAnswer, HopClient
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AttemptAnswer, strict=True)
+
+
+class BanksClient:
+    """Sends attempts and asks about them over one started `HopClient`."""
+
+    def __init__(self, hop: HopClient) -> None:
+        self._hop = hop
+
+    async def send(self, attempt: Attempt) -> AttemptAnswer:
+        """Send an attempt, or the same one again.
+
+        Raises:
+            HopUnsent: It certainly did not leave.
+            HopUnknown: It may have reached the bank.
+        """
+        return _parse(await self._hop.call("POST", ATTEMPTS_PATH, _encoder.encode(attempt)))
+
+    async def inquire(self, bank: str, attempt_id: str) -> AttemptAnswer:
+        """Ask what became of an attempt; asking never moves money.
+
+        Raises:
+            HopUnsent: The question certainly did not leave.
+            HopUnknown: No readable answer.
+        """
+        return _parse(await self._hop.call("GET", f"{ATTEMPTS_PATH}/{bank}/{attempt_id}"))
+
+
+def _parse(answer: HopAnswer) -> AttemptAnswer:
+    """Whatever is not 200 with one of our answers says nothing about what the bank did."""
+    if answer.status != HTTPStatus.OK:
+        raise HopUnknown(f"status {answer.status}")
+    try:
+        return _decoder.decode(answer.body)
+    except msgspec.DecodeError as fault:
+        raise HopUnknown("the answer is not one of ours") from fault

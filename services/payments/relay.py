@@ -1,0 +1,180 @@
+"""Publish the outbox to the bus, and find out by itself when the bus has forgotten something.
+
+The position is read from the last message that the bus holds, never kept beside it; each message says which
+sequence it expects to follow. A bus that was wiped, or lost its tail, refuses the next message, and the relay
+goes on from what the bus really has. Two relays cannot both win: the slower one reads again and waits.
+At least once; subscribers deduplicate by payment and sequence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import nats.errors
+import nats.js.errors
+from nats.js import JetStreamContext, api
+
+from services.node.bus import connect_bus
+from services.node.config_file import NatsConfig, NodeConfig
+from services.node.logs import get_log
+from services.payments import counters
+from services.payments.packing import SUBJECT_PREFIX, EventRow, Message, Position, pack
+from services.payments.store import STORE_AWAY, Store
+
+STREAM = "EVENTS"
+POSITION_HEADER = "Outbox-Position"
+RESUME_HEADER = "Outbox-Resume"
+# Rows of one read: a few messages for a few merchants, one fsync of the bus each.
+ROWS_MAX = 1000
+# Half of the bus's disk. The oldest messages go first; there is no age limit, because the last message is the
+# relay's memory and must not grow old.
+STREAM_BYTES_MAX = 512 * 1024 * 1024
+# Pauses between reads that find nothing: short after work, then longer, to spare an idle database.
+IDLE_S_MIN = 0.005
+IDLE_S_MAX = 0.05
+# An idle relay looks this often whether the bus still is where it was left.
+CHECK_S = 1.0
+# While the bus or the database is away, or another relay is ahead: often enough to be back well within 10 s.
+AWAY_S = 0.5
+API_S_MAX = 2.0
+
+_STREAM_IN_USE = 10058
+_BUS_AWAY = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
+_log = get_log("payments.relay")
+
+
+class BusMoved(Exception):
+    """The bus holds something else than this relay left there."""
+
+    code = "bus-moved"
+
+
+class Relay:
+    """One publisher of the outbox; several may run, one at a time gets on.
+
+    Args:
+        config: Identity of this process, and how old a connection may become.
+        bus: Where NATS is.
+        store: Where the outbox is.
+    """
+
+    def __init__(self, config: NodeConfig, bus: NatsConfig, store: Store) -> None:
+        self._config = config
+        self._bus = bus
+        self._store = store
+
+    async def run(self) -> None:
+        """Publish until cancelled; each connection is replaced when it has its age."""
+        while True:
+            try:
+                async with asyncio.timeout(self._config.connection_age_s_max):
+                    await self._session()
+            except TimeoutError:
+                continue  # The age, or an answer that did not come: both are mended by a fresh connection.
+            except _BUS_AWAY as fault:
+                _log.warning("the bus is away, events wait in the outbox", fault=type(fault).__name__)
+                await asyncio.sleep(AWAY_S)
+
+    async def _session(self) -> None:
+        client = await connect_bus(self._config, self._bus)
+        try:
+            stream = client.jetstream(timeout=API_S_MAX)
+            await settle_stream(stream)
+            while True:
+                try:
+                    await self._publish(stream)
+                except (
+                    BusMoved,
+                    nats.js.errors.NotFoundError,
+                    nats.js.errors.NoStreamResponseError,
+                ) as found:
+                    counters.REPUBLISHED.inc()
+                    _log.warning("the bus is not where it was left", fault=type(found).__name__)
+                    await asyncio.sleep(AWAY_S)
+                    await settle_stream(stream)
+        finally:
+            await client.close()
+
+    async def _publish(self, stream: JetStreamContext) -> None:
+        """Publish from what the bus holds until it turns out to hold something else."""
+        place, last = await read_place(stream)
+        idle_s, checked = IDLE_S_MIN, asyncio.get_running_loop().time()
+        while True:
+            rows = await self._read(place)
+            for message in pack(rows, place):
+                last = await store_message(stream, message, last)
+                place = message.resume
+            if rows:
+                idle_s = IDLE_S_MIN
+                continue
+            if asyncio.get_running_loop().time() - checked > CHECK_S:
+                await check_place(stream, last)
+                checked = asyncio.get_running_loop().time()
+            await asyncio.sleep(idle_s)
+            idle_s = min(idle_s * 2, IDLE_S_MAX)
+
+    async def _read(self, place: Position) -> list[EventRow]:
+        while True:
+            try:
+                return await self._store.outbox_after(place, ROWS_MAX)
+            except STORE_AWAY as fault:
+                _log.warning("the database is away, events wait", fault=type(fault).__name__)
+                await asyncio.sleep(AWAY_S)
+
+
+async def settle_stream(stream: JetStreamContext) -> None:
+    """Create the stream, or bring an existing one to what is wanted here."""
+    wanted = api.StreamConfig(
+        name=STREAM,
+        subjects=[SUBJECT_PREFIX + "*"],
+        storage=api.StorageType.FILE,
+        retention=api.RetentionPolicy.LIMITS,
+        discard=api.DiscardPolicy.OLD,
+        max_bytes=STREAM_BYTES_MAX,
+        deny_delete=True,
+    )
+    try:
+        await stream.add_stream(wanted)
+    except nats.js.errors.APIError as fault:
+        if fault.err_code != _STREAM_IN_USE:
+            raise
+        await stream.update_stream(wanted)
+
+
+async def read_place(stream: JetStreamContext) -> tuple[Position, int]:
+    """Where to go on, and the sequence of the last message, by what the bus holds."""
+    state = (await stream.stream_info(STREAM)).state
+    if state.messages == 0:
+        return Position(), state.last_seq
+    message = await stream.get_msg(STREAM, seq=state.last_seq)
+    return Position.parse((message.headers or {})[RESUME_HEADER]), state.last_seq
+
+
+async def check_place(stream: JetStreamContext, last: int) -> None:
+    """Look whether the bus still ends where we left it.
+
+    Raises:
+        BusMoved: It does not.
+    """
+    found = (await stream.stream_info(STREAM)).state.last_seq
+    if found != last:
+        raise BusMoved(f"left at {last}, found at {found}")
+
+
+async def store_message(stream: JetStreamContext, message: Message, last: int) -> int:
+    """Store one message behind the message with sequence `last`; return its own sequence.
+
+    Raises:
+        BusMoved: The bus ends elsewhere.
+    """
+    headers = {
+        POSITION_HEADER: str(message.position),
+        RESUME_HEADER: str(message.resume),
+        api.Header.EXPECTED_LAST_SEQUENCE: str(last),
+    }
+    try:
+        acknowledged = await stream.publish(message.subject, message.body, headers=headers)
+    except nats.js.errors.BadRequestError as fault:
+        raise BusMoved(str(fault.description)) from fault
+    counters.PUBLISHED.inc(message.events)
+    return acknowledged.seq

@@ -1,0 +1,77 @@
+"""The engine's questions to PostgreSQL, each one function call in one transaction.
+
+Consistency and order are the functions' promises (`schema/`). Retry: the caller's; each may be repeated.
+Concurrency: any number of workers, on any number of hosts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import asyncpg
+
+from services.payments.config import LEASE
+from services.payments.outcomes import Order, Outcome
+from services.payments.packing import EventRow, Position
+
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+# What means "the database is away for now": lost connections, restarts, timeouts, deadlocks, failover.
+STORE_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of one order, as it is recorded."""
+
+    order: Order
+    outcome: Outcome
+
+
+class Store:
+    """A pool of connections of the role `payments`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def claim(self, banks: Sequence[str], payments_max: int, accounts_max: int) -> list[Order]:
+        """Take the turn of waiting accounts; what is returned is to be sent now, under the returned lease."""
+        rows = await self._pool.fetch(
+            "select * from payments.claim($1, $2, $3, $4)", list(banks), payments_max, accounts_max, LEASE
+        )
+        return [Order(**row) for row in rows]
+
+    async def record(self, results: Sequence[Result]) -> list[bool]:
+        """Record outcomes in one transaction; False: the lease was lost, nothing was changed."""
+        rows = await self._pool.fetch(
+            "select result from payments.record($1, $2, $3, $4, $5) order by item",
+            [result.order.attempt_id for result in results],
+            [result.order.epoch for result in results],
+            [result.outcome.kind for result in results],
+            [result.outcome.bank_reference for result in results],
+            [result.outcome.decline_code for result in results],
+        )
+        return [row["result"] == "applied" for row in rows]
+
+    async def redrive(self, bank: str, payments_max: int) -> list[Order]:
+        """Take over overdue attempts at one bank under a new lease."""
+        rows = await self._pool.fetch("select * from payments.redrive($1, $2, $3)", bank, payments_max, LEASE)
+        return [Order(**row) for row in rows]
+
+    async def outbox_after(self, place: Position, rows_max: int) -> list[EventRow]:
+        """Events after a place, in order; never skips one that commits late."""
+        rows = await self._pool.fetch(
+            "select * from payments.outbox_after($1, $2, $3)", place.xid, place.position, rows_max
+        )
+        return [EventRow(**row) for row in rows]

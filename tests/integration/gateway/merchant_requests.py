@@ -1,0 +1,56 @@
+"""Requests as a merchant would make them, unsigned, and the reading of answers."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import replace
+
+import msgspec
+
+from signing import Request, Response, SigningKey
+
+ORIGIN = "https://pay.countermark.example"
+HOST = ORIGIN.removeprefix("https://")
+
+
+def payment_request(*, key: str | None = None, **changes: object) -> Request:
+    """An unsigned request for a payment; `changes` replace or add members of its body."""
+    order: dict[str, object] = {
+        "kind": "collect", "amount": 1999, "currency": "EUR", "instrument": "tok_visa_ok",
+        "merchant_reference": "order-1",
+    }  # fmt: skip
+    return post("/v1/payments", msgspec.json.encode(order | changes), key=key)
+
+
+def post(path: str, body: bytes, *, key: str | None = None) -> Request:
+    headers = (
+        ("Content-Type", "application/json"),
+        ("Idempotency-Key", f'"{key or secrets.token_urlsafe(24)}"'),
+    )
+    return Request("POST", ORIGIN + path, headers, body)
+
+
+def get(path: str) -> Request:
+    return Request("GET", ORIGIN + path, (), None)
+
+
+def first_key_request(key: SigningKey, token: str) -> Request:
+    body = {"public_key": key.verifying_key.to_jwk(), "enrolment_token": token}
+    return post("/v1/keys", msgspec.json.encode(body))
+
+
+def problem(answer: Response) -> dict[str, object]:
+    value: dict[str, object] = json.loads(answer.body)
+    return value
+
+
+def header(answer: Response, name: str) -> str | None:
+    found = [value for each, value in answer.headers if each.lower() == name.lower()]
+    assert len(found) <= 1, found
+    return found[0] if found else None
+
+
+def without_header(request: Request, name: str) -> Request:
+    kept = tuple(pair for pair in request.headers if pair[0].lower() != name.lower())
+    return replace(request, headers=kept)

@@ -1,0 +1,35 @@
+"""One PostgreSQL for the tests of this folder, a fresh database for each test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from tests.integration.payments.payments_samples import SCHEMA, Connect, World, connections
+from tests.integration.postgres_server import PostgresServer, running_postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with running_postgres() as server:
+        server.pki.issue("nats", "banks", "bank-alpha", "bank-bravo", "supervisor", "payments-sidecar")
+        yield server
+
+
+@pytest.fixture
+async def database(postgres: PostgresServer) -> str:
+    return await postgres.create_database(f"test_{uuid.uuid4().hex}", [("payments", SCHEMA)])
+
+
+@pytest.fixture
+async def connect(postgres: PostgresServer, database: str) -> AsyncIterator[Connect]:
+    """Return a function that opens a connection of a role; all are closed with the test."""
+    async with connections(postgres, database) as open_one:
+        yield open_one
+
+
+@pytest.fixture
+async def world(connect: Connect) -> World:
+    return await World.enter(connect)

@@ -1,0 +1,188 @@
+"""Payments for the tests of this folder, and the calls that gateway, engine and operator make."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+import services.payments
+from services.node.identifiers import RANDOM_BITS, new_id
+from tests.integration.postgres_server import PostgresServer
+
+SCHEMA = Path(services.payments.__file__).parent / "schema"
+ROUTE = "POST /v1/payments"
+LEASE = timedelta(seconds=12)
+BANKS = ["bank-alpha", "bank-bravo"]
+
+Connection = asyncpg.Connection
+Row = asyncpg.Record
+Connect = Callable[[str], Awaitable[asyncpg.Connection]]
+
+
+@asynccontextmanager
+async def connections(server: PostgresServer, database: str) -> AsyncIterator[Connect]:
+    """A function that opens a connection of a role; all are closed at the end."""
+    async with AsyncExitStack() as stack:
+
+        async def open_one(role: str) -> asyncpg.Connection:
+            connection = await server.connect(role, database)
+            stack.push_async_callback(connection.close)
+            return connection
+
+        yield open_one
+
+
+def payment_id() -> str:
+    return new_id(
+        "pay",
+        "eu",
+        now_ms=int(datetime.now(UTC).timestamp() * 1000),
+        random_bits=secrets.randbits(RANDOM_BITS),
+    )
+
+
+@dataclass(frozen=True)
+class Request:
+    """One verified request, as the gateway hands it to the database."""
+
+    account: str
+    kind: str = "collect"
+    amount_minor: int = 100
+    instrument: str = "tok_visa_ok"
+    merchant: str = "mer_one"
+    currency: str = "EUR"
+    key: str = field(default_factory=lambda: secrets.token_hex(8))
+    content: str = ""
+    payment_id: str = field(default_factory=payment_id)
+
+    @property
+    def fingerprint(self) -> bytes:
+        text = f"{self.kind} {self.amount_minor} {self.currency} {self.instrument} {self.content}"
+        return hashlib.sha256(text.encode()).digest()
+
+    @property
+    def body(self) -> bytes:
+        return f'{{"id":"{self.payment_id}"}}'.encode()
+
+
+async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
+    """Accept as role gateway, in one batch."""
+    many = len(requests)
+    rows: list[Row] = await gateway.fetch(
+        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 20))})",
+        [r.merchant for r in requests],
+        [ROUTE] * many,
+        [hashlib.sha256(r.key.encode()).digest() for r in requests],
+        [r.fingerprint for r in requests],
+        [r.payment_id for r in requests],
+        [r.account for r in requests],
+        [r.kind for r in requests],
+        [r.amount_minor for r in requests],
+        [r.currency for r in requests],
+        [r.instrument for r in requests],
+        [None] * many,
+        [r.body for r in requests],
+        ["key-thumbprint"] * many,
+        [b"request base"] * many,
+        [b"request signature"] * many,
+        [b"request body"] * many,
+        [b"receipt base"] * many,
+        [b"receipt signature"] * many,
+        [datetime.now(UTC)] * many,
+    )
+    return rows
+
+
+async def claim(
+    engine: Connection, payments_max: int = 128, accounts_max: int = 128, lease: timedelta = LEASE
+) -> list[Row]:
+    rows: list[Row] = await engine.fetch(
+        "select * from payments.claim($1, $2, $3, $4)", BANKS, payments_max, accounts_max, lease
+    )
+    return rows
+
+
+async def record(engine: Connection, results: Sequence[tuple[str, int, str]]) -> list[str]:
+    """Record (attempt id, epoch, outcome) triples; return `applied` or `stale` for each."""
+    rows = await engine.fetch(
+        "select * from payments.record($1, $2, $3, $4, $5)",
+        [attempt_id for attempt_id, _, _ in results],
+        [epoch for _, epoch, _ in results],
+        [outcome for _, _, outcome in results],
+        ["bank reference" if outcome == "confirmed" else None for _, _, outcome in results],
+        ["do_not_honour" if outcome == "declined" else None for _, _, outcome in results],
+    )
+    return [row["result"] for row in rows]
+
+
+async def redrive(engine: Connection, lease: timedelta = LEASE, payments_max: int = 128) -> list[Row]:
+    """Take over what is overdue, at every bank."""
+    rows: list[Row] = []
+    for bank in BANKS:
+        rows += await engine.fetch("select * from payments.redrive($1, $2, $3)", bank, payments_max, lease)
+    return rows
+
+
+@dataclass
+class World:
+    """Connections of the three roles and of the schema's owner, in one database."""
+
+    gateway: Connection
+    engine: Connection
+    operator: Connection
+    owner: Connection
+
+    @classmethod
+    async def enter(cls, connect: Connect) -> World:
+        roles = ("gateway", "payments", "operator", "migrator")
+        return cls(*[await connect(role) for role in roles])
+
+    async def open_account(
+        self, account: str, *, merchant: str | None = None, currency: str = "EUR", funds_minor: int = 0
+    ) -> str:
+        """Open an account, with money that a confirmed collect brought in; one merchant an account."""
+        merchant = merchant or f"mer_{account}"
+        await self.operator.execute("select payments.open_account($1, $2, $3)", account, merchant, currency)
+        if funds_minor:
+            request = Request(account, amount_minor=funds_minor, merchant=merchant, currency=currency)
+            await accept(self.gateway, [request])
+            orders = await claim(self.engine)
+            await record(self.engine, [(o["attempt_id"], o["epoch"], "confirmed") for o in orders])
+        return merchant
+
+    async def make_due(self) -> None:
+        """Let every reminder have passed, as time would."""
+        await self.owner.execute(
+            "update payments.payment set due = now() - interval '1 second' where due is not null"
+        )
+
+    async def payment(self, identifier: str) -> Row:
+        row = await self.owner.fetchrow("select * from payments.payment where payment_id = $1", identifier)
+        assert row is not None
+        return row
+
+    async def account(self, identifier: str) -> Row:
+        row = await self.owner.fetchrow("select * from payments.account where account_id = $1", identifier)
+        assert row is not None
+        return row
+
+    async def events(self, identifier: str) -> list[str]:
+        rows = await self.owner.fetch(
+            "select type from payments.event where payment_id = $1 order by sequence", identifier
+        )
+        return [row["type"].removeprefix("payment.") for row in rows]
+
+    async def faults(self) -> list[Any]:
+        """Everything that the operator's checks find; must be empty, always."""
+        return [
+            *await self.operator.fetch("select * from payments.reminders_missing()"),
+            *await self.operator.fetch("select * from payments.ledger_imbalance()"),
+        ]

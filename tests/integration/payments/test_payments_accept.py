@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+import random
+
+import asyncpg
+import pytest
+
+from tests.integration.payments.payments_samples import Connect, Request, World, accept
+
+
+@pytest.fixture
+async def merchant(world: World) -> str:
+    return await world.open_account("acc_accept", merchant="mer_one")
+
+
+async def test_a_new_payment_is_stored_with_evidence_event_and_reminder(world: World, merchant: str) -> None:
+    request = Request("acc_accept", merchant=merchant)
+
+    [answer] = await accept(world.gateway, [request])
+
+    assert (1, "new", 202, request.body, request.payment_id) == tuple(answer)
+    payment = await world.payment(request.payment_id)
+    assert ("accepted", 1, None) == (payment["status"], payment["sequence"], payment["account_version"])
+    assert payment["due"] > payment["accepted_at"]
+    assert ["accepted"] == await world.events(request.payment_id)
+    evidence = await world.owner.fetchval(
+        "select count(*) from payments.evidence where payment_id = $1", request.payment_id
+    )
+    assert 1 == evidence
+
+
+async def test_the_same_request_again_gets_the_stored_answer(world: World, merchant: str) -> None:
+    first = Request("acc_accept", merchant=merchant, key="again")
+    second = Request("acc_accept", merchant=merchant, key="again")
+    await accept(world.gateway, [first])
+
+    [answer] = await accept(world.gateway, [second])
+
+    assert (1, "repeat", 202, first.body, first.payment_id) == tuple(answer)
+    assert 0 == await world.owner.fetchval(
+        "select count(*) from payments.payment where payment_id = $1", second.payment_id
+    )
+
+
+async def test_a_key_used_for_another_request_is_a_mismatch_and_shows_nothing(
+    world: World, merchant: str
+) -> None:
+    await accept(world.gateway, [Request("acc_accept", merchant=merchant, key="taken")])
+
+    [answer] = await accept(
+        world.gateway, [Request("acc_accept", merchant=merchant, key="taken", content="other")]
+    )
+
+    assert ("mismatch", None, None) == (answer["outcome"], answer["response_status"], answer["response_body"])
+
+
+async def test_a_batch_may_hold_a_key_several_times(world: World, merchant: str) -> None:
+    first = Request("acc_accept", merchant=merchant, key="twice")
+    again = Request("acc_accept", merchant=merchant, key="twice")
+    other = Request("acc_accept", merchant=merchant, key="twice", content="other")
+    alone = Request("acc_accept", merchant=merchant)
+
+    answers = await accept(world.gateway, [first, alone, again, other])
+
+    assert ["new", "new", "repeat", "mismatch"] == [answer["outcome"] for answer in answers]
+    assert first.payment_id == answers[2]["payment_id"]
+
+
+async def test_another_merchants_key_is_another_key(world: World, merchant: str) -> None:
+    other = await world.open_account("acc_accept_other", merchant="mer_other")
+    mine = Request("acc_accept", merchant=merchant, key="shared")
+    theirs = Request("acc_accept_other", merchant=other, key="shared")
+
+    answers = await accept(world.gateway, [mine, theirs])
+
+    assert ["new", "new"] == [answer["outcome"] for answer in answers]
+    find = "select * from payments.find_payment($1, $2)"
+    [found] = await world.gateway.fetch(find, other, theirs.payment_id)
+    assert theirs.payment_id == found["id"]
+    assert [] == await world.gateway.fetch(find, merchant, theirs.payment_id)
+    events = "select * from payments.events_of($1, $2)"
+    assert [] == await world.gateway.fetch(events, merchant, theirs.payment_id)
+
+
+async def test_crossing_batches_neither_deadlock_nor_accept_twice(
+    world: World, merchant: str, connect: Connect
+) -> None:
+    gateways = [await connect("gateway") for _ in range(4)]
+    keys = [f"crossing-{n}" for n in range(64)]
+    chance = random.Random(7)
+
+    async def send(gateway: asyncpg.Connection, round_: int) -> list[asyncpg.Record]:
+        shuffled = chance.sample(keys, len(keys))
+        return await accept(
+            gateway, [Request("acc_accept", merchant=merchant, key=f"{round_}-{key}") for key in shuffled]
+        )
+
+    for round_ in range(10):
+        answers = await asyncio.gather(*(send(gateway, round_) for gateway in gateways))
+
+        outcomes = [answer["outcome"] for batch in answers for answer in batch]
+        assert {"new": 64, "repeat": 192} == {o: outcomes.count(o) for o in set(outcomes)}
+        assert 64 == len({answer["payment_id"] for batch in answers for answer in batch})
+
+
+async def test_an_account_of_another_merchant_cannot_be_charged(world: World, merchant: str) -> None:
+    request = Request("acc_accept", merchant="mer_stranger")
+
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await accept(world.gateway, [request])
+
+
+@pytest.mark.parametrize("many", [0, 129])
+async def test_a_batch_has_1_to_128_items(world: World, merchant: str, many: int) -> None:
+    with pytest.raises(asyncpg.InvalidParameterValueError):
+        await accept(world.gateway, [Request("acc_accept", merchant=merchant) for _ in range(many)])
+
+
+async def test_find_repeat_returns_what_was_stored(world: World, merchant: str) -> None:
+    request = Request("acc_accept", merchant=merchant, key="found")
+    await accept(world.gateway, [request])
+
+    [row] = await world.gateway.fetch(
+        "select * from payments.find_repeat($1, 'POST /v1/payments', sha256('found'::bytea))", merchant
+    )
+
+    assert (request.fingerprint, 202, request.body, request.payment_id) == tuple(row)
+
+
+async def test_accept_refuses_a_snapshot_that_cannot_see_crossing_batches(
+    world: World, merchant: str, connect: Connect
+) -> None:
+    late = await connect("gateway")
+    await late.execute("begin isolation level repeatable read")
+    await late.fetch("select * from payments.accounts_of($1)", merchant)
+    await accept(world.gateway, [Request("acc_accept", merchant=merchant, key="unseen")])
+
+    with pytest.raises(asyncpg.PostgresError):
+        await accept(late, [Request("acc_accept", merchant=merchant, key="unseen")])
+
+    await late.execute("rollback")

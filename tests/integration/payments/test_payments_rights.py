@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from tests.integration.payments.payments_samples import SCHEMA, Request, World, accept, claim, connections
+from tests.integration.postgres_server import PostgresServer
+
+TABLES = [
+    "account", "payment", "idempotency_key", "evidence", "attempt", "event", "ledger_transfer",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+async def database(postgres: PostgresServer) -> str:
+    return await postgres.create_database(f"test_{uuid.uuid4().hex}", [("payments", SCHEMA)])
+
+
+@pytest.fixture(scope="module")
+async def used(postgres: PostgresServer, database: str) -> AsyncIterator[World]:
+    """One database for this module, which changes nothing in it; every table that only grows has a row."""
+    async with connections(postgres, database) as connect:
+        world = await World.enter(connect)
+        await _use(world)
+        yield world
+
+
+async def _use(world: World) -> None:
+    merchant = await world.open_account("acc_rights", funds_minor=500)
+    await accept(world.gateway, [Request("acc_rights", kind="payout", merchant=merchant)])
+    await claim(world.engine)
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("role", ["gateway", "payments", "operator", "notifications"])
+async def test_no_service_reads_a_table(
+    used: World, postgres: PostgresServer, database: str, role: str, table: str
+) -> None:
+    connection = await postgres.connect(role, database)
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(f"select * from payments.{table}")
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("role", "call"),
+    [
+        ("gateway", "payments.claim(array['bank-alpha'], 1, 1, '1 s')"),
+        ("gateway", "payments.outbox_after('0'::xid8, 0, 1)"),
+        ("gateway", "payments.open_account('acc_mine', 'mer_mine', 'EUR')"),
+        ("payments", "payments.find_repeat('mer_one', 'POST /v1/payments', ''::bytea)"),
+        ("payments", "payments.open_account('acc_mine', 'mer_mine', 'EUR')"),
+        ("operator", "payments.redrive('bank-alpha', 1, '1 s')"),
+        ("notifications", "payments.outbox_after('0'::xid8, 0, 1)"),
+        ("notifications", "payments.accounts_of('mer_one')"),
+    ],
+)
+async def test_a_role_calls_its_own_functions_only(
+    used: World, postgres: PostgresServer, database: str, role: str, call: str
+) -> None:
+    connection = await postgres.connect(role, database)
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(f"select * from {call}")
+    finally:
+        await connection.close()
+
+
+async def test_public_may_execute_nothing(used: World) -> None:
+    open_functions = await used.owner.fetch(
+        "select p.proname from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a "
+        "where p.pronamespace = 'payments'::regnamespace and a.grantee = 0"
+    )
+
+    assert [] == open_functions
+
+
+async def test_every_definers_function_pins_its_search_path(used: World) -> None:
+    functions = await used.owner.fetch(
+        "select proname, proconfig from pg_proc where pronamespace = 'payments'::regnamespace and prosecdef"
+    )
+
+    assert len(functions) > 10
+    for function in functions:
+        assert "search_path=pg_catalog, pg_temp" in function["proconfig"], function["proname"]
+
+
+@pytest.mark.parametrize("table", ["evidence", "event", "ledger_transfer"])
+@pytest.mark.parametrize(
+    "change",
+    ["update payments.{} set payment_id = payment_id", "delete from payments.{}", "truncate payments.{}"],
+)
+async def test_what_only_grows_cannot_be_changed_even_by_its_owner(
+    used: World, table: str, change: str
+) -> None:
+    assert await used.owner.fetchval(f"select count(*) from payments.{table}") > 0
+
+    with pytest.raises((asyncpg.RestrictViolationError, asyncpg.FeatureNotSupportedError)):
+        await used.owner.execute(change.format(table))
+
+
+@pytest.mark.parametrize("status", ["accepted", "submitted", "unknown"])
+async def test_a_payment_that_can_still_change_has_a_reminder(used: World, status: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="payment_reminder"):
+        await used.owner.execute(
+            "update payments.payment set due = null, status = $1, bank = 'bank-alpha', account_version = "
+            "case $1 when 'accepted' then null else 1 end, decline_code = null",
+            status,
+        )
+
+
+async def test_a_second_attempt_beside_one_that_may_move_money_is_refused(used: World) -> None:
+    with pytest.raises(asyncpg.UniqueViolationError, match="one_money_attempt"):
+        await used.owner.execute(
+            "insert into payments.attempt (attempt_id, payment_id, number, bank, operation, state, epoch) "
+            "select attempt_id || 'x', payment_id, 2, 'bank-other', operation, 'intent', 1 "
+            "from payments.attempt"
+        )

@@ -1,0 +1,191 @@
+"""A real PostgreSQL for tests: TLS 1.3 and client certificates only, no Unix socket, own data directory.
+
+One server per test session, one fresh database per test module. Roles are made before the first start, in
+single-user mode, as the launcher does; each role logs in with the certificate whose CN is its name.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import asyncpg
+
+from pki.authority import IssuingAuthority, Owner, initialise
+from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
+from pki.seal import ScryptCost
+from pki.tls import client_context
+from services.node.config_file import PostgresConfig
+from services.node.migrations import migrate
+
+ROLES = ("gateway", "payments", "notifications", "operator")
+# The cheapest cost that `pki` accepts: the passphrase guards a test's throw-away authority.
+COST = ScryptCost(n=2**14)
+PASSPHRASE = b"a throw-away authority of the tests"
+START_S_MAX = 30.0
+POLL_S = 0.02
+
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "ssl": "on",
+    "ssl_min_protocol_version": "TLSv1.3",
+    "max_connections": "60",
+    "shared_buffers": "64MB",
+    "jit": "off",
+    "log_min_messages": "error",
+}
+
+
+@dataclass(frozen=True)
+class ThrowAwayPki:
+    """An authority under a temporary folder; `issue` makes `live/<name>/current`."""
+
+    certs: Path
+
+    @classmethod
+    def create(cls, certs: Path) -> ThrowAwayPki:
+        initialise(
+            certs,
+            trust_domain=TRUST_DOMAIN_DEFAULT,
+            passphrase=PASSPHRASE,
+            now=datetime.now(UTC),
+            cost=COST,
+        )
+        return cls(certs)
+
+    def issue(self, *names: str, owners: dict[str, Owner | None] | None = None) -> None:
+        authority = IssuingAuthority.open(self.certs, PASSPHRASE)
+        authority.issue(names, owners=owners or {}, now=datetime.now(UTC))
+
+    def identity(self, name: str) -> Path:
+        return self.certs / "live" / name / "current"
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server and the authority that its roles' certificates come from."""
+
+    pki: ThrowAwayPki
+    port: int
+
+    def reach(self, role: str, database: str) -> PostgresConfig:
+        """The configuration with which a process reaches `database` as `role`."""
+        expect = spiffe_id("postgres", TRUST_DOMAIN_DEFAULT)
+        return PostgresConfig(host="127.0.0.1", port=self.port, database=database, user=role, expect=expect)
+
+    async def connect(self, role: str, database: str) -> asyncpg.Connection:
+        """One connection of `role`, by its certificate."""
+        expect = frozenset({spiffe_id("postgres", TRUST_DOMAIN_DEFAULT)})
+        return await asyncpg.connect(
+            host="127.0.0.1",
+            port=self.port,
+            database=database,
+            user=role,
+            ssl=client_context(self.pki.identity(role), expect=expect),
+        )
+
+    async def create_database(self, name: str, schemas: list[tuple[str, Path]]) -> str:
+        """Make a fresh database with these schemas in it, and return its name."""
+        connection = await self.connect("migrator", "postgres")
+        try:
+            await connection.execute(f'create database "{name}"')
+        finally:
+            await connection.close()
+        connection = await self.connect("migrator", name)
+        try:
+            await migrate(connection, schemas)
+        finally:
+            await connection.close()
+        return name
+
+
+@contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Start a server on a free port; stop it and remove its files at the end."""
+    # Not pytest's folder: that one is closed to the account which PostgreSQL runs as.
+    home = Path(tempfile.mkdtemp(prefix="countermark-postgres-"))
+    home.chmod(0o711)
+    try:
+        owner, become = _account()
+        certs = ThrowAwayPki.create(home / "certs")
+        certs.issue("postgres", "migrator", *ROLES, owners={"postgres": owner})
+        data = _make_cluster(home, become, owner)
+        port = _free_port()
+        settings = _SETTINGS | {
+            "port": str(port),
+            "ssl_cert_file": str(certs.identity("postgres") / "cert.pem"),
+            "ssl_key_file": str(certs.identity("postgres") / "key.pem"),
+            "ssl_ca_file": str(certs.identity("postgres") / "trust.pem"),
+        }
+        command = [*become, _program("postgres"), "-D", str(data)]
+        for name, value in settings.items():
+            command += ["-c", f"{name}={value}"]
+        with (home / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+        try:
+            _await_ready(process, data, home / "log")
+            yield PostgresServer(certs, port)
+        finally:
+            process.send_signal(signal.SIGQUIT)  # At once: its data is thrown away.
+            process.wait()
+    finally:
+        shutil.rmtree(home)
+
+
+def _account() -> tuple[Owner | None, list[str]]:
+    """PostgreSQL refuses to run as root: then it runs as `postgres`, and ends with this process."""
+    if os.geteuid() != 0:
+        return None, []
+    entry = pwd.getpwnam("postgres")
+    become = ["setpriv", "--reuid", "postgres", "--regid", str(entry.pw_gid), "--clear-groups"]
+    return Owner(entry.pw_uid, entry.pw_gid), [*become, "--pdeathsig", "INT", "--"]
+
+
+def _make_cluster(home: Path, become: list[str], owner: Owner | None) -> Path:
+    data = home / "data"
+    data.mkdir(0o700)
+    if owner is not None:
+        os.chown(data, owner.uid, owner.gid)
+    make = ["-D", str(data), "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=reject", "--no-sync"]
+    subprocess.run([*become, _program("initdb"), *make], check=True, capture_output=True, cwd="/")
+    hba = data / "pg_hba.conf"
+    hba.write_text("hostssl all all 127.0.0.1/32 cert\n")
+    roles = "create role migrator login createdb;\n" + "".join(f"create role {r} login;\n" for r in ROLES)
+    single = [*become, _program("postgres"), "--single", "-D", str(data), "postgres"]
+    subprocess.run(single, input=roles.encode(), check=True, capture_output=True, cwd="/")
+    return data
+
+
+def _program(name: str) -> str:
+    """Debian keeps the server's programs out of the path; the newest installed version is taken."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else name
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> None:
+    """The last line of postmaster.pid says `ready` once connections are taken."""
+    deadline = time.monotonic() + START_S_MAX
+    while process.poll() is None and time.monotonic() < deadline:
+        pid_file = data / "postmaster.pid"
+        if pid_file.exists() and pid_file.read_text().splitlines()[-1].strip() == "ready":
+            return
+        time.sleep(POLL_S)
+    raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}")

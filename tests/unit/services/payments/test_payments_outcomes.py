@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.banks.messages import AttemptAnswer
+from services.node.errors import HopUnknown, HopUnsent
+from services.payments.outcomes import NotFound, Order, Outcome, classify_inquiry, classify_send
+
+ORDER = Order("att_eu_1_1", 1, "pay_eu_1", "bank-alpha", "collect", 1999, "EUR", "tok_visa_ok")
+TRUE = AttemptAnswer("att_eu_1_1", "confirmed", end_to_end_id="pay_eu_1", amount_minor=1999, currency="EUR")
+
+_answers = st.builds(
+    AttemptAnswer,
+    attempt_id=st.sampled_from(["att_eu_1_1", "att_eu_2_1"]),
+    outcome=st.sampled_from(["confirmed", "declined", "pending", "unsent", "unknown", "not_found"]),
+    end_to_end_id=st.sampled_from([None, "pay_eu_1", "pay_eu_2"]),
+    amount_minor=st.sampled_from([None, 1999, 1998]),
+    currency=st.sampled_from([None, "EUR", "USD"]),
+    bank_reference=st.sampled_from([None, "bk_1"]),
+    decline_code=st.sampled_from([None, "do_not_honour"]),
+)
+_anything = st.one_of(_answers, st.just(HopUnsent("x")), st.just(HopUnknown("x")))
+
+
+@given(answer=_answers)
+def test_money_is_believed_to_have_moved_only_by_an_answer_about_this_very_request(
+    answer: AttemptAnswer,
+) -> None:
+    about_this = ("att_eu_1_1", "pay_eu_1", 1999, "EUR") == (
+        answer.attempt_id, answer.end_to_end_id, answer.amount_minor, answer.currency,
+    )  # fmt: skip
+
+    outcome = classify_send(ORDER, answer)
+
+    assert (outcome.kind == "confirmed") == (about_this and answer.outcome == "confirmed")
+    assert (outcome.kind == "declined") == (about_this and answer.outcome == "declined")
+
+
+@given(answer=_anything)
+def test_only_who_never_sent_says_unsent(answer: AttemptAnswer | HopUnsent | HopUnknown) -> None:
+    said = isinstance(answer, HopUnsent) or (
+        isinstance(answer, AttemptAnswer) and (answer.attempt_id, answer.outcome) == ("att_eu_1_1", "unsent")
+    )
+
+    assert said == (classify_send(ORDER, answer).kind == "unsent")
+
+
+@given(answer=_anything)
+def test_every_question_gets_one_outcome_and_not_found_is_never_a_failure(
+    answer: AttemptAnswer | HopUnsent | HopUnknown,
+) -> None:
+    asked, sent = classify_inquiry(ORDER, answer), classify_send(ORDER, answer)
+
+    if isinstance(asked, NotFound):
+        assert ("unknown", True) == (sent.kind, sent.alarm is not None)
+    else:
+        assert asked == sent
+
+
+@pytest.mark.parametrize(
+    ("change", "alarm"),
+    [
+        ({"attempt_id": "att_eu_2_1"}, "the answer is about another attempt"),
+        ({"amount_minor": 2000}, "payment, amount or currency of the answer differ from the request"),
+        ({"currency": "USD"}, "payment, amount or currency of the answer differ from the request"),
+        ({"end_to_end_id": None}, "payment, amount or currency of the answer differ from the request"),
+    ],
+)
+def test_an_answer_that_does_not_match_is_unknown_and_raises_an_alarm(
+    change: dict[str, object], alarm: str
+) -> None:
+    outcome = classify_send(ORDER, msgspec.structs.replace(TRUE, **change))
+
+    assert Outcome("unknown", alarm=alarm) == outcome
+
+
+def test_no_answer_is_unknown() -> None:
+    assert Outcome("unknown") == classify_send(ORDER, HopUnknown("timeout"))
+
+
+def test_a_decline_without_a_code_still_has_one() -> None:
+    declined = msgspec.structs.replace(TRUE, outcome="declined")
+
+    assert Outcome("declined", None, "declined") == classify_send(ORDER, declined)
+
+
+def test_a_confirmation_carries_the_banks_reference_and_no_decline_code() -> None:
+    strange = msgspec.structs.replace(TRUE, bank_reference="bk_1", decline_code="odd")
+
+    assert Outcome("confirmed", "bk_1") == classify_send(ORDER, strange)

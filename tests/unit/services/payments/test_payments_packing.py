@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.payments.packing import MESSAGE_EVENTS_MAX, EventRow, Position, pack
+
+START = Position(7, 3)
+
+
+def _row(index: int, merchant: str, at: datetime = datetime(2026, 1, 2, tzinfo=UTC)) -> EventRow:
+    return EventRow(
+        xid=8 + index // 3, position=100 + index, payment_id=f"pay_eu_{index}", sequence=2,
+        type="payment.outcome_unknown", at=at, merchant_id=merchant, account_id="acc", account_version=5,
+        kind="collect", amount_minor=1999, currency="EUR", merchant_reference=None, decline_code=None,
+    )  # fmt: skip
+
+
+_rows = st.lists(st.sampled_from(["mer_a", "mer_b", "mer_c"]), max_size=500).map(
+    lambda merchants: [_row(index, merchant) for index, merchant in enumerate(merchants)]
+)
+
+
+@given(rows=_rows)
+def test_every_event_is_packed_once_and_each_merchants_order_is_kept(rows: list[EventRow]) -> None:
+    packed: dict[str, list[str]] = {}
+    for message in pack(rows, START):
+        events = msgspec.json.decode(message.body)["events"]
+        assert 1 <= len(events) == message.events <= MESSAGE_EVENTS_MAX
+        packed.setdefault(message.subject.rpartition(".")[2], []).extend(e["payment_id"] for e in events)
+
+    expected: dict[str, list[str]] = {}
+    for row in rows:
+        expected.setdefault(row.merchant_id, []).append(row.payment_id)
+    assert expected == packed
+
+
+@given(rows=_rows, data=st.data())
+def test_resuming_after_any_stored_prefix_misses_no_event(rows: list[EventRow], data: st.DataObject) -> None:
+    messages = pack(rows, START)
+    stored = messages[: data.draw(st.integers(0, len(messages)))]
+    resume = stored[-1].resume if stored else START
+
+    seen = {e["payment_id"] for m in stored for e in msgspec.json.decode(m.body)["events"]}
+    again = {row.payment_id for row in rows if Position(row.xid, row.position) > resume}
+
+    assert {row.payment_id for row in rows} == seen | again
+    assert len(stored) < len(messages) or not again
+
+
+def test_an_event_is_what_subscribers_were_promised() -> None:
+    east = timezone(timedelta(hours=2))
+    [message] = pack([_row(0, "mer_a", datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=east))], START)
+
+    assert ("countermark.events.mer_a", Position(8, 100), Position(8, 100)) == (
+        message.subject, message.position, message.resume,
+    )  # fmt: skip
+    assert {
+        "events": [
+            {
+                "id": "evt_eu_0_2",
+                "type": "payment.outcome_unknown",
+                "merchant_id": "mer_a",
+                "payment_id": "pay_eu_0",
+                "account_id": "acc",
+                "account_version": 5,
+                "sequence": 2,
+                "at": "2026-01-02T01:04:05.678Z",
+                "data": {
+                    "status": "unknown",
+                    "kind": "collect",
+                    "amount_minor": 1999,
+                    "currency": "EUR",
+                    "merchant_reference": None,
+                    "decline_code": None,
+                },
+            }
+        ]
+    } == msgspec.json.decode(message.body)
+
+
+@given(xid=st.integers(0, 2**64 - 1), position=st.integers(0, 2**63 - 1))
+def test_a_position_survives_its_header(xid: int, position: int) -> None:
+    assert Position(xid, position) == Position.parse(str(Position(xid, position)))
+
+
+@pytest.mark.parametrize("text", ["", "7", "7.", ".7", "a.b"])
+def test_a_malformed_position_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        Position.parse(text)
