@@ -1,5 +1,6 @@
 # Sourced by ./start and ./test: makes this machine able to run Countermark. Safe to run again; says nothing
 # when nothing is to do. Sets: venv_python. Needs: here (the checkout), requirements (a hashed file).
+# Run by hand, as root, `sh compose/setup.sh packages` installs the system packages and nothing else.
 #
 # Nothing of a distribution is left running: PostgreSQL is told to make no cluster of its own, and Redis comes
 # from redis-tools, whose one binary is also the server and which brings no service.
@@ -42,11 +43,11 @@ missing_packages() {
 }
 
 install_packages() {
-    command="apt-get install --no-install-recommends $1"
-    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-        fail_prerequisite "Some packages are missing. Run this once, as root, then start again:
-    sudo sh -c 'apt-get update && $command'"
-    fi
+    command -v apt-get >/dev/null 2>&1 ||
+        fail_prerequisite "Missing, and there is no apt-get to install it with: $1(names of Debian 12)."
+    [ "$(id -u)" -eq 0 ] || fail_prerequisite "Missing: $1
+Run this once, as root, then start again:
+    sudo sh $here/compose/setup.sh packages"
     printf 'setup: installing %s\n' "$1" >&2
     # Services of the packages must not start: this stack runs its own, and only with mutual TLS.
     policy=/usr/sbin/policy-rc.d
@@ -64,7 +65,7 @@ install_packages() {
     if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
             -o Dpkg::Options::=--force-confold $1; } > "$log" 2>&1 < /dev/null; then
         tail -n 15 "$log" >&2
-        fail_prerequisite "The packages could not be installed (log: $log). Mend the cause, or run by hand: $command"
+        fail_prerequisite "The packages could not be installed (log: $log). Mend the cause, then start again."
     fi
     rm -f "$log"
     if [ "$(cat "$policy" 2>/dev/null)" = "$(printf '#!/bin/sh\nexit 101')" ]; then
@@ -95,11 +96,15 @@ possible; behind a proxy that inspects TLS, name its authority in PIP_CERT."
     : > "$stamp"
 }
 
-set_up() {
+set_up_packages() {
     missing=$(missing_packages)
     [ -z "$missing" ] || install_packages "$missing"
     still=$(missing_packages)
     [ -z "$still" ] || fail_prerequisite "Still missing after installing: $still(is this Debian 12 or newer?)"
+}
+
+set_up() {
+    set_up_packages
     if [ ! -e "$here/.venv/.installed-$(sha256sum "$requirements" | cut -c1-16)" ]; then
         exec 9> "$here/.setup.lock"
         flock 9
@@ -108,3 +113,7 @@ set_up() {
     fi
     venv_python="$here/.venv/bin/python"
 }
+
+case "${0##*/} ${1-}" in
+"setup.sh packages") set -eu && here=$(cd "$(dirname "$0")/.." && pwd) && set_up_packages ;;
+esac

@@ -6,11 +6,12 @@ others may reach is bound to every address of that namespace and found by the se
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from compose.derive.places import Address, Places
-from compose.mesh import Mesh
+from compose.mesh import Mesh, MeshError
 
 PUBLISHED_PORT: Final = 8443  # Part of the public origin, which merchants sign.
 CONNECTION_AGE_S_MAX: Final = 300.0  # How long a rotation waits for old connections.
@@ -28,7 +29,8 @@ _PORTS: Final = {
 _INGRESS_PORT: Final = 8443
 _APP_PORT: Final = 9443
 _EGRESS_PORT_FIRST: Final = 10001
-_UID_FIRST: Final = 20001  # Above every account that a distribution makes.
+_UID_FIRST: Final = 20000  # Above every account that a distribution makes.
+_UIDS: Final = 40_000  # Ends below 65534, nobody, and inside what a rootless engine maps.
 
 
 def places_in_containers(mesh: Mesh) -> Places:
@@ -62,8 +64,20 @@ def _addresses(mesh: Mesh) -> dict[str, Address]:
 
 
 def container_uids(mesh: Mesh) -> dict[str, int]:
-    """One account per workload; the group has the same number."""
-    return {name: _UID_FIRST + index for index, name in enumerate(mesh.workloads())}
+    """One account per workload; the group has the same number.
+
+    A number follows from the name alone: state on disk keeps its owner when mesh.toml grows.
+
+    Raises:
+        MeshError: Two names fall on one number; rename one.
+    """
+    uids = {
+        name: _UID_FIRST + int.from_bytes(sha256(name.encode()).digest()[:8]) % _UIDS
+        for name in mesh.workloads()
+    }
+    if len(set(uids.values())) < len(uids):
+        raise MeshError("two workloads would share one account in containers; rename one of them")
+    return uids
 
 
 def passwd_lines(mesh: Mesh) -> str:
