@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from compose.derive.configuration import CONFIG_FILE, ENVOY_FILE
 from compose.derive.container_places import (
     HOME,
     PUBLISHED_PORT,
@@ -22,7 +23,6 @@ from compose.derive.container_places import (
 )
 from compose.derive.places import Places
 from compose.derive.process_config import process_config
-from compose.launcher.configuration import CONFIG_FILE, ENVOY_FILE
 from compose.mesh import MERCHANT, Hop, Mesh, Service
 
 IMAGE: Final = "countermark:local"

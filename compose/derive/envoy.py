@@ -16,7 +16,9 @@ CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longe
 ROUTE_S_MAX = 30.0  # Above every hop's own deadline: the callers decide, Envoy only cleans up.
 HEADERS_S_MAX = 10.0  # An honest client sends its fields in one packet or two.
 REQUEST_S_MAX = 15.0  # 256 KiB at 20 KiB/s: a body that trickles slower only holds a connection.
-IDLE_S_MAX = 60.0  # Below aiohttp's 75 s, so that Envoy closes an idle connection first.
+IDLE_S_MAX = (
+    60.0  # Below the apps' 75 s (services/node/server.py), so that Envoy closes an idle connection first.
+)
 HEADER_KIB_MAX = 24  # Signature fields need 3 KiB; the gateway refuses far earlier.
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"

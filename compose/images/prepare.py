@@ -10,10 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from compose.derive.configuration import configuration_files
 from compose.derive.container_places import CLIENT_NETWORK, container_uids, places_in_containers
-from compose.derive.stores import pg_hba
 from compose.launcher.accounts import Account
-from compose.launcher.configuration import configuration_files
 from compose.launcher.credentials import provide_certificates, provide_secrets
 from compose.launcher.databases import prepare_cluster
 from compose.launcher.errors import StartError
@@ -37,8 +36,7 @@ def prepare_containers(mesh: Mesh, data: Path, accounts: dict[str, Account], *, 
     prepare(layout)
     provide_certificates(mesh, layout, accounts)
     passwords = provide_secrets(mesh, layout, accounts)
-    files = configuration_files(mesh, places_in_containers(mesh), passwords)
-    files["postgres"]["pg_hba.conf"] = pg_hba(mesh, CLIENT_NETWORK)
+    files = configuration_files(mesh, places_in_containers(mesh), passwords, CLIENT_NETWORK)
     for name, texts in files.items():
         own_folder(layout.run / name, accounts[name], writable=False)
         if name in mesh.services:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 
-from compose.derive import envoy, envoy_tls, stores
+from compose.derive.configuration import configuration_files
 from compose.derive.places import Address, Places
-from compose.derive.process_config import process_config
 from compose.launcher.accounts import Account
 from compose.launcher.layout import Layout, own_folder, write_readable
 from compose.launcher.ports import LOOPBACK
 from compose.mesh import Mesh
 
 CONNECTION_AGE_S_MAX = 10.0  # Short on purpose: what a rotation takes, a demonstration can wait for.
-ENVOY_FILE = "envoy.json"
-CONFIG_FILE = "config.toml"
 
 
 def places_on_this_machine(
@@ -44,7 +41,7 @@ def write_configuration(
     mesh: Mesh, layout: Layout, places: Places, accounts: dict[str, Account], passwords: dict[str, bytes]
 ) -> None:
     """Write all of it; a process reads its own part when it starts."""
-    for name, files in configuration_files(mesh, places, passwords).items():
+    for name, files in configuration_files(mesh, places, passwords, f"{LOOPBACK}/32").items():
         own_folder(layout.run / name, accounts[name], writable=False)
         if name in mesh.services:
             own_folder(layout.state / name, accounts[name], writable=True)
@@ -57,34 +54,3 @@ def write_configuration(
     aside = layout.addresses_file.with_suffix(".new")
     aside.write_text(json.dumps(document, indent=1), encoding="utf-8")
     aside.rename(layout.addresses_file)
-
-
-def configuration_files(mesh: Mesh, places: Places, passwords: dict[str, bytes]) -> dict[str, dict[str, str]]:
-    """Workload to file name to text: the whole derived configuration of one deployment (pure)."""
-    files: dict[str, dict[str, str]] = {}
-    for service in mesh.services.values():
-        match service.kind:
-            case "edge":
-                files[service.name] = _envoy_files(
-                    service.name, envoy.edge_config(mesh, service, places), places
-                )
-            case "postgres":
-                hba = stores.pg_hba(mesh, f"{LOOPBACK}/32")
-                conf = stores.postgres_conf(places)
-                files[service.name] = {"postgresql.conf": conf, "pg_hba.conf": hba, "pg_ident.conf": ""}
-            case "redis":
-                users = stores.redis_users(mesh, passwords)
-                files[service.name] = {"redis.conf": stores.redis_conf(places), "users.acl": users}
-            case "nats":
-                files[service.name] = {"nats.conf": stores.nats_conf(mesh, places)}
-            case _:
-                files[service.name] = {CONFIG_FILE: process_config(mesh, service, places)}
-        if service.sidecar:
-            sidecar = service.sidecar_name
-            files[sidecar] = _envoy_files(sidecar, envoy.sidecar_config(mesh, service, places), places)
-    return files
-
-
-def _envoy_files(name: str, config: dict[str, object], places: Places) -> dict[str, str]:
-    documents = {ENVOY_FILE: config, **envoy_tls.secret_files(name, places)}
-    return {file: json.dumps(document, indent=1) for file, document in documents.items()}

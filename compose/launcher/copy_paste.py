@@ -16,6 +16,14 @@ from signing import SigningKey
 
 ENVIRONMENT_FILE = "demo.env"
 
+# Tried by the tests as it stands.
+SDK_EXAMPLE = """\
+  printf '{"kind":"collect","amount":1999,"currency":"EUR","instrument":"tok_visa_ok"}' > payment.json
+  .venv/bin/python -m signing sign --key "$CM_KEY" --method POST --url "$CM_ORIGIN/v1/payments" \\
+    --body payment.json --idempotency-key "$(openssl rand -hex 16)" > payment.headers
+  curl -i --cacert "$CM_CACERT" --resolve "$CM_RESOLVE" "$CM_ORIGIN/v1/payments" \\
+    -H @payment.headers --data-binary @payment.json"""
+
 
 def environment_text(stack: Stack) -> str:
     """Shell assignments that the examples use; nothing in it is secret, the key is a path."""
@@ -28,7 +36,7 @@ def environment_text(stack: Stack) -> str:
         "CM_KEY": str(key_file),
         "CM_KEY_ID": SigningKey.from_pem(key_file.read_bytes()).key_id,
     }
-    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
 def read_environment(data: Path) -> str:
@@ -53,9 +61,8 @@ Sign a request with openssl and curl (README, "With openssl and curl"); in anoth
   eval "$(./start --env{_data_option(stack)})"
   sh compose/demo/pay.sh
 
-Sign it with the SDK:
-  .venv/bin/python -m signing sign --key "$CM_KEY" --method POST --url "$CM_ORIGIN/v1/payments" \\
-    --body payment.json --idempotency-key "$(openssl rand -hex 16)" --curl
+Or sign it with the SDK:
+{SDK_EXAMPLE}
 
 Logs are in {stack.layout.log}. Stop everything with Ctrl-C.
 """

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from compose.demo.receiver import PATH
+from compose.derive.configuration import CONFIG_FILE
 from compose.launcher.accounts import command_as
-from compose.launcher.configuration import CONFIG_FILE
 from compose.launcher.errors import EXIT_FAILED, StartError
 from compose.launcher.layout import own_folder, write_readable
 from compose.launcher.mesh_request import get_as_supervisor

@@ -6,9 +6,9 @@ import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from compose.derive.configuration import CONFIG_FILE, ENVOY_FILE
 from compose.derive.places import Places
 from compose.launcher.accounts import Account
-from compose.launcher.configuration import CONFIG_FILE, ENVOY_FILE
 from compose.launcher.databases import find_server_programs
 from compose.launcher.readiness import answers_health, completes_handshake, serves_postgres
 from compose.launcher.release import Release

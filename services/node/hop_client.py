@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
 from pki.tls import client_context
 from services.node.config_file import EgressConfig, NodeConfig
@@ -53,7 +54,10 @@ class HopClient:
         context = client_context(Path(self._config.identity), expect=frozenset({self._egress.expect}))
         connector = aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX, keepalive_timeout=IDLE_S_MAX)
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=self._timeout, auto_decompress=False
+            connector=connector,
+            timeout=self._timeout,
+            auto_decompress=False,
+            headers={"accept-encoding": "identity"},
         )
 
     async def close(self) -> None:
@@ -76,7 +80,7 @@ class HopClient:
         try:
             async with self._session.request(
                 method,
-                self._egress.url + path,
+                URL(self._egress.url + path, encoded=True),  # As it stands: nothing is quoted anew.
                 data=body,
                 headers=fields | (headers or {}),
                 allow_redirects=False,

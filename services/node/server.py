@@ -29,6 +29,9 @@ CALLER = web.RequestKey("caller", str)  # Workload name of the calling service, 
 
 BACKLOG = 1024  # The kernel queues this many handshakes while the loop is busy with a burst.
 DRAIN_S = 5.0  # Requests under way at SIGTERM get this long; the longest hop deadline is shorter.
+SIDECAR_IDLE_S_MAX = (
+    75.0  # Above the sidecars' 60 s: a request must not meet a connection closed from our side.
+)
 HEADER_BYTES_MAX = 16 * 1024  # Signature-Input and Signature need 3 KiB; the rest is Envoy's.
 
 _log = get_log("node.server")
@@ -64,6 +67,8 @@ async def serve(
         app,
         access_log=None,  # One structured line per request is written by whoever has something to say.
         shutdown_timeout=DRAIN_S,
+        # A sidecar closes idle connections itself, before this; met directly, age bounds idleness too.
+        keepalive_timeout=SIDECAR_IDLE_S_MAX if behind_sidecar else config.connection_age_s_max,
         max_line_size=HEADER_BYTES_MAX,
         max_field_size=HEADER_BYTES_MAX,
         auto_decompress=False,  # Digests cover the bytes received; content encodings are refused, not undone.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from compose.launcher.copy_paste import SDK_EXAMPLE
 from compose.launcher.proc import started_at_ticks, state_of
 from compose.launcher.release import checkout_root
 
@@ -122,8 +124,9 @@ def test_a_place_that_cannot_be_written_is_named() -> None:
     assert "cannot write the data directory /proc/countermark" in refused.stderr
 
 
-def test_a_pasted_example_with_openssl_and_curl_gets_a_202(place: Path) -> None:
-    script = f'eval "$(./start --env --data-dir {place})"; . compose/demo/pay.sh'
+def test_the_pasted_examples_get_a_202_each(place: Path, tmp_path: Path) -> None:
+    sdk = SDK_EXAMPLE.replace("payment.", f"{tmp_path}/payment.")
+    script = f'eval "$(./start --env --data-dir {place})"; sh compose/demo/pay.sh\n{sdk}'
     with started(place) as running:
         facts_of(running)
         pasted = subprocess.run(
@@ -137,8 +140,8 @@ def test_a_pasted_example_with_openssl_and_curl_gets_a_202(place: Path) -> None:
         running.send_signal(signal.SIGINT)
         left = running.wait(timeout=30)
 
-    assert pasted.stdout.startswith(("HTTP/2 202", "HTTP/1.1 202")), pasted.stdout + pasted.stderr
-    assert 'tag="countermark-receipt-v1"' in pasted.stdout
+    assert 2 == len(re.findall(r"HTTP/\S+ 202", pasted.stdout)), pasted.stdout + pasted.stderr
+    assert 2 == pasted.stdout.count('tag="countermark-receipt-v1"')
     assert 0 == left
 
 

@@ -127,6 +127,7 @@ async def test_an_answer_is_returned_with_status_body_and_lower_case_fields(hop:
     assert request.startswith(b"POST /v1/attempts?x=%2F HTTP/1.1\r\n")
     assert request.endswith(b"\r\n\r\n" + BODY)
     assert b"x-more: 1" in request
+    assert b"accept-encoding: identity" in request.lower()
 
 
 @pytest.mark.parametrize("status", [200, 307, 404, 500, 503])

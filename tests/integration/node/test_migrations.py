@@ -99,6 +99,19 @@ async def test_a_file_that_fails_leaves_nothing_and_can_be_mended(
     assert ["sample/0003_third.sql"] == await migrate(connection, [("sample", folder)])
 
 
+async def test_a_file_whose_run_cannot_be_recorded_leaves_nothing(
+    connection: asyncpg.Connection, folder: Path
+) -> None:
+    (folder / "0003_third.sql").write_text(
+        "create table sample.three (id int); drop table migration.applied;"
+    )
+    with pytest.raises(MigrationError, match=r"0003_third.sql"):
+        await migrate(connection, [("sample", folder)])
+
+    assert ["one", "two"] == await tables(connection)
+    assert ["0001_first.sql", "0002_second.sql"] == await applied(connection)
+
+
 @pytest.mark.parametrize("name", ["1_short.sql", "0003-dash.sql", "0003_Upper.sql", "third.sql"])
 async def test_a_name_that_has_no_place_in_the_order_is_refused(
     connection: asyncpg.Connection, folder: Path, name: str

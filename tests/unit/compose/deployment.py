@@ -6,11 +6,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from compose.derive.configuration import configuration_files
 from compose.derive.places import Places
 from compose.launcher.accounts import Account
-from compose.launcher.configuration import configuration_files, places_on_this_machine, write_configuration
+from compose.launcher.configuration import places_on_this_machine, write_configuration
 from compose.launcher.credentials import provide_certificates, provide_secrets
 from compose.launcher.layout import Layout, own_folder
+from compose.launcher.ports import LOOPBACK
 from compose.launcher.release import checkout_root
 from compose.mesh import Mesh, Service, read_mesh
 
@@ -56,4 +58,4 @@ def write_deployment(root: Path) -> Deployment:
     own_folder(trust.parent, accounts["notifications"], writable=False)
     trust.write_bytes((places.identity("notifications") / "trust.pem").read_bytes())
     write_configuration(mesh, layout, places, accounts, passwords)
-    return Deployment(mesh, layout, places, configuration_files(mesh, places, passwords))
+    return Deployment(mesh, layout, places, configuration_files(mesh, places, passwords, f"{LOOPBACK}/32"))

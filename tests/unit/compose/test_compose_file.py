@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from click.testing import CliRunner
 
 from compose.derive.__main__ import main
 from compose.derive.compose_file import DATA, compose_text
+from compose.derive.container_places import container_uids
 from compose.images.prepare import prepare_containers
 from compose.launcher.release import checkout_root
-from compose.mesh import MERCHANT, Mesh, read_mesh
+from compose.mesh import MERCHANT, Mesh, Service, read_mesh
 from tests.unit.compose.deployment import MESH_FILE, this_account
 
 COMMITTED = checkout_root() / "compose" / "compose.yaml"
@@ -146,6 +148,15 @@ def test_no_two_workloads_share_an_account(mesh: Mesh, services: dict[str, Any])
     users = [services[name]["user"] for name in mesh.workloads() if name in services]
 
     assert len(users) == len(set(users))
+
+
+def test_an_account_stays_the_same_when_the_mesh_grows(mesh: Mesh) -> None:
+    grown = replace(mesh, services={"fraud": Service("fraud", "python", "scores"), **mesh.services})
+    uids = container_uids(grown)
+
+    assert container_uids(mesh) == {name: uids[name] for name in mesh.workloads()}
+    assert len(uids) == len(set(uids.values()))
+    assert all(20_000 <= uid < 60_000 for uid in uids.values())
 
 
 def test_each_container_mounts_its_own_key_and_no_other(mesh: Mesh, services: dict[str, Any]) -> None:

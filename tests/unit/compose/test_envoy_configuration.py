@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compose.derive import envoy_tls
-from compose.launcher.configuration import ENVOY_FILE
+from compose.derive.configuration import ENVOY_FILE
 from compose.mesh import read_mesh
 from tests.unit.compose.deployment import MESH_FILE, Deployment
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compose.derive.configuration import CONFIG_FILE
 from compose.derive.process_config import process_config, to_toml
-from compose.launcher.configuration import CONFIG_FILE
 from compose.mesh import read_mesh
 from gateway.config import GatewayConfig, OperatorConfig
 from services.bank_simulator.app import BankSimulatorConfig
