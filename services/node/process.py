@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +17,8 @@ from services.node.errors import ConfigError
 from services.node.logs import get_log, set_up_logs
 
 EXIT_CODES = "exit codes: 0 stopped as asked, 1 crashed, 2 wrong usage, 3 configuration cannot be used"
+
+CANCEL_AGAIN_S = 0.5  # Longer than any loop's clean-up takes.
 
 _stopped: asyncio.Event | None = None
 
@@ -53,6 +55,19 @@ async def until_stopped() -> None:
     if _stopped is None:
         raise RuntimeError("until_stopped() needs services.node.process.run()")
     await _stopped.wait()
+
+
+async def cancel_until_heard(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until each has ended; what they raised stays in them.
+
+    Python 3.11's `wait_for`, which the bus's client uses, swallows a cancellation that comes in the same turn
+    of the loop as its result (cpython issue 86296); such a task is told again.
+    """
+    pending: set[asyncio.Task[None]] = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def _live(main: Callable[[ConfigT], Awaitable[None]], config: ConfigT) -> None:

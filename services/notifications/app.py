@@ -9,7 +9,7 @@ from aiohttp import web
 
 from services.node.errors import ConfigError
 from services.node.postgres import open_pool
-from services.node.process import until_stopped
+from services.node.process import cancel_until_heard, until_stopped
 from services.node.server import serve
 from services.notifications.addresses import parse_allowances
 from services.notifications.config import NotificationsConfig
@@ -46,8 +46,6 @@ async def main(config: NotificationsConfig) -> None:
             loops = {asyncio.create_task(consumer.run()), asyncio.create_task(sender.run())}
             stopped = asyncio.create_task(until_stopped())
             ended, _ = await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (*loops, stopped):
-                task.cancel()
-            await asyncio.gather(*loops, stopped, return_exceptions=True)
+            await cancel_until_heard({*loops, stopped} - ended)
             for task in ended:
                 task.result()  # A loop ends by a fault alone; the supervisor starts the process again.

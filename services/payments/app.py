@@ -11,7 +11,7 @@ from aiohttp import web
 from services.banks.client import BanksClient
 from services.node.hop_client import HopClient
 from services.node.postgres import open_pool
-from services.node.process import until_stopped
+from services.node.process import cancel_until_heard, until_stopped
 from services.node.server import serve
 from services.payments.config import HOP_CALL_S_MAX, PaymentsConfig
 from services.payments.engine import Engine
@@ -51,8 +51,7 @@ async def main(config: PaymentsConfig) -> None:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop) for loop in loops]
             await until_stopped()
-            for task in tasks:
-                task.cancel()
+            await cancel_until_heard(tasks)
         await errands.drain(HOP_CALL_S_MAX)
 
 

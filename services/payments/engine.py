@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 
 from services.node.logs import get_log
+from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
 from services.payments.config import CLAIM_ACCOUNTS_MAX, CLAIM_PAYMENTS_MAX, ROOM_MIN
 from services.payments.errands import Errands, Lane, unbroken
 from services.payments.outcomes import Order
-from services.payments.store import STORE_AWAY, Store
+from services.payments.store import Store
 
 # Pauses between claims that find nothing: short after work, then longer, to spare an idle database.
 IDLE_S_MIN = 0.005
@@ -51,7 +52,7 @@ class Engine:
             payments_max = min(CLAIM_PAYMENTS_MAX, *(rooms[bank] for bank in eligible))
             try:
                 orders = await unbroken(self._claim(eligible, payments_max))
-            except STORE_AWAY as fault:
+            except DATABASE_AWAY as fault:
                 self.reached = False
                 _log.warning("the database is away, payments wait", fault=type(fault).__name__)
                 await asyncio.sleep(away_s)

@@ -16,10 +16,11 @@ from services.banks.messages import Attempt
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
+from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
 from services.payments.config import CLAIM_PAYMENTS_MAX, LEASE, REDRIVES_PER_BANK_MAX, SENDS_PER_BANK_MAX
 from services.payments.outcomes import Answer, NotFound, Order, Outcome, classify_inquiry, classify_send
-from services.payments.store import STORE_AWAY, Result, Store
+from services.payments.store import Result, Store
 
 # Results of calls that end together are recorded together.
 LINGER_S = 0.002
@@ -40,7 +41,7 @@ async def unbroken(taking: Coroutine[Any, Any, Taken]) -> Taken:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task})
+        await asyncio.gather(task, return_exceptions=True)
         raise
 
 
@@ -147,7 +148,7 @@ class Errands:
         while True:
             try:
                 applied = await self._group.submit(result)
-            except (*STORE_AWAY, GroupFull) as fault:
+            except (*DATABASE_AWAY, GroupFull) as fault:
                 if asyncio.get_running_loop().time() + AWAY_S > until:
                     _log.warning(
                         "a result outlived its lease", attempt_id=order.attempt_id, fault=type(fault).__name__

@@ -17,9 +17,10 @@ from nats.js import JetStreamContext, api
 from services.node.bus import connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
 from services.node.logs import get_log
+from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
 from services.payments.packing import SUBJECT_PREFIX, EventRow, Message, Position, pack
-from services.payments.store import STORE_AWAY, Store
+from services.payments.store import Store
 
 STREAM = "EVENTS"
 POSITION_HEADER = "Outbox-Position"
@@ -67,22 +68,23 @@ class Relay:
         """Publish until cancelled; each connection is replaced when it has its age."""
         while True:
             try:
-                async with asyncio.timeout(self._config.connection_age_s_max):
-                    await self._session()
-            except TimeoutError:
-                continue  # The age, or an answer that did not come: both are mended by a fresh connection.
+                await self._session()
             except _BUS_AWAY as fault:
                 _log.warning("the bus is away, events wait in the outbox", fault=type(fault).__name__)
                 await asyncio.sleep(AWAY_S)
 
     async def _session(self) -> None:
-        client = await connect_bus(self._config, self._bus)
+        # The age is looked at between calls, each of which has a time limit: a timeout around everything
+        # might not be heard (Python 3.11's `wait_for` can swallow it), and would not come again.
+        until = asyncio.get_running_loop().time() + self._config.connection_age_s_max
+        async with asyncio.timeout(self._config.connection_age_s_max):
+            client = await connect_bus(self._config, self._bus)
         try:
             stream = client.jetstream(timeout=API_S_MAX)
             await settle_stream(stream)
-            while True:
+            while asyncio.get_running_loop().time() < until:
                 try:
-                    await self._publish(stream)
+                    await self._publish(stream, until)
                 except (
                     BusMoved,
                     nats.js.errors.NotFoundError,
@@ -95,11 +97,11 @@ class Relay:
         finally:
             await client.close()
 
-    async def _publish(self, stream: JetStreamContext) -> None:
-        """Publish from what the bus holds until it turns out to hold something else."""
+    async def _publish(self, stream: JetStreamContext, until: float) -> None:
+        """Publish from what the bus holds until it turns out to hold something else, or the time has come."""
         place, last = await read_place(stream)
         idle_s, checked = IDLE_S_MIN, asyncio.get_running_loop().time()
-        while True:
+        while asyncio.get_running_loop().time() < until:
             rows = await self._read(place)
             for message in pack(rows, place):
                 last = await store_message(stream, message, last)
@@ -114,12 +116,12 @@ class Relay:
             idle_s = min(idle_s * 2, IDLE_S_MAX)
 
     async def _read(self, place: Position) -> list[EventRow]:
-        while True:
-            try:
-                return await self._store.outbox_after(place, ROWS_MAX)
-            except STORE_AWAY as fault:
-                _log.warning("the database is away, events wait", fault=type(fault).__name__)
-                await asyncio.sleep(AWAY_S)
+        try:
+            return await self._store.outbox_after(place, ROWS_MAX)
+        except DATABASE_AWAY as fault:
+            _log.warning("the database is away, events wait", fault=type(fault).__name__)
+            await asyncio.sleep(AWAY_S)
+            return []
 
 
 async def settle_stream(stream: JetStreamContext) -> None:

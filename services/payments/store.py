@@ -18,18 +18,6 @@ from services.payments.packing import EventRow, Position
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-# What means "the database is away for now": lost connections, restarts, timeouts, deadlocks, failover.
-STORE_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Result:

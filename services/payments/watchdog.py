@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 
 from services.node.logs import get_log
+from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
 from services.payments.errands import Errands, Lane, unbroken
-from services.payments.store import STORE_AWAY, Store
+from services.payments.store import Store
 
 # The shortest reminder is 2 s; looking every second makes it 3 at the most.
 PERIOD_S = 1.0
@@ -34,7 +35,7 @@ class Watchdog:
         while True:
             try:
                 more = await unbroken(self._take())
-            except STORE_AWAY as fault:
+            except DATABASE_AWAY as fault:
                 _log.warning("the database is away, reminders wait", fault=type(fault).__name__)
                 more = False
             if more:

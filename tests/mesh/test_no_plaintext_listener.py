@@ -35,13 +35,11 @@ def pids_of(stack: Stack) -> list[int]:
 def socket_inodes(pids: list[int]) -> set[str]:
     found = set()
     for pid in pids:
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                match = re.fullmatch(r"socket:\[(\d+)\]", str(link.readlink()))
-            except OSError:
-                continue
-            if match:
-                found.add(match[1])
+        try:
+            links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
+        except FileNotFoundError:
+            continue  # A backend that ended, or a file it closed, while we looked: it listens on nothing.
+        found |= {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
     return found
 
 

@@ -22,9 +22,11 @@ PURE = (
     "compose/mesh.py", "compose/derive/*.py", "pki/identity.py", "pki/profiles.py", "pki/issuance.py",
     "gateway/idempotency.py", "gateway/api/parsing.py", "gateway/api/problems.py",
     "services/node/identifiers.py", "services/node/peers.py", "services/notifications/schedule.py",
-    "services/notifications/events.py", "services/payments/outcomes.py",
-    "signing/message.py", "signing/digest.py", "signing/profile.py", "signing/request_parsing.py",
-    "signing/request_verification.py", "signing/receipt.py", "signing/webhook.py",
+    "services/notifications/events.py", "services/payments/outcomes.py", "services/payments/packing.py",
+    "services/bank_simulator/behaviour.py", "signing/request_rules.py", "signing/request_signing.py",
+    "signing/registration.py", "signing/explanation.py", "signing/message.py", "signing/digest.py",
+    "signing/profile.py", "signing/request_parsing.py", "signing/request_verification.py",
+    "signing/receipt.py", "signing/webhook.py",
 )  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "time.time", "time.monotonic",
                 "time.time_ns", "os.urandom", "uuid.uuid4"}  # fmt: skip
