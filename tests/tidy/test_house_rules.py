@@ -33,13 +33,19 @@ IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "ti
 IMPURE_MODULES = {"secrets", "random", "socket", "asyncio", "subprocess", "logging", "structlog"}
 
 
-def tracked(*patterns: str) -> list[Path]:
-    """Files that git tracks or would take, below the root."""
-    names = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.split("\n")  # fmt: skip
-    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
+NOT_OURS = {".git", ".venv", ".data", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
+            ".import_linter_cache", "dist", "node_modules"}  # fmt: skip
+
+
+def tracked(pattern: str = "*") -> list[Path]:
+    """Files that git tracks or would take; without git, or in somebody else's clone, what lies here."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern]
+    try:
+        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+        found = [ROOT / name for name in done.stdout.split("\n") if name]
+    except (OSError, subprocess.CalledProcessError):
+        found = [f for f in ROOT.rglob(pattern) if not NOT_OURS & set(f.relative_to(ROOT).parts)]
+    return sorted(file for file in found if file.is_file() and not file.is_symlink())
 
 
 PYTHON = tracked("*.py")
