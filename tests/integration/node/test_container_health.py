@@ -1,21 +1,23 @@
-"""The health checks of compose.yaml, run as they stand against the real stores."""
+"""The health check of the containers' stores against real ones, with this machine's ports and folders."""
 
 from __future__ import annotations
 
-import subprocess
+import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
-from compose.derive.container_places import HOME, places_in_containers
+from compose.derive.container_places import places_in_containers
+from compose.derive.places import Address, Places
+from compose.images.healthy import require_healthy
 from compose.launcher.release import checkout_root
-from compose.mesh import read_mesh
+from compose.mesh import Mesh, read_mesh
 from tests.integration.nats_server import running_nats
 from tests.integration.postgres_server import PostgresServer, running_postgres
 
-FOLDER = checkout_root() / "compose"
+MESH = read_mesh(checkout_root() / "compose" / "mesh.toml")
 
 
 @pytest.fixture(scope="module")
@@ -25,34 +27,32 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-def check(store: str, live: Path, port: int, *, wanted_name: str | None = None) -> bool:
-    """Run the health check of one store with this machine's paths and port in it."""
-    services = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]
-    kind, *command = services[store]["healthcheck"]["test"]
-    declared = places_in_containers(read_mesh(FOLDER / "mesh.toml")).addresses[f"{store}.tls"].port
-    changes = {f"{HOME}/certs/live": str(live), f"127.0.0.1:{declared}": f"127.0.0.1:{port}"}
-    if wanted_name:
-        changes[f"{store}.countermark.internal"] = wanted_name
-    for old, new in changes.items():
-        assert any(old in word for word in command)
-        command = [word.replace(old, new) for word in command]
-
-    assert "CMD" == kind
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=20)
-    return done.returncode == 0
+def here(server: PostgresServer, store: str, port: int) -> Places:
+    addresses = {f"{store}.tls": Address("127.0.0.1", "127.0.0.1", port)}
+    return replace(places_in_containers(MESH), certs=server.pki.certs, addresses=addresses)
 
 
-def test_postgres_is_healthy_while_it_proves_its_name(postgres: PostgresServer) -> None:
-    live = postgres.pki.certs / "live"
+def named_otherwise(store: str) -> Mesh:
+    """A mesh in which the store would have to prove another trust domain."""
+    assert store in MESH.services
+    return replace(MESH, trust_domain="elsewhere.internal")
 
-    assert check("postgres", live, postgres.port)
-    assert not check("postgres", live, postgres.port, wanted_name="redis.countermark.internal")
+
+def test_postgres_is_healthy_while_it_proves_its_identity(postgres: PostgresServer) -> None:
+    places = here(postgres, "postgres", postgres.port)
+
+    require_healthy(MESH, places, "postgres")
+    with pytest.raises(ssl.SSLError):
+        require_healthy(named_otherwise("postgres"), places, "postgres")
 
 
 def test_nats_is_healthy_while_it_runs(postgres: PostgresServer, tmp_path: Path) -> None:
-    live = postgres.pki.certs / "live"
     with running_nats(tmp_path, postgres.pki.identity("nats")) as server:
-        assert check("nats", live, server.port)
-        assert not check("nats", live, server.port, wanted_name="redis.countermark.internal")
+        places = here(postgres, "nats", server.port)
 
-    assert not check("nats", live, server.port)
+        require_healthy(MESH, places, "nats")
+        with pytest.raises(ssl.SSLError):
+            require_healthy(named_otherwise("nats"), places, "nats")
+
+    with pytest.raises(ConnectionRefusedError):
+        require_healthy(MESH, places, "nats")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -189,6 +190,7 @@ def test_a_secret_that_others_can_read_stops_everything(
         require_private(certs)
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="nothing can be tracked where there is no git")
 def test_a_secret_that_git_tracks_stops_everything(tmp_path: Path, make_authority: Make) -> None:
     certs = tmp_path / "certs"
     make_authority(certs, "gateway")
