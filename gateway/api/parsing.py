@@ -62,8 +62,9 @@ CommandT = TypeVar("CommandT")
 class NotAnInteger:
     """A number with a fraction or an exponent: JSON, and no value that any field here takes."""
 
-    def __init__(self, _: str) -> None:
-        """Forget how it was written: money that was a float once is not rounded, it is refused."""
+
+# How it was written is forgotten: money that was a float once is not rounded, it is refused.
+FRACTION = NotAnInteger()
 
 
 def parse_command(body: bytes, kind: type[CommandT]) -> CommandT:
@@ -94,7 +95,7 @@ def parse_json(body: bytes) -> Any:  # noqa: ANN401 - JSON is what it is; `parse
         value = json.loads(
             text,
             object_pairs_hook=_unique_members,
-            parse_float=NotAnInteger,
+            parse_float=lambda _: FRACTION,
             parse_int=_bounded_integer,
             parse_constant=_refuse_constant,
         )

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.api.parsing import DEPTH_MAX, INTEGER_MAX, KeyOrder, PaymentOrder, parse_command, parse_json
+from gateway.api.parsing import (
+    DEPTH_MAX,
+    FRACTION,
+    INTEGER_MAX,
+    KeyOrder,
+    PaymentOrder,
+    parse_command,
+    parse_json,
+)
 from gateway.errors import MalformedJSON, ValidationFailed
 
 ORDER: dict[str, Any] = {"kind": "collect", "amount": 1999, "currency": "EUR", "instrument": "tok_visa_ok"}
@@ -43,7 +51,7 @@ def test_any_bytes_are_read_like_the_standard_parser_does_or_refused(body: bytes
     except MalformedJSON:
         return
 
-    assert json.loads(body.decode("utf-8")) == value
+    assert json.loads(body.decode("utf-8"), parse_float=lambda _: FRACTION) == value
 
 
 @given(st.text(alphabet='{}[]",:0123456789.eE-+ntrufalsNI\\ud8', max_size=60))
@@ -53,7 +61,7 @@ def test_texts_that_look_like_json_are_read_like_the_standard_parser_does_or_ref
     except MalformedJSON:
         return
 
-    assert json.loads(text) == value
+    assert json.loads(text, parse_float=lambda _: FRACTION) == value
 
 
 @pytest.mark.parametrize(
