@@ -87,6 +87,12 @@ class StateConflict(GatewayRefusal):
     code = "state_conflict"
 
 
+class SenderGone(GatewayRefusal):
+    """The sender hung up before its request was complete; nobody hears the answer, it is only counted."""
+
+    code = "sender_gone"
+
+
 class WrongCell(GatewayRefusal):
     """The merchant or the object lives in another cell; nothing is ever proxied there silently."""
 

@@ -32,6 +32,7 @@ from services.node.postgres import open_pool
 API_VERSION = date(2026, 10, 1)  # What a merchant enrolled today is pinned to.
 TOKEN_HOURS_DEFAULT = 24  # An enrolment is one sitting; a day allows for a hand-over between people.
 TOKEN_HOURS_MAX = 24 * 7  # A token that lies around longer is a password.
+AUDIT_ROWS_PER_SLICE = 5_000  # 0.7 s of hashing on a busy host, far below the statement timeout.
 SECRET_BYTES = 32  # 256 bits: nobody guesses it, and a plain hash of it is enough.
 
 Result = TypeVar("Result")
@@ -151,15 +152,22 @@ def revoke_key(config: OperatorConfig, key_id: str, reason: str) -> None:
 def verify_audit(config: OperatorConfig) -> None:
     """Verify the chain of the audit log from its first row to its last."""
 
-    async def work(connection: asyncpg.pool.PoolConnectionProxy) -> int | None:
-        broken: int | None = await connection.fetchval("select audit.verify_chain()")
-        return broken
+    async def work(connection: asyncpg.pool.PoolConnectionProxy) -> tuple[int | None, int]:
+        reached, good_hash = 0, None
+        while True:
+            statement = "select * from audit.verify_slice($1, $2, $3)"
+            part = await connection.fetchrow(statement, reached, good_hash, AUDIT_ROWS_PER_SLICE)
+            assert part is not None
+            if part["broken"] is not None or part["at_end"]:
+                return part["broken"], part["reached"]
+            reached, good_hash = part["reached"], part["reached_hash"]
+            click.echo(f"{reached} rows hold so far", err=True)
 
-    broken = _run(config, work)
+    broken, rows = _run(config, work)
     if broken is not None:
         click.echo(f"the chain breaks at row {broken}", err=True)
         sys.exit(EXIT_FAILED)
-    click.echo("the chain holds")
+    click.echo(f"the chain holds: {rows} rows")
 
 
 def _run(

@@ -10,12 +10,12 @@ Source: RFC 9421 §3.2; reference profile in `signing.profile`.
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp import ClientError, web
 
 from gateway.access.exchange import Exchange
 from gateway.access.merchants import KeyDirectory
 from gateway.access.replay import ReplayMemory
-from gateway.errors import CellUnavailable, WrongCell
+from gateway.errors import CellUnavailable, SenderGone, WrongCell
 from signing import (
     HeaderDuplicated,
     KeyRevoked,
@@ -43,6 +43,8 @@ async def receive(request: web.Request, origins: frozenset[str]) -> SignedReques
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(f"the body has more than {BODY_BYTES_MAX} bytes") from None
+    except (ConnectionError, ClientError, web.RequestPayloadError) as fault:
+        raise SenderGone("the sender hung up before its body was complete") from fault
     # 2. Parse. Latin-1 keeps every byte as it came; what is not ASCII is refused by the parser.
     headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
     hosts = [value for name, value in headers if name.lower() == "host"]

@@ -17,13 +17,16 @@ from gateway.errors import FieldFault, MalformedJSON, ValidationFailed
 
 DEPTH_MAX = 16  # Our deepest command has two levels; nobody needs more than this to say anything.
 INTEGER_MAX = 2**53 - 1  # Beyond it, JavaScript and others round silently (RFC 7493 §2.2).
+# The record's own bound (payments.payment): sums of these stay far below 64 bits, and no single payment
+# comes near it. A larger amount must be refused here, or it would fail the whole batch that carries it.
+AMOUNT_MINOR_MAX = 999_999_999_999
 _INTEGER_CHARS_MAX = 17  # A sign and 16 digits: longer texts are not even converted.
 
 # What a field may hold is written so that it has one encoding everywhere: printable ASCII.
 Currency = Annotated[str, msgspec.Meta(pattern=r"\A[A-Z]{3}\Z")]
 Instrument = Annotated[str, msgspec.Meta(pattern=r"\Atok_[A-Za-z0-9_]{1,64}\Z")]
 MerchantReference = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e](?:[\x20-\x7e]{0,62}[\x21-\x7e])?\Z")]
-AmountMinor = Annotated[int, msgspec.Meta(ge=1, le=INTEGER_MAX)]
+AmountMinor = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MINOR_MAX)]
 EnrolmentToken = Annotated[str, msgspec.Meta(pattern=r"\Acmet_[a-z0-9_]{1,48}\.[A-Za-z0-9_-]{43}\Z")]
 # 64 bytes in canonical base64: 85 characters, one that holds the last two bits, padding.
 Proof = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]{85}[AQgw]==\Z")]

@@ -48,6 +48,7 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
         "target_not_canonical": Problem(400, "The target URI is not in its only accepted form"),
         "body_missing": Problem(400, "A body is required"),
         "body_not_allowed": Problem(400, "A GET has no body"),
+        "sender_gone": Problem(400, "The request was not complete", retryable=True),
         "request_refused": Problem(400, "The request was refused"),
         # 401: nobody has been recognised.
         "signature_missing": Problem(401, "The request is not signed"),

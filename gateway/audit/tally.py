@@ -13,6 +13,8 @@ from collections import Counter
 WINDOW_S = 60.0  # One summary a minute from each worker at the most, and none in a quiet minute.
 # A broken client repeats itself once a second; the sixty-first equal refusal of a minute tells nobody more.
 ROWS_PER_KEY_PER_WINDOW_MAX = 60
+# Over all keys: whoever knows many key ids must not fill the log, 330 bytes a row, faster than 300 MB a day.
+ROWS_PER_WINDOW_MAX = 600
 # Registered keys alone are counted by name; beyond this many in one minute they share one line.
 KEYS_NAMED_MAX = 100
 OTHERS = "others"
@@ -32,7 +34,8 @@ class Tally:
         if now - self._since >= WINDOW_S:
             self._since = now
             self._rows.clear()
-        if self._rows[key_id] < ROWS_PER_KEY_PER_WINDOW_MAX:
+        admitted = self._rows[key_id] < ROWS_PER_KEY_PER_WINDOW_MAX
+        if admitted and self._rows.total() < ROWS_PER_WINDOW_MAX:
             self._rows[key_id] += 1
             return True
         named = key_id in self._beyond or len(self._beyond) < KEYS_NAMED_MAX

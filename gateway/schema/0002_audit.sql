@@ -117,6 +117,35 @@ begin
     return null;
 end $$;
 
+-- Verify a part of the chain: up to p_count rows behind a row that is known to be good. `broken` is the first
+-- row that does not fit, if any; `at_end` says that the chain was read to its end and its head agrees. So a log
+-- of any length is verified in statements that are short.
+create function audit.verify_slice(p_position bigint, p_hash bytea, p_count integer)
+returns table (broken bigint, reached bigint, reached_hash bytea, at_end boolean)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    tip audit.head;
+    e audit.entry;
+begin
+    reached := p_position;
+    reached_hash := coalesce(p_hash, sha256('countermark-audit-v1'));
+    for e in select * from audit.entry where position > p_position order by position limit p_count loop
+        if e.position <> reached + 1 or e.previous <> reached_hash or e.hash <> audit.hash_of(e) then
+            broken := reached + 1;
+            return next;
+            return;
+        end if;
+        reached := e.position;
+        reached_hash := e.hash;
+    end loop;
+    select h.* into tip from audit.head h;
+    at_end := found and tip.position = reached and tip.hash = reached_hash;
+    if not at_end and (tip.position is null or tip.position <= reached or reached < p_position + p_count) then
+        broken := reached + 1;
+    end if;
+    return next;
+end $$;
+
 create function audit.entries_after(p_position bigint, p_count integer) returns setof audit.entry
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select * from audit.entry where position > p_position order by position limit least(p_count, 1000)
@@ -127,4 +156,5 @@ revoke all on all functions in schema audit from public;
 grant execute on function
     audit.append(timestamptz[], text[], text[], text[], text[], text[], text[], text[], bytea[], text[])
 to gateway;
-grant execute on function audit.verify_chain(), audit.entries_after(bigint, integer) to operator;
+grant execute on function audit.verify_chain(), audit.verify_slice(bigint, bytea, integer),
+    audit.entries_after(bigint, integer) to operator;

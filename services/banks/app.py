@@ -49,7 +49,10 @@ def build_app(banks: Mapping[str, HopClient]) -> web.Application:
 @asynccontextmanager
 async def open_banks(config: BanksConfig) -> AsyncIterator[dict[str, HopClient]]:
     """Clients for every configured bank, closed at the end."""
-    banks = {n: HopClient(config, egress, timeout_s=BANK_CALL_S_MAX) for n, egress in config.banks.items()}
+    banks = {
+        name: HopClient(config, egress, timeout_s=BANK_CALL_S_MAX, believes_unsent=False)
+        for name, egress in config.banks.items()
+    }
     try:
         for client in banks.values():
             await client.start()

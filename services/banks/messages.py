@@ -59,7 +59,8 @@ class AttemptAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omi
     end_to_end_id: str | None = None
     amount_minor: int | None = None
     currency: str | None = None
-    bank_reference: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    # Printable ASCII: what a bank writes ends up in rows, logs and statements.
+    bank_reference: Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e]{1,64}\Z")] | None = None
     decline_code: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,64}\Z")] | None = None
 
 

@@ -31,7 +31,7 @@ def open_redis(config: NodeConfig, cache: RedisConfig) -> redis.asyncio.Redis:
             arguments["ssl"] = context
             return arguments
 
-    pool = redis.asyncio.ConnectionPool(
+    pool = redis.asyncio.BlockingConnectionPool(
         connection_class=MeshConnection,
         host=cache.host,
         port=cache.port,
@@ -40,6 +40,7 @@ def open_redis(config: NodeConfig, cache: RedisConfig) -> redis.asyncio.Redis:
         socket_timeout=ANSWER_S_MAX,
         socket_connect_timeout=CONNECT_S_MAX,
         max_connections=CONNECTIONS_MAX,
+        timeout=ANSWER_S_MAX,  # A burst waits for a connection; it must not look like Redis being away.
         retry=Retry(NoBackoff(), 0),
     )
     return redis.asyncio.Redis(connection_pool=pool)

@@ -41,9 +41,14 @@ class HopClient:
         config: Identity of this process.
         egress: Where the own sidecar listens for this callee, and whose identity it must prove.
         timeout_s: Deadline of one call, connection included.
+        believes_unsent: Whether the other side may vouch that it forwarded nothing. True for our own sidecar;
+            False for an outside party, which could say so after moving money.
     """
 
-    def __init__(self, config: NodeConfig, egress: EgressConfig, *, timeout_s: float) -> None:
+    def __init__(
+        self, config: NodeConfig, egress: EgressConfig, *, timeout_s: float, believes_unsent: bool
+    ) -> None:
+        self._believes_unsent = believes_unsent
         self._config = config
         self._egress = egress
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -96,7 +101,7 @@ class HopClient:
             raise HopUnsent("no connection in time") from fault
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise HopUnknown(type(fault).__name__) from fault
-        if answer.headers.get(UNSENT_HEADER) == "1":
+        if self._believes_unsent and answer.headers.get(UNSENT_HEADER) == "1":
             raise HopUnsent(f"the next hop could not forward it (status {answer.status})")
         return answer
 

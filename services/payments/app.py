@@ -35,7 +35,7 @@ async def main(config: PaymentsConfig) -> None:
         # One client for each bank: connections are a bulkhead too.
         banks: dict[str, BanksClient] = {}
         for name in config.bank_names:
-            hop = HopClient(config, config.banks, timeout_s=HOP_CALL_S_MAX)
+            hop = HopClient(config, config.banks, timeout_s=HOP_CALL_S_MAX, believes_unsent=True)
             await hop.start()
             stack.push_async_callback(hop.close)
             banks[name] = BanksClient(hop)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from enum import Enum
 from typing import Any, TypeVar
+
+import asyncpg
 
 from services.banks.client import BanksClient
 from services.banks.messages import Attempt
@@ -61,6 +64,7 @@ class Errands:
     """
 
     def __init__(self, store: Store, banks: Mapping[str, BanksClient]) -> None:
+        self._store = store
         self._banks = banks
         self._tasks: dict[tuple[str, Lane], set[asyncio.Task[None]]] = {
             (bank, lane): set() for bank in banks for lane in Lane
@@ -143,6 +147,22 @@ class Errands:
         except (HopUnsent, HopUnknown) as fault:
             return fault
 
+    async def _record_alone(self, result: Result, fault: asyncpg.PostgresError) -> bool:
+        """Record one result outside of any batch; what the record refuses becomes unknown."""
+        try:
+            return (await self._store.record([result]))[0]
+        except DATABASE_AWAY:
+            return False  # The lease runs out and the bank is asked again.
+        except asyncpg.PostgresError:
+            _log.error(
+                "the record refuses what the bank answered",
+                attempt_id=result.order.attempt_id, bank=result.order.bank, sqlstate=fault.sqlstate,
+            )  # fmt: skip
+            counters.ALARMS.labels(result.order.bank).inc()
+        with suppress(*DATABASE_AWAY):
+            await self._store.record([Result(result.order, Outcome("unknown"))])
+        return False
+
     async def _record(self, result: Result, until: float) -> None:
         order = result.order
         while True:
@@ -156,6 +176,9 @@ class Errands:
                     return
                 await asyncio.sleep(AWAY_S)
                 continue
+            except asyncpg.PostgresError as fault:
+                # One item's content fails a whole batch. Alone, only the guilty one falls.
+                applied = await self._record_alone(result, fault)
             if applied:
                 counters.RECORDED.labels(order.bank, result.outcome.kind).inc()
             else:

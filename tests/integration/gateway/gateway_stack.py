@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import shutil
 import signal
@@ -146,6 +147,14 @@ class Gateway:
         page = await self.send(Request("GET", f"{ORIGIN}/metrics", (), None), caller="supervisor")
         line = next(line for line in page.body.decode().splitlines() if line.startswith(f"{name} "))
         return float(line.split(" ")[1])
+
+    async def refusals_by_code(self) -> dict[str, float]:
+        """The counter of refusals by code, as the supervisor reads it."""
+        page = await self.send(Request("GET", f"{ORIGIN}/metrics", (), None), caller="supervisor")
+        found = re.findall(
+            r'^gateway_refusals_total\{code="([a-z_]+)"\} (\S+)$', page.body.decode(), re.MULTILINE
+        )
+        return {code: float(value) for code, value in found}
 
     async def merchant(self) -> Merchant:
         """The merchant of these tests, enrolled by the operator's command; its key by its own request."""

@@ -60,7 +60,26 @@ async def test_the_operator_verifies_the_chain(stack: Gateway) -> None:
 
     done = stack.operate("verify-audit")
 
-    assert (0, "the chain holds\n") == (done.returncode, done.stdout)
+    assert (0, f"the chain holds: {len(await rows(stack))} rows\n") == (done.returncode, done.stdout)
+
+
+async def test_the_chain_is_verified_in_slices_as_it_is_at_once(stack: Gateway) -> None:
+    for _ in range(3):
+        await refuse_once(stack)
+    connection = await stack.server.connect("operator", stack.database)
+    reached, good_hash, at_end = 0, None, False
+    while not at_end:
+        part = await connection.fetchrow("select * from audit.verify_slice($1, $2, 2)", reached, good_hash)
+        assert part is not None
+        assert part["broken"] is None
+        reached, good_hash = part["reached"], part["reached_hash"]
+        at_end = part["at_end"]
+    wrong = await connection.fetchrow("select * from audit.verify_slice(1, sha256('x'), 2)")
+    await connection.close()
+
+    assert len(await rows(stack)) == reached
+    assert wrong is not None
+    assert 2 == wrong["broken"]
 
 
 @pytest.mark.parametrize(
@@ -87,10 +106,13 @@ async def test_whoever_bypasses_the_guards_breaks_the_chain_there(
     await connection.execute(tampering)
 
     broken = await connection.fetchval("select audit.verify_chain()")
+    sliced = await connection.fetchrow("select * from audit.verify_slice(0, null, 1000000)")
 
     await transaction.rollback()
     await connection.close()
     assert {-1: count, 0: count + 1}.get(breaks_at, breaks_at) == broken
+    assert sliced is not None
+    assert (broken, None) == (sliced["broken"], sliced["at_end"] or None)
 
 
 @pytest.mark.parametrize(

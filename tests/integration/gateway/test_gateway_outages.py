@@ -21,6 +21,18 @@ async def until_accepted(stack: Gateway, key: SigningKey) -> Response:
         assert answer.status == 503, answer.body
 
 
+async def test_a_burst_of_reads_does_not_make_the_replay_memory_forget(stack: Gateway) -> None:
+    merchant = await stack.enrol("Burst", "EUR")  # Its refusals must not use up another's rows.
+    reads = [stack.sign(get("/v1/payments/pay_eu_none"), merchant.key) for _ in range(80)]
+    before = await stack.counter("gateway_reads_unremembered_total")
+
+    await asyncio.gather(*(stack.send(read) for read in reads))
+    replayed = [await stack.send(read) for read in reads[:5]]
+
+    assert before == await stack.counter("gateway_reads_unremembered_total")
+    assert ["signature_replayed"] * 5 == [problem(answer)["code"] for answer in replayed]
+
+
 async def test_while_the_record_is_away_answers_are_503_signed_and_service_returns_by_itself(
     stack: Gateway,
 ) -> None:

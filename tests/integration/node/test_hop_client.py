@@ -74,9 +74,16 @@ class Hop:
         return server_context(self.pki.identity(name), admit=frozenset({spiffe(admit)}))
 
     @asynccontextmanager
-    async def client(self, *, timeout_s: float = PATIENCE_S) -> AsyncIterator[HopClient]:
+    async def client(
+        self, *, timeout_s: float = PATIENCE_S, believes_unsent: bool = True
+    ) -> AsyncIterator[HopClient]:
         egress = EgressConfig(f"https://127.0.0.1:{self.callee.port}", spiffe("gateway-sidecar"))
-        client = HopClient(node_config(self.pki, "payments", self.folder), egress, timeout_s=timeout_s)
+        client = HopClient(
+            node_config(self.pki, "payments", self.folder),
+            egress,
+            timeout_s=timeout_s,
+            believes_unsent=believes_unsent,
+        )
         await client.start()
         try:
             yield client
@@ -150,9 +157,23 @@ async def test_unsent_when_nothing_listens(hop: Hop) -> None:
     assert HopUnsent is await hop.fault()
 
 
+async def test_only_our_own_sidecar_may_say_that_nothing_was_forwarded(hop: Hop) -> None:
+    behave = answering("503 Away\r\nx-countermark-unsent: 1", b"{}")
+    async with hop.callee.running(hop.proving(), behave):
+        async with hop.client() as trusting:
+            with pytest.raises(HopUnsent):
+                await trusting.call("POST", "/v1/attempts", BODY)
+        async with hop.client(believes_unsent=False) as wary:
+            answer = await wary.call("POST", "/v1/attempts", BODY)
+
+    assert 503 == answer.status
+
+
 async def test_unsent_when_the_client_was_never_started(hop: Hop) -> None:
     egress = EgressConfig(f"https://127.0.0.1:{hop.callee.port}", spiffe("gateway-sidecar"))
-    client = HopClient(node_config(hop.pki, "payments", hop.folder), egress, timeout_s=1)
+    client = HopClient(
+        node_config(hop.pki, "payments", hop.folder), egress, timeout_s=1, believes_unsent=True
+    )
 
     with pytest.raises(HopUnsent):
         await client.call("GET", "/")

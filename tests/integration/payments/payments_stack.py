@@ -149,7 +149,7 @@ class Stack:
         lines: list[StatementLine] = []
         node = NodeConfig(**self.node("supervisor"))
         for bank in BANKS:
-            hop = HopClient(node, self.egress(bank), timeout_s=5)
+            hop = HopClient(node, self.egress(bank), timeout_s=5, believes_unsent=False)
             await hop.start()
             try:
                 for identifier in end_to_end_ids:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
+import math
 from datetime import timedelta
 
 import asyncpg
 import pytest
 
+from pki.tls import client_context
+from services.payments.errands import Errands
+from services.payments.outcomes import Order, Outcome
+from services.payments.store import Result, Store
 from tests.integration.payments.payments_samples import (
     Connect,
     Request,
@@ -15,6 +21,7 @@ from tests.integration.payments.payments_samples import (
     record,
     redrive,
 )
+from tests.integration.postgres_server import PostgresServer
 
 _fresh = itertools.count()
 
@@ -232,3 +239,27 @@ async def test_the_checks_find_what_they_are_there_for(world: World) -> None:
     )
     await record(world.engine, [(order["attempt_id"], order["epoch"], "confirmed")])
     assert [] == await world.faults()
+
+
+async def test_one_result_that_the_record_refuses_does_not_lose_its_neighbours(
+    postgres: PostgresServer, database: str, world: World
+) -> None:
+    good, bad = [(await _submitted(world, "collect"))[1] for _ in range(2)]
+    place = postgres.reach("payments", database)
+    context = client_context(postgres.pki.identity("payments"), expect=frozenset({place.expect}))
+    async with asyncpg.create_pool(
+        host=place.host, port=place.port, user=place.user, database=database, ssl=context, min_size=0
+    ) as pool:
+        errands = Errands(Store(pool), {})
+        await asyncio.gather(
+            errands._record(Result(_order(good), Outcome("confirmed", "REF-1")), until=math.inf),
+            errands._record(Result(_order(bad), Outcome("confirmed", "nul\0")), until=math.inf),
+        )
+
+    assert ("confirmed", "unknown") == (await _state(world, good), await _state(world, bad))
+    assert [] == await world.faults()
+
+
+def _order(row: asyncpg.Record) -> Order:
+    return Order(**{name: row[name] for name in ("attempt_id", "epoch", "payment_id", "bank", "operation",
+                                                 "amount_minor", "currency", "instrument")})  # fmt: skip

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.audit.entry import GENESIS, Entry, entry_hash
-from gateway.audit.tally import KEYS_NAMED_MAX, OTHERS, ROWS_PER_KEY_PER_WINDOW_MAX, WINDOW_S, Tally
+from gateway.audit.tally import (
+    KEYS_NAMED_MAX,
+    OTHERS,
+    ROWS_PER_KEY_PER_WINDOW_MAX,
+    ROWS_PER_WINDOW_MAX,
+    WINDOW_S,
+    Tally,
+)
 
 TEXTS = st.text(max_size=6)
 ENTRIES = st.builds(
@@ -85,7 +92,18 @@ def test_beyond_so_many_keys_they_share_one_line() -> None:
 
     beyond = json.loads(tally.take_summary() or "{}")["beyond_bound"]
     assert KEYS_NAMED_MAX + 1 == len(beyond)
-    assert 5 == beyond[OTHERS]
+    # By then the bound over all keys is reached, so that the last five got no row at all.
+    assert 5 * (ROWS_PER_KEY_PER_WINDOW_MAX + 1) == beyond[OTHERS]
+
+
+def test_rows_are_bounded_over_all_keys_and_anew_in_each_window() -> None:
+    tally = Tally(now=0.0)
+    keys = [f"key-{number}" for number in range(2 * ROWS_PER_WINDOW_MAX)]
+
+    first = sum(tally.admits_row(key, now=0.0) for key in keys)
+    second = sum(tally.admits_row(key, now=WINDOW_S) for key in keys)
+
+    assert (ROWS_PER_WINDOW_MAX, ROWS_PER_WINDOW_MAX) == (first, second)
 
 
 @given(st.lists(st.sampled_from(["key_unknown", "signature_missing"]), min_size=1))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.parsing import (
+    AMOUNT_MINOR_MAX,
     DEPTH_MAX,
     FRACTION,
     INTEGER_MAX,
@@ -142,6 +145,19 @@ def test_a_field_out_of_its_form_is_named_by_its_pointer(change: dict[str, Any],
         parse_command(msgspec.json.encode(ORDER | change), PaymentOrder)
 
     assert [pointer] == [fault.pointer for fault in refused.value.faults]
+
+
+def test_the_largest_amount_is_the_one_that_the_record_takes() -> None:
+    schema = (
+        Path(__file__).parents[3] / "services/payments/schema/0001_accounts_and_payments.sql"
+    ).read_text()
+    bounds = re.findall(r"amount_minor between 1 and (\d+)", schema)
+
+    assert [str(AMOUNT_MINOR_MAX)] == bounds
+    largest = parse_command(msgspec.json.encode(ORDER | {"amount": AMOUNT_MINOR_MAX}), PaymentOrder)
+    assert AMOUNT_MINOR_MAX == largest.amount
+    with pytest.raises(ValidationFailed):
+        parse_command(msgspec.json.encode(ORDER | {"amount": AMOUNT_MINOR_MAX + 1}), PaymentOrder)
 
 
 @pytest.mark.parametrize("missing", sorted(ORDER))
