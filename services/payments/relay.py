@@ -27,9 +27,13 @@ POSITION_HEADER = "Outbox-Position"
 RESUME_HEADER = "Outbox-Resume"
 # Rows of one read: a few messages for a few merchants, one fsync of the bus each.
 ROWS_MAX = 1000
-# Half of the bus's disk. The oldest messages go first; there is no age limit, because the last message is the
-# relay's memory and must not grow old.
+# Half of the bus's disk. The oldest messages go first, and only after every subscriber has acknowledged them:
+# see `has_room`. No age limit, because the last message is the relay's memory and must not grow old.
 STREAM_BYTES_MAX = 512 * 1024 * 1024
+# Who must not miss an event; a durable consumer that does not exist yet counts as one that has read nothing.
+SUBSCRIBERS = ("notifications",)
+# Room is looked at each time this share of the stream has been published, and must then be twice as much.
+ROOM_SHARE = 0.05
 # Pauses between reads that find nothing: short after work, then longer, to spare an idle database.
 IDLE_S_MIN = 0.005
 IDLE_S_MAX = 0.05
@@ -57,12 +61,17 @@ class Relay:
         config: Identity of this process, and how old a connection may become.
         bus: Where NATS is.
         store: Where the outbox is.
+        stream_bytes_max: Size of the stream; what subscribers have not read never exceeds it.
     """
 
-    def __init__(self, config: NodeConfig, bus: NatsConfig, store: Store) -> None:
+    def __init__(
+        self, config: NodeConfig, bus: NatsConfig, store: Store, *, stream_bytes_max: int = STREAM_BYTES_MAX
+    ) -> None:
         self._config = config
         self._bus = bus
         self._store = store
+        self._stream_bytes_max = stream_bytes_max
+        self._unchecked_bytes = stream_bytes_max  # Room is looked at before the first message, too.
 
     async def run(self) -> None:
         """Publish until cancelled; each connection is replaced when it has its age."""
@@ -81,7 +90,7 @@ class Relay:
             client = await connect_bus(self._config, self._bus)
         try:
             stream = client.jetstream(timeout=API_S_MAX)
-            await settle_stream(stream)
+            await settle_stream(stream, self._stream_bytes_max)
             while asyncio.get_running_loop().time() < until:
                 try:
                     await self._publish(stream, until)
@@ -93,7 +102,7 @@ class Relay:
                     counters.REPUBLISHED.inc()
                     _log.warning("the bus is not where it was left", fault=type(found).__name__)
                     await asyncio.sleep(AWAY_S)
-                    await settle_stream(stream)
+                    await settle_stream(stream, self._stream_bytes_max)
         finally:
             await client.close()
 
@@ -104,6 +113,8 @@ class Relay:
         while asyncio.get_running_loop().time() < until:
             rows = await self._read(place)
             for message in pack(rows, place):
+                if not await self._await_room(stream, len(message.body), until):
+                    return
                 last = await store_message(stream, message, last)
                 place = message.resume
             if rows:
@@ -115,6 +126,19 @@ class Relay:
             await asyncio.sleep(idle_s)
             idle_s = min(idle_s * 2, IDLE_S_MAX)
 
+    async def _await_room(self, stream: JetStreamContext, message_bytes: int, until: float) -> bool:
+        """Wait until a message can be stored without an unread one being dropped; False: time is up."""
+        self._unchecked_bytes += message_bytes
+        while self._unchecked_bytes > self._stream_bytes_max * ROOM_SHARE:
+            if await has_room(stream, self._stream_bytes_max):
+                self._unchecked_bytes = message_bytes
+                break
+            _log.error("a subscriber lags, events wait in the outbox", subscribers=SUBSCRIBERS)
+            if asyncio.get_running_loop().time() >= until:
+                return False
+            await asyncio.sleep(AWAY_S)
+        return True
+
     async def _read(self, place: Position) -> list[EventRow]:
         try:
             return await self._store.outbox_after(place, ROWS_MAX)
@@ -124,7 +148,7 @@ class Relay:
             return []
 
 
-async def settle_stream(stream: JetStreamContext) -> None:
+async def settle_stream(stream: JetStreamContext, stream_bytes_max: int) -> None:
     """Create the stream, or bring an existing one to what is wanted here."""
     wanted = api.StreamConfig(
         name=STREAM,
@@ -132,7 +156,7 @@ async def settle_stream(stream: JetStreamContext) -> None:
         storage=api.StorageType.FILE,
         retention=api.RetentionPolicy.LIMITS,
         discard=api.DiscardPolicy.OLD,
-        max_bytes=STREAM_BYTES_MAX,
+        max_bytes=stream_bytes_max,
         deny_delete=True,
     )
     try:
@@ -141,6 +165,22 @@ async def settle_stream(stream: JetStreamContext) -> None:
         if fault.err_code != _STREAM_IN_USE:
             raise
         await stream.update_stream(wanted)
+
+
+async def has_room(stream: JetStreamContext, stream_bytes_max: int) -> bool:
+    """Whether the oldest messages, which the next ones would push out, have been read by every subscriber."""
+    state = (await stream.stream_info(STREAM)).state
+    if state.bytes < stream_bytes_max * (1 - 2 * ROOM_SHARE):
+        return True
+    read_up_to = []
+    for durable in SUBSCRIBERS:
+        try:
+            info = await stream.consumer_info(STREAM, durable)
+        except nats.js.errors.NotFoundError:
+            return False
+        read_up_to.append(info.ack_floor.stream_seq if info.ack_floor is not None else 0)
+    # Messages differ in size; a quarter of them is well above the share of bytes that may go.
+    return min(read_up_to) >= state.first_seq + (state.last_seq - state.first_seq) // 4
 
 
 async def read_place(stream: JetStreamContext) -> tuple[Position, int]:

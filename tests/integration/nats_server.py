@@ -42,6 +42,7 @@ USERS: Mapping[str, Permissions] = {
             "$JS.API.STREAM.UPDATE.EVENTS",
             "$JS.API.STREAM.INFO.EVENTS",
             "$JS.API.STREAM.MSG.GET.EVENTS",
+            "$JS.API.CONSUMER.INFO.EVENTS.*",
         ),
         subscribe=("_INBOX_payments.>",),
     ),

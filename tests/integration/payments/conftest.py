@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.integration.nats_server import running_nats
 from tests.integration.payments.payments_samples import SCHEMA, Connect, World, connections
+from tests.integration.payments.payments_stack import Stack, running_stack
 from tests.integration.postgres_server import PostgresServer, running_postgres
 
 
@@ -33,3 +36,14 @@ async def connect(postgres: PostgresServer, database: str) -> AsyncIterator[Conn
 @pytest.fixture
 async def world(connect: Connect) -> World:
     return await World.enter(connect)
+
+
+@pytest.fixture
+async def stack(
+    postgres: PostgresServer, database: str, connect: Connect, tmp_path: Path
+) -> AsyncIterator[Stack]:
+    nats_home = tmp_path / "nats"
+    nats_home.mkdir()
+    with running_nats(nats_home, postgres.pki.identity("nats")) as bus:
+        async with running_stack(tmp_path, postgres, database, bus, connect) as running:
+            yield running

@@ -4,26 +4,10 @@ import asyncio
 import shutil
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
-from tests.integration.nats_server import running_nats
-from tests.integration.payments.payments_samples import Connect, Request, World, accept
-from tests.integration.payments.payments_stack import Stack, running_stack, until
-from tests.integration.postgres_server import PostgresServer
-
-
-@pytest.fixture
-async def stack(
-    postgres: PostgresServer, database: str, connect: Connect, tmp_path: Path
-) -> AsyncIterator[Stack]:
-    nats_home = tmp_path / "nats"
-    nats_home.mkdir()
-    with running_nats(nats_home, postgres.pki.identity("nats")) as bus:
-        async with running_stack(tmp_path, postgres, database, bus, connect) as running:
-            yield running
+from tests.integration.payments.payments_samples import Request, World, accept
+from tests.integration.payments.payments_stack import Stack, until
 
 
 async def _statuses(world: World, requests: list[Request]) -> list[str]:
