@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -30,7 +32,11 @@ _TYPE = re.compile(r"[a-z_]{1,64}(?:\.[a-z_]{1,64}){1,3}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; `body` is its JSON text to the byte: the receiver gets it, the signature covers it."""
+    """One event; `body` is its JSON text to the byte: the receiver gets it, the signature covers it.
+
+    Attributes:
+        at: When it happened, with its time zone.
+    """
 
     event_id: str
     type: str
@@ -38,6 +44,7 @@ class Event:
     payment_id: str
     sequence: int
     body: bytes
+    at: datetime
 
 
 class _Message(msgspec.Struct):
@@ -50,6 +57,7 @@ class _Fields(msgspec.Struct):
     merchant_id: str
     payment_id: str
     sequence: int
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 _message_decoder = msgspec.json.Decoder(_Message, strict=True)
@@ -94,4 +102,4 @@ def _parse_event(body: bytes, merchant_id: str) -> Event:
         raise EventMalformed("an event's sequence is not a positive integer")
     if fields.merchant_id != merchant_id:
         raise EventMalformed("an event is of another merchant than the message")
-    return Event(fields.id, fields.type, merchant_id, fields.payment_id, fields.sequence, body)
+    return Event(fields.id, fields.type, merchant_id, fields.payment_id, fields.sequence, body, fields.at)

@@ -56,19 +56,25 @@ class Outcome:
     duration_ms: int
 
 
-# FOR SHARE waits for a disabling that is under way: no delivery is added behind its back.
+# FOR SHARE waits for a disabling that is under way: no delivery is added behind its back. What a disabled
+# endpoint misses is kept as dead, so that reviving it brings that, too. An endpoint owes nothing of the time
+# before it existed, which a wiped bus tells again; the minute allows for clocks of different hosts.
 # Ordered, so that two processes that insert the same events wait for each other and never in a circle.
 _INSERT = """
 with event as (
-    select * from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::bytea[])
-        as e (merchant_id, payment_id, sequence, event_id, body)
+    select * from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::bytea[], $6::timestamptz[])
+        as e (merchant_id, payment_id, sequence, event_id, body, at)
 ), endpoint as (
-    select id, merchant_id from notifications.endpoint
-    where merchant_id = any ($1::text[]) and status = 'active' order by id for share
+    select id, merchant_id, status, added_at from notifications.endpoint
+    where merchant_id = any ($1::text[]) order by id for share
 )
-insert into notifications.delivery (endpoint_id, payment_id, sequence, event_id, body)
-select endpoint.id, payment_id, sequence, event_id, body
+insert into notifications.delivery (endpoint_id, payment_id, sequence, event_id, body, state, due, last_error)
+select endpoint.id, payment_id, sequence, event_id, body,
+       case status when 'active' then 'pending' else 'dead' end,
+       case status when 'active' then now() end,
+       case status when 'active' then null else 'endpoint-gone' end
 from event join endpoint using (merchant_id)
+where event.at > endpoint.added_at - interval '1 minute'
 order by endpoint.id, payment_id, sequence
 on conflict do nothing
 """
@@ -147,7 +153,7 @@ where endpoint_id = any ($1::text[]) and state = 'pending'
 
 
 async def insert_events(pool: Pool, events: Sequence[Event]) -> int:
-    """Store the events for every active endpoint of their merchants; return how many deliveries are new."""
+    """Store the events for every endpoint of their merchants; return how many deliveries are new."""
     status = await pool.execute(
         _INSERT,
         [event.merchant_id for event in events],
@@ -155,6 +161,7 @@ async def insert_events(pool: Pool, events: Sequence[Event]) -> int:
         [event.sequence for event in events],
         [event.event_id for event in events],
         [event.body for event in events],
+        [event.at for event in events],
     )
     return int(status.rpartition(" ")[2])
 

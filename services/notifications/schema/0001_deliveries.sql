@@ -12,7 +12,7 @@ create table notifications.endpoint (
     status      text        not null default 'active' check (status in ('active', 'disabled')),
     added_at    timestamptz not null default now()
 );
-create index endpoint_merchant on notifications.endpoint (merchant_id) where status = 'active';
+create index endpoint_merchant on notifications.endpoint (merchant_id);
 
 create table notifications.delivery (
     endpoint_id  text        not null references notifications.endpoint,

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def event(payment: int, sequence: int = 1, merchant_id: str = "mer_a", **more: A
         "account_id": "acc_1",
         "account_version": None,
         "sequence": sequence,
-        "at": "2026-01-01T00:00:00Z",
+        "at": datetime.now(UTC).isoformat(),
         "data": {"status": "succeeded", "amount_minor": 1999, "currency": "EUR"},
     } | more
 

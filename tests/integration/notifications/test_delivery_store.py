@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -26,8 +27,16 @@ async def pool(stack: Stack) -> AsyncIterator[asyncpg.Pool]:
         yield opened
 
 
-def _event(payment: int, merchant_id: str = "mer_a") -> Event:
-    return Event(f"evt_{payment}_1", "payment.succeeded", merchant_id, f"pay_{payment}", 1, b"{}")
+def _event(payment: int, merchant_id: str = "mer_a", *, at: datetime | None = None) -> Event:
+    return Event(
+        f"evt_{payment}_1",
+        "payment.succeeded",
+        merchant_id,
+        f"pay_{payment}",
+        1,
+        b"{}",
+        at or datetime.now(UTC),
+    )
 
 
 async def _claim(
@@ -105,8 +114,20 @@ async def test_a_gone_endpoint_takes_everything_owed_with_it(stack: Stack, pool:
     await record_outcomes(pool, [Outcome(first, Answered(410), EndpointGone(), 10)])
     added = await insert_events(pool, [_event(3)])
 
-    assert 0 == added
-    assert [("dead", None)] * 2 == [(r["state"], r["due"]) for r in await stack.deliveries()]
+    assert 1 == added
+    assert [("dead", None)] * 3 == [(r["state"], r["due"]) for r in await stack.deliveries()]
+
+
+async def test_an_endpoint_is_owed_nothing_of_the_time_before_it_existed(
+    stack: Stack, pool: asyncpg.Pool
+) -> None:
+    await stack.add_endpoint("one", URL)
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+
+    added = await insert_events(pool, [_event(1, at=long_ago), _event(2)])
+
+    assert 1 == added
+    assert ["pay_2"] == [row["payment_id"] for row in await stack.deliveries()]
 
 
 async def test_an_endpoint_is_added_once_and_never_changed_by_adding(stack: Stack) -> None:

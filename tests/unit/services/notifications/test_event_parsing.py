@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ GOOD = {
     "merchant_id": "mer_a",
     "payment_id": "pay_eu_1",
     "sequence": 1,
+    "at": "2026-01-01T00:00:00Z",
     "account_version": None,
     "data": {"amount_minor": 1},
 }
@@ -35,6 +37,7 @@ events = st.fixed_dictionaries(
         "merchant_id": st.just("mer_a"),
         "payment_id": ids,
         "sequence": st.integers(1, 2**31 - 1),
+        "at": st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.isoformat()),
         "data": json_values,
     }
 )
@@ -56,7 +59,7 @@ def test_each_event_keeps_its_bytes_and_order(listed: list[dict[str, Any]]) -> N
 
 def test_odd_spacing_inside_an_event_is_kept_to_the_byte() -> None:
     body = b'{ "sequence" : 1,"id":"evt_1_1",\n"type":"a.b", '
-    body += b'"merchant_id":"mer_a","payment_id":"p","x":"\\u00e9"}'
+    body += b'"merchant_id":"mer_a","payment_id":"p","at":"2026-01-01T00:00:00Z","x":"\\u00e9"}'
 
     (event,) = parse_message(SUBJECT, b'{"events": [ ' + body + b' ], "more": 1}')
 
