@@ -13,6 +13,7 @@ from services.node.hop_client import HopClient
 from services.node.postgres import open_pool
 from services.node.process import cancel_until_heard, until_stopped
 from services.node.server import serve
+from services.payments.checks import Checks
 from services.payments.config import HOP_CALL_S_MAX, PaymentsConfig
 from services.payments.engine import Engine
 from services.payments.errands import Errands
@@ -46,7 +47,7 @@ async def main(config: PaymentsConfig) -> None:
         await stack.enter_async_context(
             serve(app, config, config.listen, callers=CALLERS, ready=lambda: engine.reached)
         )
-        loops = [engine.run(), Relay(config, config.nats, store).run()]
+        loops = [engine.run(), Relay(config, config.nats, store).run(), Checks(store).run()]
         loops += [Watchdog(store, errands, bank).run() for bank in banks]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(loop) for loop in loops]

@@ -11,4 +11,5 @@ STALE = Counter("payments_stale_results", "Results that came after their lease w
 ALARMS = Counter("payments_integrity_alarms", "Answers that were not believed.", ["bank"])
 UNDER_WAY = Gauge("payments_calls_under_way", "Bank calls under way.", ["bank", "lane"])
 PUBLISHED = Counter("payments_events_published", "Events stored on the bus.")
+CHECK_ROWS = Gauge("payments_check_rows", "Rows that must not be, by check.", ["check"])
 REPUBLISHED = Counter("payments_relay_rewinds", "Times the relay found the bus elsewhere than it left it.")

@@ -44,7 +44,9 @@ class Engine:
         idle_s, away_s = IDLE_S_MIN, AWAY_S_MIN
         while True:
             rooms = {bank: self._errands.room(bank, Lane.SEND) for bank in self._banks}
-            eligible = [bank for bank, room in rooms.items() if room >= ROOM_MIN]
+            with_room = [bank for bank, room in rooms.items() if room >= ROOM_MIN]
+            # A bank that is away gets no new payments while another is there; alone, it keeps them.
+            eligible = [bank for bank in with_room if self._errands.is_reachable(bank)] or with_room
             if not eligible:
                 await self._errands.until_one_ends()
                 continue

@@ -27,6 +27,9 @@ from services.payments.store import Result, Store
 
 # Results of calls that end together are recorded together.
 LINGER_S = 0.002
+# One refused connection is a hiccup; so many in a row, with nothing between, is a bank that is away. What is
+# re-driven to it goes on probing it, and the first call that leaves makes it eligible again.
+UNSENT_IN_A_ROW_MAX = 8
 # While the database is away: often enough to record within a lease, seldom enough not to storm it.
 AWAY_S = 0.5
 
@@ -69,8 +72,13 @@ class Errands:
         self._tasks: dict[tuple[str, Lane], set[asyncio.Task[None]]] = {
             (bank, lane): set() for bank in banks for lane in Lane
         }
+        self._unsent_in_a_row = dict.fromkeys(banks, 0)
         self._ended = asyncio.Event()
         self._group = Group[Result, bool](store.record, items_max=CLAIM_PAYMENTS_MAX, linger_s=LINGER_S)
+
+    def is_reachable(self, bank: str) -> bool:
+        """False while the last calls to a bank, this many in a row, certainly never left."""
+        return self._unsent_in_a_row[bank] < UNSENT_IN_A_ROW_MAX
 
     def room(self, bank: str, lane: Lane) -> int:
         """How many more orders of this bank may be begun."""
@@ -120,6 +128,9 @@ class Errands:
                 outcome = await self._send(order) if order.resendable else Outcome("unknown")
         else:
             outcome = await self._send(order)
+        self._unsent_in_a_row[order.bank] = (
+            self._unsent_in_a_row[order.bank] + 1 if outcome.kind == "unsent" else 0
+        )
         if outcome.alarm is not None:
             counters.ALARMS.labels(order.bank).inc()
             _log.error("an answer was not believed", reason=outcome.alarm, attempt_id=order.attempt_id)

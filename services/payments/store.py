@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeAlias
 
 import asyncpg
@@ -15,6 +16,8 @@ import asyncpg
 from services.payments.config import LEASE
 from services.payments.outcomes import Order, Outcome
 from services.payments.packing import EventRow, Position
+
+LEDGER_MS_MAX = 60_000  # A second for each million transfers or so; it holds no lock that others wait for.
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -56,6 +59,21 @@ class Store:
         """Take over overdue attempts at one bank under a new lease."""
         rows = await self._pool.fetch("select * from payments.redrive($1, $2, $3)", bank, payments_max, LEASE)
         return [Order(**row) for row in rows]
+
+    async def reminders_missing(self) -> int:
+        """How many open payments nobody would come back to."""
+        return int(await self._pool.fetchval("select count(*) from payments.reminders_missing()"))
+
+    async def overdue(self, grace: timedelta) -> int:
+        """How many reminders have passed by more than the grace; 1,000 stands for more."""
+        return int(await self._pool.fetchval("select count(*) from payments.overdue($1, 1000)", grace))
+
+    async def ledger_imbalances(self) -> int:
+        """In how many ways balances, transfers and payments disagree; reads the whole ledger."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(f"set local statement_timeout = {LEDGER_MS_MAX}")
+            count = "select count(*) from payments.ledger_imbalance()"
+            return int(await connection.fetchval(count, timeout=LEDGER_MS_MAX / 1000))
 
     async def outbox_after(self, place: Position, rows_max: int) -> list[EventRow]:
         """Events after a place, in order; never skips one that commits late."""

@@ -56,6 +56,8 @@ create index payment_waiting on payments.payment (ordinal) where status = 'accep
 -- The reminders of what was handed to a bank, bank by bank, so that the backlog of one that is away hides nobody
 -- else's. Waiting payments are left out: the mailbox drives these.
 create index payment_due on payments.payment (bank, due) where status in ('submitted', 'unknown');
+-- For the checks that look at every open payment, whatever its bank.
+create index payment_open on payments.payment (due) where status in ('accepted', 'submitted', 'unknown');
 
 create table payments.idempotency_key (
     merchant_id     text not null,

@@ -17,6 +17,8 @@ create table payments.attempt (
     epoch          int not null check (epoch >= 1),
     -- How often the outcome was asked for in vain; chooses the next delay.
     tries          int not null default 0,
+    -- How often in a row a call certainly never left; chooses the pause before the next.
+    unsent         int not null default 0,
     bank_reference text,
     decline_code   text,
     created_at     timestamptz not null default now(),

@@ -22,8 +22,10 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-    -- A call that certainly never left is tried again after this, for ever: when the way is back, so are we.
-    unsent_delay constant interval := '2 s';
+    -- A call that certainly never left is tried again for ever, after 2 s, 4 s, then each 8 s: a bank that
+    -- refuses connections is not stormed, and within 10 s of its return so are we.
+    unsent_delay_min constant interval := '2 s';
+    unsent_delay_max constant interval := '8 s';
     payment_ids text[];
     account_ids text[];
 begin
@@ -56,9 +58,11 @@ begin
                case when g.outcome = 'confirmed' then 'confirmed' when g.outcome = 'declined' then 'declined'
                     when g.outcome = 'unsent' and a.state = 'sending' then 'intent'
                     else 'unknown' end as state,
-               case when g.outcome = 'unsent' then unsent_delay
+               case when g.outcome = 'unsent'
+                    then least(unsent_delay_min * (2 ^ least(a.unsent, 10)), unsent_delay_max)
                     else payments.inquiry_delay(a.tries) end as delay,
                case when g.outcome in ('pending', 'unknown') then 1 else 0 end as tried,
+               case when g.outcome = 'unsent' then a.unsent + 1 else 0 end as unsent,
                p.account_id, p.kind, p.amount_minor, p.currency, p.account_version, p.status, a.bank
         from given g
         join payments.attempt a on a.attempt_id = g.attempt_id and a.epoch = g.epoch
@@ -73,7 +77,8 @@ begin
         -- 3. Set. A recorded result ends the lease, hence the new epoch: the same result again is stale.
         update payments.attempt a
         set state = d.state, epoch = a.epoch + (d.state in ('intent', 'unknown'))::int, bank_reference = coalesce(d.bank_reference, a.bank_reference),
-            decline_code = d.decline_code, tries = a.tries + d.tried, updated_at = now()
+            decline_code = d.decline_code, tries = a.tries + d.tried, unsent = d.unsent,
+            updated_at = now()
         from decided d where a.attempt_id = d.attempt_id
     ), moved as (
         update payments.payment p

@@ -40,7 +40,9 @@ create function payments.overdue(grace interval, rows_max int)
 returns table (payment_id text, merchant_id text, status text, due timestamptz, late interval)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     select p.payment_id, p.merchant_id, p.status, p.due, now() - p.due
-    from payments.payment p where p.due < now() - grace order by p.due limit rows_max
+    from payments.payment p
+    where p.status in ('accepted', 'submitted', 'unknown') and p.due < now() - grace
+    order by p.due limit rows_max
 $$;
 
 -- I1 and I3: every way in which balances, transfers and payments could disagree. Must return 0 rows, always.
