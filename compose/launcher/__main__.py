@@ -7,6 +7,7 @@ output.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -64,6 +65,10 @@ def start(
     except PermissionError as fault:
         _fail(f"{fault.filename} may not be used by this account: mend its owner and mode, or use --data-dir",
               EXIT_PREREQUISITE)  # fmt: skip
+    except BrokenPipeError:
+        # Whoever read our output has gone; what was started is stopped, and nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_FAILED) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         _fail("interrupted; everything that was started is stopped", EXIT_INTERRUPTED)
 

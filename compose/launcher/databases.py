@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from services.node.migrations import migrate
 
 MAJOR_VERSION_MIN = 15
 SERVER_FOLDERS = Path("/usr/lib/postgresql")
-_ROLES_STAMP = "countermark-roles"
+_ROLES_STAMP = "postgres.roles"
 
 
 def find_server_programs() -> Path:
@@ -51,19 +52,28 @@ def prepare_cluster(mesh: Mesh, state: Path, account: Account) -> None:
         StartError: initdb or the server refused; the message carries their last line.
     """
     programs, data = find_server_programs(), state / "data"
-    if not (data / "PG_VERSION").exists():
-        options = ["--username=postgres", "--auth=reject", "--encoding=UTF8", "--locale=C.UTF-8"]
-        options += ["--data-checksums", "--no-instructions"]
-        _run(account, [str(programs / "initdb"), "-D", str(data), *options])
-        _single_user(account, programs, data, "template1", [f"create database {DATABASE}"])
+    # Beside the server's own folder, not in it: root must not write where a link could wait for it.
+    stamp = state.with_name(_ROLES_STAMP)
+    if not data.exists():
+        stamp.unlink(missing_ok=True)
+        _make_cluster(account, programs, state / "data.new")
+        (state / "data.new").rename(data)
     statements = role_statements(mesh)
     wanted = hashlib.sha256("\n".join(statements).encode()).hexdigest()
-    stamp = data / _ROLES_STAMP
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
         _single_user(
             account, programs, data, DATABASE, [*statements, "revoke all on schema public from public"]
         )
         stamp.write_text(wanted, encoding="utf-8")
+
+
+def _make_cluster(account: Account, programs: Path, fresh: Path) -> None:
+    """Make a cluster aside: killed half-way it is not taken for one, and the next start begins again."""
+    shutil.rmtree(fresh, ignore_errors=True)
+    options = ["--username=postgres", "--auth=reject", "--encoding=UTF8", "--locale=C.UTF-8"]
+    options += ["--data-checksums", "--no-instructions"]
+    _run(account, [str(programs / "initdb"), "-D", str(fresh), *options])
+    _single_user(account, programs, fresh, "template1", [f"create database {DATABASE}"])
 
 
 def _single_user(account: Account, programs: Path, data: Path, database: str, statements: list[str]) -> None:

@@ -80,6 +80,7 @@ def prepare(layout: Layout) -> int:
         for folder in (layout.run, layout.state, layout.secrets, layout.log):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)
+        layout.log.chmod(0o700)  # The launcher opens the files; who may read logs is the operator's choice.
         layout.root.chmod(0o755)
         descriptor = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:

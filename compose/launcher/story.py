@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime
 from typing import Any, TextIO
 
@@ -16,6 +17,15 @@ _WIDTH_PLAIN = 110  # A file or a pipe has no width of its own.
 _SHOWN_CHARS = 96  # Signatures are shown as far as a line goes; the whole request is in --json.
 
 
+class _PatientConsole(Console):
+    """Goes on in silence when whoever read the output has gone: the stack is worth more than its story."""
+
+    def on_broken_pipe(self) -> None:
+        """Send what is still to come nowhere, and raise nothing."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 class Story:
     """Writes facts as they happen.
 
@@ -25,7 +35,9 @@ class Story:
 
     def __init__(self, stream: TextIO) -> None:
         width = None if stream.isatty() else _WIDTH_PLAIN
-        self._console = Console(file=stream, width=width, highlight=False, soft_wrap=not stream.isatty())
+        self._console = _PatientConsole(
+            file=stream, width=width, highlight=False, soft_wrap=not stream.isatty()
+        )
 
     def step(self, name: str, what: str) -> None:
         """One line of the start."""

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +161,42 @@ def test_a_free_port_can_be_chosen(place: Path) -> None:
 
     assert 0 == done.returncode, done.stderr
     assert f":{port}" in json.loads(done.stdout)["origin"]
+
+
+@pytest.mark.parametrize("after_s", [0.3, 1.0, 1.6, 2.2])
+def test_killed_while_it_starts_for_the_first_time_the_next_start_recovers(
+    place: Path, after_s: float
+) -> None:
+    with started(place) as running:
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(timeout=after_s)  # The moment itself is what is tried: none of them may matter.
+        running.kill()
+        running.wait()
+
+    again = start(place, "--once", "--json")
+
+    assert 0 == again.returncode, again.stderr
+
+
+def test_told_to_stop_while_it_starts_it_stops_what_it_started(place: Path) -> None:
+    with started(place) as running:
+        processes = place / "run" / "processes.json"
+        deadline = time.monotonic() + 20
+        while not processes.exists() or len(json.loads(processes.read_text())) < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        before = {row["pid"]: row["started_at_ticks"] for row in json.loads(processes.read_text())}
+        running.terminate()
+
+        assert 130 == running.wait(timeout=30)
+    wait_gone(before)
+
+
+def test_nobody_reading_the_output_is_no_reason_to_leave_anything_running(place: Path) -> None:
+    command = f"{checkout_root()}/start --once --data-dir {place} | head -n 3"
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, timeout=ONCE_S_MAX, check=False
+    )
+
+    assert "Traceback" not in done.stderr
+    assert not (place / "run" / "processes.json").exists()
