@@ -53,7 +53,9 @@ def _tracked_files(certs: Path) -> Iterator[str]:
     if git is None or not certs.is_dir():
         return
     # safe.directory: as root in another account's checkout git would otherwise refuse to answer at all.
-    command = [git, "-c", "safe.directory=*", "-C", str(certs), "ls-files", "-z", "--", "."]
+    # With that guard off, core.fsmonitor must be off, too: it names a program, which would run as us.
+    guards = ["-c", "safe.directory=*", "-c", "core.fsmonitor=false"]
+    command = [git, *guards, "-C", str(certs), "ls-files", "-z", "--", "."]
     answer = subprocess.run(command, capture_output=True, timeout=_GIT_WAIT_S_MAX, check=False)
     if answer.returncode != 0:  # 128: not inside a repository
         return

@@ -76,12 +76,11 @@ def prepare(layout: Layout) -> int:
         StartError: The place cannot be written, or another launcher holds it.
     """
     try:
-        layout.root.mkdir(parents=True, exist_ok=True)
+        _take(layout.root)
         for folder in (layout.run, layout.state, layout.secrets, layout.log):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)
         layout.log.chmod(0o700)  # The launcher opens the files; who may read logs is the operator's choice.
-        layout.root.chmod(0o755)
         descriptor = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:
         raise StartError(
@@ -96,6 +95,15 @@ def prepare(layout: Layout) -> int:
             "stop that one with Ctrl-C, or give another with --data-dir"
         ) from fault
     return descriptor
+
+
+def _take(root: Path) -> None:
+    """Make the folder, or go on using one of ours; somebody else's is left as it is, its mode included."""
+    if not root.exists():
+        root.mkdir(parents=True)
+        root.chmod(0o755)
+    elif any(root.iterdir()) and not (root / "lock").exists():
+        raise StartError(f"{root} holds other things already: give an empty or a new folder with --data-dir")
 
 
 def own_folder(path: Path, account: Account, *, writable: bool) -> None:

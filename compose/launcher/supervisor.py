@@ -11,6 +11,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,7 +136,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while not self._stopping:
             began = loop.time()
-            process = await self._spawn(supervised.spec)
+            try:
+                process = await self._spawn(supervised.spec)
+            except OSError as fault:
+                # A full disk, no more files or processes: it passes, and then this one must come back.
+                supervised.exits += 1
+                self._tell(supervised.spec.name, f"cannot be started now ({fault.strerror}), trying again")
+                await asyncio.sleep(BACKOFF_S[-1])
+                continue
             supervised.process = process
             self._record()
             watch = asyncio.create_task(self._announce(supervised))
@@ -145,7 +153,7 @@ class Supervisor:
             if self._stopping:
                 return
             supervised.exits += 1
-            self._report(supervised.spec.name, f"ended with {code}, starting it again")
+            self._tell(supervised.spec.name, f"ended with {code}, starting it again")
             if not self._event(supervised.spec.name).is_set() and supervised.exits > EXITS_BEFORE_READY_MAX:
                 supervised.failed = True
                 return
@@ -157,7 +165,11 @@ class Supervisor:
             await asyncio.sleep(PROBE_EVERY_S)
         again = self._event(supervised.spec.name).is_set()
         self._event(supervised.spec.name).set()
-        self._report(supervised.spec.name, "is ready again" if again else "is ready")
+        self._tell(supervised.spec.name, "is ready again" if again else "is ready")
+
+    def _tell(self, name: str, what: str) -> None:
+        with suppress(OSError):  # Output that cannot be written must not end the watch over a process.
+            self._report(name, what)
 
     async def _spawn(self, spec: ProcessSpec) -> asyncio.subprocess.Process:
         environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **spec.environment}
@@ -194,5 +206,8 @@ class Supervisor:
             for name, pid in self.pids().items()
         ]
         aside = self._layout.processes_file.with_suffix(".new")
-        aside.write_text(json.dumps(rows), encoding="utf-8")
-        aside.rename(self._layout.processes_file)
+        with suppress(
+            OSError
+        ):  # The record is for a launcher after us; without it that one looks for longer.
+            aside.write_text(json.dumps(rows), encoding="utf-8")
+            aside.rename(self._layout.processes_file)
