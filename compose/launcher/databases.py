@@ -100,6 +100,21 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
+def schema_folders(source: Path) -> list[tuple[str, Path]]:
+    """Owner and folder of every schema, in the order in which they depend on each other.
+
+    Args:
+        source: The folder that holds `gateway/` and `services/`.
+    """
+    # Everyone writes evidence, and payments ask the registry about keys.
+    return [
+        ("evidence", source / "services" / "evidence" / "schema"),
+        ("gateway", source / "gateway" / "schema"),
+        ("payments", source / "services" / "payments" / "schema"),
+        ("notifications", source / "services" / "notifications" / "schema"),
+    ]
+
+
 async def migrate_schemas(mesh: Mesh, places: Places, source: Path) -> list[str]:
     """Wait for the server, run the migrations that have not run yet and return their names.
 
@@ -112,9 +127,7 @@ async def migrate_schemas(mesh: Mesh, places: Places, source: Path) -> list[str]
     """
     connection = await _connect(mesh, places)
     try:
-        folders = [("gateway", source / "gateway" / "schema")]
-        folders += [(name, source / "services" / name / "schema") for name in ("payments", "notifications")]
-        return await migrate(connection, folders)
+        return await migrate(connection, schema_folders(source))
     except MigrationError as fault:
         raise StartError(f"the database cannot be brought up to date: {fault}") from fault
     finally:

@@ -29,7 +29,7 @@ from pki.tls import client_context
 from services.node.config_file import PostgresConfig
 from services.node.migrations import migrate
 
-ROLES = ("gateway", "payments", "notifications", "operator")
+ROLES = ("gateway", "payments", "notifications", "evidence", "operator")
 # The cheapest cost that `pki` accepts: the passphrase guards a test's throw-away authority.
 COST = ScryptCost(n=2**14)
 PASSPHRASE = b"a throw-away authority of the tests"

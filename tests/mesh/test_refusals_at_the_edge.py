@@ -103,7 +103,7 @@ async def rows(stack: Stack) -> dict[str, int]:
         host=address.host, port=address.port, user="migrator", database=DATABASE, ssl=context
     )
     try:
-        tables = ("payments.payment", "payments.event", "payments.evidence", "payments.idempotency_key",
+        tables = ("payments.payment", "payments.event", "evidence.record", "payments.idempotency_key",
                   "payments.attempt", "registry.merchant_key")  # fmt: skip
         return {t: await connection.fetchval(f"select count(*) from {t}") for t in tables}
     finally:

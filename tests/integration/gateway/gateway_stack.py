@@ -25,6 +25,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from compose.launcher.databases import schema_folders
 from gateway.config import GatewayConfig, OperatorConfig
 from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
 from pki.tls import client_context
@@ -44,11 +45,7 @@ from tests.integration.gateway.merchant_requests import HOST, ORIGIN, first_key_
 from tests.integration.postgres_server import PostgresServer, running_postgres
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHEMAS = [
-    ("gateway", ROOT / "gateway" / "schema"),
-    ("payments", ROOT / "services" / "payments" / "schema"),
-    ("notifications", ROOT / "services" / "notifications" / "schema"),
-]
+SCHEMAS = schema_folders(ROOT)
 START_S_MAX = 20.0
 POLL_S = 0.02
 
@@ -208,7 +205,7 @@ class Gateway:
     async def footprint(self) -> dict[str, int]:
         """How many rows there are of everything that a request can leave."""
         tables = [
-            "payments.payment", "payments.idempotency_key", "payments.evidence", "payments.event",
+            "payments.payment", "payments.idempotency_key", "evidence.record", "payments.event",
             "registry.merchant_key", "registry.key_event", "registry.key_request", "audit.entry",
         ]  # fmt: skip
         counts = ", ".join(f'(select count(*) from {table}) as "{table}"' for table in tables)

@@ -65,7 +65,7 @@ async def test_many_payments_at_once_are_each_recorded_once_with_their_own_answe
     replayed = [header(answer, "Idempotent-Replayed") for answer in answers]
     assert 40 == replayed.count("true")
     after = await stack.footprint()
-    for table in ("payments.payment", "payments.evidence", "payments.idempotency_key"):
+    for table in ("payments.payment", "evidence.record", "payments.idempotency_key"):
         assert before[table] + 40 == after[table]
 
 
@@ -77,9 +77,7 @@ async def test_the_evidence_holds_what_was_signed_on_both_sides(stack: Gateway) 
 
     receipt = await stack.receipt(request, answer)
     row = (
-        await stack.query(
-            "select * from payments.evidence where payment_id = $1", json.loads(answer.body)["id"]
-        )
+        await stack.query("select * from evidence.record where subject = $1", json.loads(answer.body)["id"])
     )[0]
     assert merchant.key.key_id == row["key_id"]
     assert request.body == row["request_body"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.nats_server import running_nats
-from tests.integration.payments.payments_samples import SCHEMA, Connect, World, connections
+from tests.integration.payments.payments_samples import SCHEMAS, Connect, World, connections
 from tests.integration.payments.payments_stack import Stack, running_stack
 from tests.integration.postgres_server import PostgresServer, running_postgres
 
@@ -23,7 +23,7 @@ def postgres() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 async def database(postgres: PostgresServer) -> str:
-    return await postgres.create_database(f"test_{uuid.uuid4().hex}", [("payments", SCHEMA)])
+    return await postgres.create_database(f"test_{uuid.uuid4().hex}", SCHEMAS)
 
 
 @pytest.fixture

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 
-import services.payments
+from compose.launcher.databases import schema_folders
+from compose.launcher.release import checkout_root
 from services.node.identifiers import RANDOM_BITS, new_id
 from tests.integration.postgres_server import PostgresServer
 
-SCHEMA = Path(services.payments.__file__).parent / "schema"
+SCHEMAS = schema_folders(checkout_root())
 ROUTE = "POST /v1/payments"
 LEASE = timedelta(seconds=12)
 BANKS = ["bank-alpha", "bank-bravo"]
@@ -49,6 +50,11 @@ def payment_id() -> str:
     )
 
 
+def key_of(merchant: str) -> str:
+    """The id of the one key that a merchant of these tests has."""
+    return base64.urlsafe_b64encode(hashlib.sha256(merchant.encode()).digest()).rstrip(b"=").decode()
+
+
 @dataclass(frozen=True)
 class Request:
     """One verified request, as the gateway hands it to the database."""
@@ -77,7 +83,7 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
     """Accept as role gateway, in one batch."""
     many = len(requests)
     rows: list[Row] = await gateway.fetch(
-        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 20))})",
+        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 21))})",
         [r.merchant for r in requests],
         [ROUTE] * many,
         [hashlib.sha256(r.key.encode()).digest() for r in requests],
@@ -90,7 +96,8 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
         [r.instrument for r in requests],
         [None] * many,
         [r.body for r in requests],
-        ["key-thumbprint"] * many,
+        [key_of(r.merchant) for r in requests],
+        [b"request head"] * many,
         [b"request base"] * many,
         [b"request signature"] * many,
         [b"request body"] * many,
@@ -150,6 +157,7 @@ class World:
     ) -> str:
         """Open an account, with money that a confirmed collect brought in; one merchant an account."""
         merchant = merchant or f"mer_{account}"
+        await self.register(merchant)
         await self.operator.execute("select payments.open_account($1, $2, $3)", account, merchant, currency)
         if funds_minor:
             request = Request(account, amount_minor=funds_minor, merchant=merchant, currency=currency)
@@ -157,6 +165,19 @@ class World:
             orders = await claim(self.engine)
             await record(self.engine, [(o["attempt_id"], o["epoch"], "confirmed") for o in orders])
         return merchant
+
+    async def register(self, merchant: str) -> None:
+        """Let there be this merchant, with its key."""
+        await self.owner.execute(
+            "insert into registry.merchant values ($1, $1, 'eu', '2026-10-01', now()) on conflict do nothing",
+            merchant,
+        )
+        await self.owner.execute(
+            "insert into registry.merchant_key (key_id, merchant_id, jwk, registered_at)"
+            " values ($1, $2, '{}', now()) on conflict do nothing",
+            key_of(merchant),
+            merchant,
+        )
 
     async def make_due(self) -> None:
         """Let every reminder have passed, as time would."""

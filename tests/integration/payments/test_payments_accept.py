@@ -6,7 +6,8 @@ import random
 import asyncpg
 import pytest
 
-from tests.integration.payments.payments_samples import Connect, Request, World, accept
+from tests.integration.payments.payments_samples import Connect, Request, World, accept, key_of
+from tests.integration.payments.payments_stack import until
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ async def test_a_new_payment_is_stored_with_evidence_event_and_reminder(world: W
     assert payment["due"] > payment["accepted_at"]
     assert ["accepted"] == await world.events(request.payment_id)
     evidence = await world.owner.fetchval(
-        "select count(*) from payments.evidence where payment_id = $1", request.payment_id
+        "select count(*) from evidence.record where subject = $1", request.payment_id
     )
     assert 1 == evidence
 
@@ -105,6 +106,7 @@ async def test_crossing_batches_neither_deadlock_nor_accept_twice(
 
 
 async def test_an_account_of_another_merchant_cannot_be_charged(world: World, merchant: str) -> None:
+    await world.register("mer_stranger")
     request = Request("acc_accept", merchant="mer_stranger")
 
     with pytest.raises(asyncpg.ForeignKeyViolationError):
@@ -140,3 +142,60 @@ async def test_accept_refuses_a_snapshot_that_cannot_see_crossing_batches(
         await accept(late, [Request("acc_accept", merchant=merchant, key="unseen")])
 
     await late.execute("rollback")
+
+
+async def test_a_revoked_or_unknown_key_accepts_nothing_and_the_rest_of_the_batch_is_accepted(
+    world: World, merchant: str
+) -> None:
+    await world.open_account("acc_revoked")
+    await world.operator.execute(
+        "select registry.revoke_key($1, now(), 'operator', 'lost', null)", key_of("mer_acc_revoked")
+    )
+    good = Request("acc_accept", merchant=merchant)
+    revoked = Request("acc_revoked", merchant="mer_acc_revoked")
+    unknown = Request("acc_nobody", merchant="mer_nobody")
+
+    rows = await accept(world.gateway, [revoked, good, unknown])
+
+    assert ["revoked", "new", "revoked"] == [row["outcome"] for row in rows]
+    assert [None, 202, None] == [row["response_status"] for row in rows]
+    assert [good.payment_id] == [
+        row["subject"]
+        for row in await world.owner.fetch("select subject from evidence.record where kind = 'payment'")
+    ]
+
+
+async def test_a_revoked_key_cannot_even_repeat(world: World, merchant: str) -> None:
+    request = Request("acc_accept", merchant=merchant)
+    await accept(world.gateway, [request])
+    await world.operator.execute(
+        "select registry.revoke_key($1, now(), 'operator', 'lost', null)", key_of(merchant)
+    )
+
+    (row,) = await accept(world.gateway, [request])
+
+    assert ("revoked", None, None) == (row["outcome"], row["response_status"], row["response_body"])
+
+
+async def test_a_revocation_waits_for_what_is_being_accepted_and_stands_behind_it_in_the_log(
+    world: World, merchant: str
+) -> None:
+    request = Request("acc_accept", merchant=merchant)
+    revoke = "select registry.revoke_key($1, now(), 'operator', 'lost', null)"
+    transaction = world.gateway.transaction()
+    await transaction.start()
+    await accept(world.gateway, [request])
+
+    revocation = asyncio.create_task(world.operator.fetchval(revoke, key_of(merchant)))
+    await until(lambda: waits_for_a_lock(world), 5)
+    await transaction.commit()
+
+    assert await revocation
+    assert ["payment", "key-revocation"] == [
+        row["kind"]
+        for row in await world.owner.fetch("select kind from evidence.record order by xid, position")
+    ]
+
+
+async def waits_for_a_lock(world: World) -> bool:
+    return bool(await world.owner.fetchval("select exists (select from pg_locks where not granted)"))

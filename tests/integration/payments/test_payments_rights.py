@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from tests.integration.payments.payments_samples import SCHEMA, Request, World, accept, claim, connections
+from tests.integration.payments.payments_samples import SCHEMAS, Request, World, accept, claim, connections
 from tests.integration.postgres_server import PostgresServer
 
 TABLES = [
-    "account", "payment", "idempotency_key", "evidence", "attempt", "event", "ledger_transfer",
+    "payments.account", "payments.payment", "payments.idempotency_key", "payments.attempt", "payments.event",
+    "payments.ledger_transfer", "evidence.record", "evidence.leaf", "evidence.tile", "evidence.head",
+    "evidence.checkpoint", "evidence.cosignature", "registry.merchant", "registry.merchant_key",
 ]  # fmt: skip
+SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications')"
 
 
 @pytest.fixture(scope="module")
 async def database(postgres: PostgresServer) -> str:
-    return await postgres.create_database(f"test_{uuid.uuid4().hex}", [("payments", SCHEMA)])
+    return await postgres.create_database(f"test_{uuid.uuid4().hex}", SCHEMAS)
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +38,14 @@ async def _use(world: World) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("role", ["gateway", "payments", "operator", "notifications"])
+@pytest.mark.parametrize("role", ["gateway", "payments", "operator", "notifications", "evidence"])
 async def test_no_service_reads_a_table(
     used: World, postgres: PostgresServer, database: str, role: str, table: str
 ) -> None:
     connection = await postgres.connect(role, database)
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.fetch(f"select * from payments.{table}")
+            await connection.fetch(f"select * from {table}")
     finally:
         await connection.close()
 
@@ -58,6 +61,14 @@ async def test_no_service_reads_a_table(
         ("operator", "payments.redrive('bank-alpha', 1, '1 s')"),
         ("notifications", "payments.outbox_after('0'::xid8, 0, 1)"),
         ("notifications", "payments.accounts_of('mer_one')"),
+        ("evidence", "payments.accounts_of('mer_one')"),
+        ("evidence", "evidence.find_record('mer_one', 'payment', 'pay_x')"),
+        ("evidence", "registry.find_keys(array['x'])"),
+        ("gateway", "evidence.pending('0'::xid8, 0, 1)"),
+        ("gateway", "evidence.take_pen()"),
+        ("gateway", "evidence.cosign(1, 'w', ''::bytea)"),
+        ("operator", "evidence.take_pen()"),
+        ("gateway", "registry.hold_keys(array['x'])"),
     ],
 )
 async def test_a_role_calls_its_own_functions_only(
@@ -74,7 +85,8 @@ async def test_a_role_calls_its_own_functions_only(
 async def test_public_may_execute_nothing(used: World) -> None:
     open_functions = await used.owner.fetch(
         "select p.proname from pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a "
-        "where p.pronamespace = 'payments'::regnamespace and a.grantee = 0"
+        f"where p.pronamespace::regnamespace::text in {SCHEMA_NAMES} and a.grantee = 0"
+        " and p.prorettype <> 'trigger'::regtype"
     )
 
     assert [] == open_functions
@@ -82,7 +94,8 @@ async def test_public_may_execute_nothing(used: World) -> None:
 
 async def test_every_definers_function_pins_its_search_path(used: World) -> None:
     functions = await used.owner.fetch(
-        "select proname, proconfig from pg_proc where pronamespace = 'payments'::regnamespace and prosecdef"
+        "select proname, proconfig from pg_proc"
+        f" where pronamespace::regnamespace::text in {SCHEMA_NAMES} and prosecdef"
     )
 
     assert len(functions) > 10
@@ -90,18 +103,22 @@ async def test_every_definers_function_pins_its_search_path(used: World) -> None
         assert "search_path=pg_catalog, pg_temp" in function["proconfig"], function["proname"]
 
 
-@pytest.mark.parametrize("table", ["evidence", "event", "ledger_transfer"])
 @pytest.mark.parametrize(
-    "change",
-    ["update payments.{} set payment_id = payment_id", "delete from payments.{}", "truncate payments.{}"],
+    ("table", "column"),
+    [
+        ("payments.event", "payment_id"),
+        ("payments.ledger_transfer", "payment_id"),
+        ("evidence.record", "subject"),
+    ],
 )
+@pytest.mark.parametrize("change", ["update {} set {} = {}", "delete from {}", "truncate {}"])
 async def test_what_only_grows_cannot_be_changed_even_by_its_owner(
-    used: World, table: str, change: str
+    used: World, table: str, column: str, change: str
 ) -> None:
-    assert await used.owner.fetchval(f"select count(*) from payments.{table}") > 0
+    assert await used.owner.fetchval(f"select count(*) from {table}") > 0
 
     with pytest.raises((asyncpg.RestrictViolationError, asyncpg.FeatureNotSupportedError)):
-        await used.owner.execute(change.format(table))
+        await used.owner.execute(change.format(table, column, column))
 
 
 @pytest.mark.parametrize("status", ["accepted", "submitted", "unknown"])
