@@ -53,6 +53,7 @@ from .receipt import VerifiedReceipt, sign_receipt, verify_receipt
 from .registration import (
     KeyRegistration,
     parse_registration_statement,
+    registration_body,
     registration_statement,
     sign_possession,
     verify_possession,
@@ -127,6 +128,7 @@ __all__ = [
     "parse_registration_statement",
     "parse_request",
     "prepare_request",
+    "registration_body",
     "registration_statement",
     "sign_possession",
     "sign_receipt",

@@ -8,15 +8,24 @@ Source: reference text RFC 9421 §7.3.4 and §7.3.7 (key and signature substitut
 
 from __future__ import annotations
 
+import json
 import re
+from binascii import b2a_base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from . import profile
 from .errors import RegistrationRefused, SignatureInvalid
 
 if TYPE_CHECKING:
     from .keys import Algorithm, Signer, VerifyingKey
+
+    class NewKey(Signer, Protocol):
+        """A key that can prove itself and shows its public half, as `SigningKey` does."""
+
+        @property
+        def verifying_key(self) -> VerifyingKey: ...
+
 
 # The first line keeps these signatures apart from all others: a signature base begins with a quotation
 # mark, and a webhook's content with an id and a dot.
@@ -99,6 +108,30 @@ def sign_possession(statement: bytes, key: Signer) -> bytes:
     if registration.key_id != key.key_id or registration.alg != key.alg:
         raise RegistrationRefused("the statement is about another key")
     return key.sign(statement)
+
+
+def registration_body(
+    key: NewKey, *, merchant_id: str, now: int, enrolment_token: str | None = None
+) -> bytes:
+    """Return the body of the request that registers a key: the public key, and the proof that it is held.
+
+    The request is signed by the new key itself if it is the merchant's first, else by a registered one.
+
+    Args:
+        key: the new key.
+        merchant_id: whose it shall be, as the operator said.
+        now: seconds since the epoch, UTC.
+        enrolment_token: for a first key.
+
+    Raises:
+        RegistrationRefused: the merchant id is not of its form.
+    """
+    statement = registration_statement(merchant_id, key.key_id, key.alg, now)
+    proof = b2a_base64(sign_possession(statement, key), newline=False).decode("ascii")
+    body: dict[str, object] = {"public_key": key.verifying_key.to_jwk(), "proof": proof, "issued_at": now}
+    if enrolment_token is not None:
+        body["enrolment_token"] = enrolment_token
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
 def verify_possession(
