@@ -181,11 +181,11 @@ def _free_port() -> int:
 
 
 def _await_ready(process: subprocess.Popen[bytes], data: Path, log: Path) -> None:
-    """The last line of postmaster.pid says `ready` once connections are taken."""
+    """The last line of postmaster.pid says `ready` once connections are taken; at first the file is empty."""
     deadline = time.monotonic() + START_S_MAX
     while process.poll() is None and time.monotonic() < deadline:
         pid_file = data / "postmaster.pid"
-        if pid_file.exists() and pid_file.read_text().splitlines()[-1].strip() == "ready":
+        if pid_file.exists() and pid_file.read_text().rstrip().endswith("ready"):
             return
         time.sleep(POLL_S)
     raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}")

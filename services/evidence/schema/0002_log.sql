@@ -59,7 +59,17 @@ create trigger never_shortened before update on evidence.tile
                        or (new.level, new.index) <> (old.level, old.index))
     execute function evidence.refuse_change();
 
--- The writer's part. Take the pen: returns no row while another holds it.
+-- The writer's part. Whether anybody needs the pen; it writes nothing, so it may be asked often.
+create function evidence.anything_pending() returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp
+set enable_seqscan = off as $$
+    select exists (
+        select from evidence.record r
+        where (r.xid, r.position) > (select h.last_xid, h.last_position from evidence.head h)
+          and r.xid < pg_snapshot_xmin(pg_current_snapshot()))
+$$;
+
+-- Take the pen: returns no row while another holds it.
 create function evidence.take_pen() returns table (size bigint, last_xid xid8, last_position bigint)
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
     select h.size, h.last_xid, h.last_position from evidence.head h for update skip locked
@@ -184,7 +194,7 @@ grant execute on function
     evidence.published_checkpoint(), evidence.tiles(int[], bigint[])
 to gateway;
 grant execute on function
-    evidence.take_pen(), evidence.pending(xid8, bigint, int), evidence.tiles(int[], bigint[]),
+    evidence.anything_pending(), evidence.take_pen(), evidence.pending(xid8, bigint, int), evidence.tiles(int[], bigint[]),
     evidence.append(bigint, text[], text[], bytea[], xid8, bigint, int[], bigint[], bytea[], bytea, timestamptz),
     evidence.newest_checkpoint(), evidence.cosigned_size(text), evidence.cosign(bigint, text, bytea)
 to evidence;

@@ -99,10 +99,10 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
         [key_of(r.merchant) for r in requests],
         [b"request head"] * many,
         [b"request base"] * many,
-        [b"request signature"] * many,
+        [bytes(64)] * many,
         [b"request body"] * many,
         [b"receipt base"] * many,
-        [b"receipt signature"] * many,
+        [bytes(64)] * many,
         [datetime.now(UTC)] * many,
     )
     return rows
