@@ -15,12 +15,14 @@ from gateway.access.merchants import AccountDirectory, KeyDirectory
 from gateway.access.refusals import RefusalLog
 from gateway.access.replay import ReplayMemory
 from gateway.api.answers import answering
+from gateway.api.evidence import EvidenceHandlers
 from gateway.api.keys import KeyHandlers
 from gateway.api.payments import PaymentHandlers
 from gateway.api.routes import CALLERS, add_routes
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.store.audit import AuditStore
+from gateway.store.evidence import EvidenceStore
 from gateway.store.payments import Payments
 from gateway.store.readiness import Readiness
 from gateway.store.registry import Registry
@@ -29,6 +31,7 @@ from services.node.postgres import open_pool
 from services.node.process import until_stopped
 from services.node.server import serve
 from signing import SigningKey, keys_from_jwks, keys_to_jwks
+from signing.evidence.trust import parse_trust
 from signing.profile import BODY_BYTES_MAX
 
 # One connection writes payments, one the audit; the rest serves reads. More workers, not more of these.
@@ -49,7 +52,8 @@ async def main(config: GatewayConfig) -> None:
         stack.push_async_callback(cache.aclose)
         registry, payments, readiness = Registry(pool), Payments(pool), Readiness(pool)
         keys = KeyDirectory(registry.find_keys, time.monotonic)
-        refusals = RefusalLog(AuditStore(pool).append, time.monotonic)
+        evidence = EvidenceStore(pool)
+        refusals = RefusalLog(AuditStore(pool).append, evidence.record_refusals, time.monotonic)
         replays = ReplayMemory(cache, time.monotonic, metrics.reads_unremembered.inc)
         authenticator = Authenticator(
             origins=frozenset(config.origins), keys=keys, replays=replays, cell=config.cell
@@ -76,6 +80,12 @@ async def main(config: GatewayConfig) -> None:
                 cell=config.cell,
             ),
             keys=KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
+            evidence=EvidenceHandlers(
+                evidence=evidence,
+                receipt_key=receipt_key,
+                trust=parse_trust(Path(config.trust_file).read_bytes()),
+                cell=config.cell,
+            ),
             metrics=metrics,
         )
         for part in (payments, keys, refusals):

@@ -16,6 +16,7 @@ class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only
             refused, so an origin missing here refuses its merchants.
         receipt_key_file: PEM private key that signs every answer; readable by this service alone.
         webhook_jwks_file: JWKS with the public keys that sign webhooks, published beside the receipt key.
+        trust_file: public keys with their roles (gateway, log, witness); they go into bundles of evidence.
     """
 
     listen: ListenConfig
@@ -24,6 +25,7 @@ class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only
     origins: list[str]
     receipt_key_file: str
     webhook_jwks_file: str
+    trust_file: str
 
 
 class OperatorConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):

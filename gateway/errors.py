@@ -87,6 +87,13 @@ class StateConflict(GatewayRefusal):
     code = "state_conflict"
 
 
+class EvidencePending(GatewayRefusal):
+    """What is asked for has no place in a signed checkpoint yet; it has one within a second."""
+
+    code = "evidence_pending"
+    retry_after_s = 1  # Checkpoints follow each other at most this far apart.
+
+
 class SenderGone(GatewayRefusal):
     """The sender hung up before its request was complete; nobody hears the answer, it is only counted."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import secrets
 import sys
 import time
@@ -34,6 +35,8 @@ TOKEN_HOURS_DEFAULT = 24  # An enrolment is one sitting; a day allows for a hand
 TOKEN_HOURS_MAX = 24 * 7  # A token that lies around longer is a password.
 AUDIT_ROWS_PER_SLICE = 5_000  # 0.7 s of hashing on a busy host, far below the statement timeout.
 SECRET_BYTES = 32  # 256 bits: nobody guesses it, and a plain hash of it is enough.
+
+REASON = re.compile(r"[ -~]{1,200}")  # It becomes one line of a statement in the log.
 
 Result = TypeVar("Result")
 
@@ -132,14 +135,24 @@ def token(config: OperatorConfig, merchant_id: str, token_hours: int) -> None:
 
 @operator.command("revoke-key", epilog=_EPILOG)
 @click.argument("key_id")
-@click.option("--reason", required=True, help="Goes into the key's history.")
+@click.option("--reason", required=True, help="Goes into the key's history and the evidence log: one line.")
+@click.option(
+    "--compromised-since",
+    type=click.DateTime(["%Y-%m-%dT%H:%M:%S%z"]),
+    default=None,
+    help="What the owner claims, such as 2026-10-01T08:00:00Z; an arbiter is told, no verdict changes.",
+)
 @click.pass_obj
-def revoke_key(config: OperatorConfig, key_id: str, reason: str) -> None:
-    """Revoke a key for ever; gateways refuse it within seconds."""
+def revoke_key(config: OperatorConfig, key_id: str, reason: str, compromised_since: datetime | None) -> None:
+    """Revoke a key for ever; from then on nothing is accepted under it."""
+    if not REASON.fullmatch(reason):
+        raise click.BadParameter("one line of 1 to 200 printable ASCII characters", param_hint="--reason")
 
     async def work(connection: asyncpg.pool.PoolConnectionProxy) -> bool:
-        statement = "select registry.revoke_key($1, $2, 'operator', $3)"
-        return bool(await connection.fetchval(statement, key_id, datetime.now(UTC), reason))
+        statement = "select registry.revoke_key($1, $2, 'operator', $3, $4)"
+        return bool(
+            await connection.fetchval(statement, key_id, datetime.now(UTC), reason, compromised_since)
+        )
 
     if not _run(config, work):
         click.echo("there is no such key, or it was revoked before", err=True)

@@ -1,8 +1,9 @@
 """Recording refusals: a row before the answer goes out, or no such answer.
 
-A refusal of a request that names a registered key is durable before it is sent. While the log cannot be
-written the answer is 503 instead: the log is complete, or nothing was said. What is only counted follows
-as one summary row per window, and with the last of it at the stop.
+A refusal of a request that names a registered key is durable before it is sent: a row of the audit log, and,
+if the signature held, the whole exchange as evidence. While these cannot be written the answer is 503
+instead: the logs are complete, or nothing was said. What is only counted follows as one summary row per
+window, and with the last of it at the stop.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from gateway.access.exchange import Exchange
 from gateway.audit.entry import Entry
 from gateway.audit.tally import WINDOW_S, Tally
 from gateway.errors import CellUnavailable
+from gateway.store.evidence import REFUSALS_PER_TRANSACTION_MAX, RefusedExchange
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
 
@@ -29,19 +31,27 @@ class RefusalLog:
 
     Args:
         append: appends entries in order, in one transaction; raises `CellUnavailable`.
+        keep: records refused exchanges as evidence, in one transaction; raises `CellUnavailable`.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, append: Callable[[Sequence[Entry]], Awaitable[None]], clock: Callable[[], float]
+        self,
+        append: Callable[[Sequence[Entry]], Awaitable[None]],
+        keep: Callable[[Sequence[RefusedExchange]], Awaitable[None]],
+        clock: Callable[[], float],
     ) -> None:
         self._append = append
+        self._keep = keep
         self._clock = clock
         self._tally = Tally(now=clock())
         self._group: Group[Entry, None] = Group(self._flush, items_max=ROWS_PER_TRANSACTION_MAX)
+        self._evidence: Group[RefusedExchange, None] = Group(
+            self._flush_evidence, items_max=REFUSALS_PER_TRANSACTION_MAX
+        )
 
     async def record(self, exchange: Exchange, code: str) -> None:
-        """Record that this exchange ends with a refusal.
+        """Record on the audit log that this exchange ends with a refusal.
 
         Raises:
             CellUnavailable: the row could not be written; this refusal must not be sent.
@@ -69,6 +79,17 @@ class RefusalLog:
         except GroupFull as fault:
             raise CellUnavailable("the audit log is out of reach: send the same request again") from fault
 
+    async def keep_evidence(self, refused: RefusedExchange) -> None:
+        """Record the refusal of a recognised sender's request, with what it was told and our signature.
+
+        Raises:
+            CellUnavailable: it could not be written; this refusal must not be sent.
+        """
+        try:
+            await self._evidence.submit(refused)
+        except GroupFull as fault:
+            raise CellUnavailable("the evidence is out of reach: send the same request again") from fault
+
     async def summarise(self) -> None:
         """Write what was only counted, if anything was; keep it for the next time if the log is away."""
         summary = self._tally.take_summary()
@@ -91,7 +112,12 @@ class RefusalLog:
         """Write the last summary and wait for rows under way."""
         await self.summarise()
         await self._group.close()
+        await self._evidence.close()
 
     async def _flush(self, entries: list[Entry]) -> list[None]:
         await self._append(entries)
         return [None] * len(entries)
+
+    async def _flush_evidence(self, refused: list[RefusedExchange]) -> list[None]:
+        await self._keep(refused)
+        return [None] * len(refused)

@@ -1,15 +1,13 @@
 """Around every handler: recognise the sender, run the handler, turn any end into one signed answer.
 
 This is the process's HTTP edge, the one place where any exception is caught. Promises: a refusal that names a
-registered key is on the audit log before it is sent; every answer to a recognised sender carries a receipt; a
-bug is a 500 that tells the outside nothing, and the log only where it happened.
+registered key is on record before it is sent; every answer to a recognised sender carries a receipt.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
-import traceback
 from collections.abc import Callable
 
 from aiohttp import web
@@ -19,18 +17,16 @@ from gateway.access.authenticate import Authenticator
 from gateway.access.exchange import EXCHANGE, Exchange
 from gateway.access.receipts import make_receipt
 from gateway.access.refusals import RefusalLog
-from gateway.api.problems import INTERNAL, PROBLEM_MEDIA_TYPE, ProblemAnswer, describe
-from gateway.errors import CellUnavailable, MethodNotAllowed, NotFound
+from gateway.api.problems import PROBLEM_MEDIA_TYPE, ProblemAnswer
+from gateway.api.refusing import Refusing
+from gateway.errors import MethodNotAllowed, NotFound
 from gateway.metrics import Metrics
 from services.node.identifiers import RANDOM_BITS, new_id
-from services.node.logs import get_log
 from signing import Signer
 
 SIGNED_PREFIX = "/v1/"  # Everything under it is for recognised senders.
 ENROLMENT_ROUTE = "/v1/keys"  # Here alone a key may introduce itself.
 UNMATCHED = "unmatched"
-
-_log = get_log("gateway.api")
 
 
 def answering(
@@ -63,7 +59,8 @@ def answering(
             _require_route(request)
             response = await handler(request)
         except Exception as fault:  # noqa: BLE001 - the HTTP edge: whatever it was becomes one answer
-            response = _respond(await _refuse(fault, exchange, refusals, metrics))
+            refusing = Refusing(exchange, refusals, metrics, receipt_key, now())
+            response = _respond(await refusing.answer(fault))
         # Responses are made here and by our own handlers, never streamed: the receipt needs the whole body.
         if not isinstance(response, web.Response):
             raise TypeError("a handler must return a whole response")
@@ -100,39 +97,6 @@ def _require_route(request: web.Request) -> None:
         raise MethodNotAllowed("this route has no such method", allowed)
     if missing is not None:
         raise NotFound("there is no such route")
-
-
-async def _refuse(
-    fault: Exception, exchange: Exchange, refusals: RefusalLog, metrics: Metrics
-) -> ProblemAnswer:
-    problem = describe(fault, request_id=exchange.request_id)
-    if problem.code == INTERNAL:
-        _log_bug(fault, exchange)
-    elif not isinstance(fault, CellUnavailable):
-        # Being out of reach is our state, not a refusal of theirs, and could not be written anyway.
-        try:
-            await refusals.record(exchange, problem.code)
-        except CellUnavailable as away:
-            metrics.refusals_unrecorded.inc()
-            problem = describe(away, request_id=exchange.request_id)
-        except Exception as bug:  # noqa: BLE001 - as above: an answer, and a line that says where
-            _log_bug(bug, exchange)
-            problem = describe(bug, request_id=exchange.request_id)
-    metrics.refusals.labels(code=problem.code).inc()
-    return problem
-
-
-def _log_bug(fault: Exception, exchange: Exchange) -> None:
-    # The text of a fault and the variables around it can hold what a merchant sent: only places are logged.
-    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(fault.__traceback__)]
-    _log.error(
-        "a request failed on our side",
-        request_id=exchange.request_id,
-        route=exchange.route,
-        fault=type(fault).__qualname__,
-        sqlstate=getattr(fault, "sqlstate", None),
-        places=places[-8:],
-    )
 
 
 def _respond(problem: ProblemAnswer) -> web.Response:

@@ -1,7 +1,8 @@
 """POST /v1/keys: register a merchant's first key with an enrolment token, each later one with a valid key.
 
-Possession is always proven: a first key signs the request that introduces it, a later one signs the
-registration statement of `signing`. A key belongs to one merchant for ever, whoever asks.
+Possession is always proven by the new key's signature over the registration statement of `signing`, which
+names key and merchant: an arbiter sees that the key's holder meant to be this merchant. The first key signs
+the request, too. A key belongs to one merchant for ever, whoever asks.
 Source: RFC 9421 §7.3.4, §7.3.7.
 """
 
@@ -21,6 +22,7 @@ from aiohttp import web
 
 from gateway.access.authenticate import verify_introduction
 from gateway.access.exchange import EXCHANGE, Exchange
+from gateway.access.kept_request import request_head
 from gateway.access.receipts import make_receipt
 from gateway.api.parsing import KeyOrder, parse_command
 from gateway.api.payments import MEDIA_TYPE, fingerprint_of, require_idempotency_key
@@ -47,9 +49,9 @@ class _Vouched:
     scope: str
     merchant_id: str
     token_id: str | None
-    authorised_by: str
-    statement: bytes | None = None
-    proof: bytes | None = None
+    signed_by: str
+    statement: bytes
+    proof: bytes
 
 
 class KeyHandlers:
@@ -87,7 +89,7 @@ class KeyHandlers:
         if exchange.signed is None:
             raise RuntimeError("a handler ran before the request was parsed")
         order = parse_command(exchange.signed.request.body or b"", KeyOrder)
-        if order.enrolment_token is None or order.proof is not None:
+        if order.enrolment_token is None:
             # Without a token there is no introduction, only a key that nobody knows.
             raise KeyUnknown(
                 "no registered key has this keyid", signature_base=exchange.signed.signature_base
@@ -101,35 +103,27 @@ class KeyHandlers:
         good = hmac.compare_digest(expected, secret_hash(secret))
         if enrolment is None or not good:
             raise NotPermitted("the enrolment token is not good")
-        vouched = _Vouched(key, key.key_id, enrolment.merchant_id, token_id, token_id)
+        statement, proof = _prove(order, key, enrolment.merchant_id, int(self._now()))
+        vouched = _Vouched(key, key.key_id, enrolment.merchant_id, token_id, key.key_id, statement, proof)
         return self._answer(exchange, *await self._record(exchange, vouched))
 
     async def _register_again(self, exchange: Exchange) -> web.Response:
         """The sender is recognised: either it repeats its own first registration, or it vouches for a key."""
         known, verified = exchange.require_caller()
         order = parse_command(verified.request.body or b"", KeyOrder)
-        if order.enrolment_token is not None:
-            repeat = await self._registry.find_repeat(
-                verified.key_id,
-                key_hash(require_idempotency_key(verified)),
-                fingerprint_of(exchange, verified),
-            )
-            if repeat is None:
-                raise StateConflict("the key that signed is registered: a later key comes with its own proof")
+        first = order.enrolment_token is not None
+        # A repeat is looked for first: it stays one when its proof has grown too old to be a new request.
+        repeat = await self._registry.find_repeat(
+            verified.key_id if first else known.merchant_id,
+            key_hash(require_idempotency_key(verified)),
+            fingerprint_of(exchange, verified),
+        )
+        if repeat is not None:
             return self._answer(exchange, repeat, None)
-        if order.proof is None or order.issued_at is None:
-            raise ValidationFailed(
-                "a later key comes with a proof of possession",
-                FieldFault("/proof", "the new key's signature over its registration statement"),
-                FieldFault("/issued_at", "the time in that statement, in seconds since the epoch"),
-            )
+        if first:
+            raise StateConflict("the key that signed is registered: a later key comes with its own proof")
         key = _load_key(order)
-        proof = a2b_base64(order.proof)
-        try:
-            statement = registration_statement(known.merchant_id, key.key_id, key.alg, order.issued_at)
-            verify_possession(statement, proof, key, merchant_id=known.merchant_id, now=int(self._now()))
-        except RegistrationRefused as refusal:
-            raise ValidationFailed(str(refusal), FieldFault("/proof", "a proof that verifies")) from refusal
+        statement, proof = _prove(order, key, known.merchant_id, int(self._now()))
         vouched = _Vouched(key, known.merchant_id, known.merchant_id, None, verified.key_id, statement, proof)
         return self._answer(exchange, *await self._record(exchange, vouched))
 
@@ -166,9 +160,10 @@ class KeyHandlers:
                 merchant_id=vouched.merchant_id,
                 at=datetime.fromtimestamp(now, UTC),
                 token_id=vouched.token_id,
-                authorised_by=vouched.authorised_by,
+                signed_by=vouched.signed_by,
                 statement=vouched.statement,
                 proof=vouched.proof,
+                request_head=request_head(verified.request),
                 request_base=verified.signature_base,
                 request_signature=verified.signature,
                 request_body=verified.request.body or b"",
@@ -204,6 +199,25 @@ def _require_verified(exchange: Exchange) -> VerifiedRequest:
     if exchange.verified is None:
         raise RuntimeError("a key was about to be recorded on an unverified request")
     return exchange.verified
+
+
+def _prove(order: KeyOrder, key: VerifyingKey, merchant_id: str, now: int) -> tuple[bytes, bytes]:
+    """Return the statement that the new key signed about itself and this merchant, and its signature."""
+    if order.proof is None or order.issued_at is None:
+        raise ValidationFailed(
+            "a key comes with a proof of possession",
+            FieldFault("/proof", "the new key's signature over its registration statement"),
+            FieldFault("/issued_at", "the time in that statement, in seconds since the epoch"),
+        )
+    proof = a2b_base64(order.proof)
+    try:
+        statement = registration_statement(merchant_id, key.key_id, key.alg, order.issued_at)
+        verify_possession(statement, proof, key, merchant_id=merchant_id, now=now)
+    except RegistrationRefused as refusal:
+        raise ValidationFailed(
+            str(refusal), FieldFault("/proof", f"a proof over a statement that names {merchant_id}")
+        ) from refusal
+    return statement, proof
 
 
 def _load_key(order: KeyOrder) -> VerifyingKey:

@@ -51,7 +51,7 @@ class PaymentOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeyOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/keys: a first key comes with a token, a later one with its proof."""
+    """The body of POST /v1/keys: each key comes with its proof, the first one with a token, too."""
 
     public_key: dict[str, str]
     enrolment_token: EnrolmentToken | None = None

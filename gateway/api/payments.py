@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from gateway.access.exchange import EXCHANGE, Exchange
+from gateway.access.kept_request import request_head
 from gateway.access.merchants import AccountDirectory
 from gateway.access.receipts import make_receipt
 from gateway.api.parsing import PaymentOrder, parse_command
@@ -111,6 +112,7 @@ class PaymentHandlers:
             merchant_reference=order.merchant_reference,
             response_body=body,
             evidence_key_id=verified.key_id,
+            request_head=request_head(verified.request),
             request_base=verified.signature_base,
             request_signature=verified.signature,
             request_body=verified.request.body or b"",
@@ -123,7 +125,7 @@ class PaymentHandlers:
     async def read(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}: the payment as it is now."""
         known, _ = request[EXCHANGE].require_caller()
-        row = await self._payments.find(known.merchant_id, self._payment_id(request))
+        row = await self._payments.find(known.merchant_id, payment_id_of(request, self._cell))
         if row is None:
             raise NotFound("there is no such payment")
         body = msgspec.json.encode(_payment_body(row))
@@ -132,20 +134,27 @@ class PaymentHandlers:
     async def events(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}/events: what happened to the payment, in order."""
         known, _ = request[EXCHANGE].require_caller()
-        rows = await self._payments.events_of(known.merchant_id, self._payment_id(request))
+        rows = await self._payments.events_of(known.merchant_id, payment_id_of(request, self._cell))
         if not rows:  # every payment has at least the event of its acceptance
             raise NotFound("there is no such payment")
         data = [{"sequence": row["sequence"], "type": row["type"], "at": _instant(row["at"])} for row in rows]
         return _json(msgspec.json.encode({"object": "list", "data": data}))
 
-    def _payment_id(self, request: web.Request) -> str:
-        payment_id = request.match_info["payment_id"]
-        if not is_id(payment_id, "pay"):
-            raise NotFound("there is no such payment")
-        cell = payment_id.split("_")[1]
-        if cell != self._cell:
-            raise WrongCell(f"this payment is in the cell {cell}: ask there")
-        return payment_id
+
+def payment_id_of(request: web.Request, this_cell: str) -> str:
+    """Return the payment id in the path.
+
+    Raises:
+        NotFound: it is no payment id.
+        WrongCell: the payment is in another cell.
+    """
+    payment_id = request.match_info["payment_id"]
+    if not is_id(payment_id, "pay"):
+        raise NotFound("there is no such payment")
+    cell = payment_id.split("_")[1]
+    if cell != this_cell:
+        raise WrongCell(f"this payment is in the cell {cell}: ask there")
+    return payment_id
 
 
 def require_idempotency_key(verified: VerifiedRequest) -> str:

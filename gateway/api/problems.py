@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import CellUnavailable, GatewayRefusal, MethodNotAllowed, ValidationFailed
+from gateway.errors import GatewayRefusal, MethodNotAllowed, ValidationFailed
 from signing.errors import RequestRefused
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -64,6 +64,7 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
         "not_found": Problem(404, "There is no such thing here"),
         "method_not_allowed": Problem(405, "The route has no such method"),
         "state_conflict": Problem(409, "The state does not admit this"),
+        "evidence_pending": Problem(409, "The evidence is not in a checkpoint yet", retryable=True),
         "too_large": Problem(413, "The request is too large"),
         "unsupported_media": Problem(415, "The body must be application/json, not encoded"),
         "wrong_cell": Problem(421, "Another cell holds this"),
@@ -122,7 +123,7 @@ def describe(fault: Exception, *, request_id: str) -> ProblemAnswer:
         # What the server built from what it received: the client finds the first difference by comparing.
         body["signature_base"] = base64.b64encode(fault.signature_base).decode("ascii")
         body["signature_base_text"] = fault.signature_base.decode("ascii", "backslashreplace")
-    if isinstance(fault, CellUnavailable) and fault.retry_after_s is not None:
+    if isinstance(fault, GatewayRefusal) and fault.retry_after_s is not None:
         body["retry_after_s"] = fault.retry_after_s
         headers.append(("Retry-After", str(fault.retry_after_s)))
     if isinstance(fault, MethodNotAllowed) and fault.allowed:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+from gateway.api.evidence import EvidenceHandlers
 from gateway.api.keys import KeyHandlers
 from gateway.api.payments import PaymentHandlers
 from gateway.api.problems import CATALOGUE_PATH, catalogue
@@ -23,7 +24,12 @@ CALLERS: Mapping[str, frozenset[str]] = MappingProxyType(
 
 
 def add_routes(
-    app: web.Application, *, payments: PaymentHandlers, keys: KeyHandlers, metrics: Metrics
+    app: web.Application,
+    *,
+    payments: PaymentHandlers,
+    keys: KeyHandlers,
+    evidence: EvidenceHandlers,
+    metrics: Metrics,
 ) -> None:
     """Add every route to the application."""
     problems = catalogue()
@@ -40,8 +46,12 @@ def add_routes(
             web.post("/v1/payments", payments.create),
             web.get("/v1/payments/{payment_id}", payments.read, allow_head=False),
             web.get("/v1/payments/{payment_id}/events", payments.events, allow_head=False),
+            web.get("/v1/payments/{payment_id}/evidence", evidence.export, allow_head=False),
             web.post("/v1/keys", keys.register),
             web.get("/.well-known/countermark-keys", keys.published, allow_head=False),
+            web.get("/.well-known/countermark-trust", evidence.trusted_keys, allow_head=False),
+            web.get("/.well-known/countermark-log/checkpoint", evidence.checkpoint, allow_head=False),
+            web.get("/.well-known/countermark-log/tile/{tile:.+}", evidence.tile, allow_head=False),
             web.get(CATALOGUE_PATH, show_problems, allow_head=False),
             web.get("/metrics", show_metrics, allow_head=False),
         ]

@@ -15,6 +15,7 @@ import asyncpg
 from gateway.errors import CellUnavailable, IdempotencyKeyReused
 from gateway.store.record import connected, reaching_record
 from services.node.group import Group
+from signing import KeyRevoked
 
 ITEMS_PER_TRANSACTION_MAX = 128  # The knee that was measured on PostgreSQL; `payments.accept` takes no more.
 
@@ -36,6 +37,7 @@ class Acceptance:
     merchant_reference: str | None
     response_body: bytes
     evidence_key_id: str
+    request_head: bytes
     request_base: bytes
     request_signature: bytes
     request_body: bytes
@@ -59,10 +61,19 @@ class _Reused:
     """The key was used for another request."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Revoked:
+    """The key that signed is not valid any more."""
+
+
+_Decided = Accepted | _Reused | _Revoked
+
+
 _ACCEPT = (
     "select * from payments.accept($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[],"
     " $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::bytea[],"
-    " $13::text[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[], $19::timestamptz[])"
+    " $13::text[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[], $19::bytea[],"
+    " $20::timestamptz[])"
 )
 
 
@@ -71,7 +82,7 @@ class Payments:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._group: Group[Acceptance, Accepted | _Reused | Exception] = Group(
+        self._group: Group[Acceptance, _Decided | Exception] = Group(
             self._accept_group, items_max=ITEMS_PER_TRANSACTION_MAX
         )
 
@@ -80,12 +91,15 @@ class Payments:
 
         Raises:
             IdempotencyKeyReused: the key was used for another request.
+            KeyRevoked: the key that signed was revoked meanwhile; nothing was recorded.
             CellUnavailable: nobody knows whether it was recorded; the same request sent again will tell.
         """
         async with reaching_record():
             result = await self._group.submit(acceptance)
         if isinstance(result, Exception):
             raise result
+        if isinstance(result, _Revoked):
+            raise KeyRevoked("this key was revoked", signature_base=acceptance.request_base)
         if isinstance(result, _Reused):
             raise IdempotencyKeyReused("this idempotency key was used for another payment: take a new one")
         return result
@@ -94,7 +108,7 @@ class Payments:
         """Wait until everything submitted has been answered."""
         await self._group.close()
 
-    async def _accept_group(self, items: list[Acceptance]) -> list[Accepted | _Reused | Exception]:
+    async def _accept_group(self, items: list[Acceptance]) -> list[_Decided | Exception]:
         try:
             return await self._accept_together(items)
         except CellUnavailable:
@@ -102,24 +116,17 @@ class Payments:
         except asyncpg.PostgresError:
             return [await self._accept_alone(item) for item in items]
 
-    async def _accept_alone(self, item: Acceptance) -> Accepted | _Reused | Exception:
+    async def _accept_alone(self, item: Acceptance) -> _Decided | Exception:
         try:
             return (await self._accept_together([item]))[0]
         except (CellUnavailable, asyncpg.PostgresError) as fault:
             return fault
 
-    async def _accept_together(self, items: list[Acceptance]) -> list[Accepted | _Reused | Exception]:
+    async def _accept_together(self, items: list[Acceptance]) -> list[_Decided | Exception]:
         columns = [[getattr(item, name) for item in items] for name in Acceptance.__slots__]
         async with connected(self._pool) as connection:
             rows = await connection.fetch(_ACCEPT, *columns)
-        return [
-            _Reused()
-            if row["outcome"] == "mismatch"
-            else Accepted(
-                row["outcome"] == "repeat", row["response_status"], row["response_body"], row["payment_id"]
-            )
-            for row in sorted(rows, key=lambda row: int(row["item"]))
-        ]
+        return [_decided(row) for row in sorted(rows, key=lambda row: int(row["item"]))]
 
     async def accounts_of(self, merchant_id: str) -> Mapping[str, str]:
         """Return the merchant's accounts: currency to account id.
@@ -150,3 +157,14 @@ class Payments:
         """
         async with connected(self._pool) as connection:
             return await connection.fetch("select * from payments.events_of($1, $2)", merchant_id, payment_id)
+
+
+def _decided(row: asyncpg.Record) -> _Decided:
+    match row["outcome"]:
+        case "revoked":
+            return _Revoked()
+        case "mismatch":
+            return _Reused()
+        case outcome:
+            repeat = outcome == "repeat"
+            return Accepted(repeat, row["response_status"], row["response_body"], row["payment_id"])

@@ -53,8 +53,9 @@ class Registration:
     Attributes:
         scope: within which its idempotency key counts.
         token_id: of the enrolment token that is consumed; None for a later key.
-        authorised_by: the vouching key id, or the token's id.
-        statement: the signed registration statement; None for a first key, whose request is its proof.
+        signed_by: the key that signed the request: the new one if it is the first, else the vouching one.
+        statement: the registration statement.
+        proof: the new key's signature over it.
     """
 
     scope: str
@@ -66,9 +67,10 @@ class Registration:
     merchant_id: str
     at: datetime
     token_id: str | None
-    authorised_by: str
-    statement: bytes | None
-    proof: bytes | None
+    signed_by: str
+    statement: bytes
+    proof: bytes
+    request_head: bytes
     request_base: bytes
     request_signature: bytes
     request_body: bytes
@@ -142,8 +144,8 @@ class Registry:
         arguments = (
             r.scope, r.key_hash, r.fingerprint, r.response_status, r.response_body, r.key.key_id,
             r.merchant_id, json.dumps(r.key.to_jwk(), separators=(",", ":"), sort_keys=True), r.at,
-            r.token_id, r.authorised_by, r.statement, r.proof, r.request_base, r.request_signature,
-            r.request_body, r.receipt_base, r.receipt_signature,
+            r.token_id, r.signed_by, r.statement, r.proof, r.request_head, r.request_base,
+            r.request_signature, r.request_body, r.receipt_base, r.receipt_signature,
         )  # fmt: skip
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         async with connected(self._pool) as connection:

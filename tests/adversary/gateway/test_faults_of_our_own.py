@@ -58,10 +58,15 @@ async def test_no_secret_of_an_enrolment_reaches_log_or_tables(stack: Gateway) -
     token = enrolled["enrolment_token"]
 
     # A registered key with a stranger's token: refused, and the token must not stay anywhere.
-    answer = await stack.send(stack.sign(first_key_request(merchant.key, token), merchant.key))
+    answer = await stack.send(stack.sign(first_key_request(merchant.key, enrolled), merchant.key))
 
     assert (409, "state_conflict") == (answer.status, problem(answer)["code"])
     assert token.partition(".")[2] not in stack.log()
     assert header(answer, "Signature") is not None
     last = (await stack.query("select * from audit.entry order by position desc limit 1"))[0]
     assert token.partition(".")[2] not in repr(dict(last))
+    kept = (
+        await stack.query("select * from evidence.record where subject = $1", problem(answer)["request_id"])
+    )[0]
+    assert None is kept["request_body"]
+    assert not [v for v in kept.values() if isinstance(v, bytes) and token.partition(".")[2].encode() in v]

@@ -17,8 +17,8 @@ async def test_a_key_that_nobody_registered_is_refused(stack: Gateway, alg: Algo
 
 async def test_an_unknown_key_cannot_introduce_itself_with_an_invented_token(stack: Gateway) -> None:
     stranger = SigningKey.generate("ed25519")
-    token = f"cmet_eu_{'0' * 26}.{'A' * 43}"
-    request = stack.sign(first_key_request(stranger, token), stranger)
+    invented = {"merchant_id": "mer_eu_nobody", "enrolment_token": f"cmet_eu_{'0' * 26}.{'A' * 43}"}
+    request = stack.sign(first_key_request(stranger, invented), stranger)
 
     # Possession of the key is proven, so the refusal is signed; whose key it is, is not.
     await refuse(stack, request, 403, "not_permitted", rows=0, signed=True)

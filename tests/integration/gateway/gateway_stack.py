@@ -40,12 +40,14 @@ from signing import (
     sign_request,
     verify_receipt,
 )
+from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
 from tests.integration.gateway.gateway_stores import Redis, Relay, free_port, running_redis
 from tests.integration.gateway.merchant_requests import HOST, ORIGIN, first_key_request
 from tests.integration.postgres_server import PostgresServer, running_postgres
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMAS = schema_folders(ROOT)
+LOG_NAME = f"{TRUST_DOMAIN_DEFAULT}/eu"
 START_S_MAX = 20.0
 POLL_S = 0.02
 
@@ -69,6 +71,7 @@ class Gateway:
     config: GatewayConfig
     operator_config: Path
     home: Path
+    log_key: SigningKey
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _merchant: Merchant | None = None
 
@@ -173,7 +176,7 @@ class Gateway:
     async def enrol(self, name: str, *currencies: str) -> Merchant:
         enrolled = self.enrol_only(name, *currencies)
         key = SigningKey.generate("ed25519")
-        answer = await self.send(self.sign(first_key_request(key, enrolled["enrolment_token"]), key))
+        answer = await self.send(self.sign(first_key_request(key, enrolled), key))
         assert answer.status == 201, answer.body
         return Merchant(enrolled["merchant_id"], key)
 
@@ -256,9 +259,13 @@ def _gateway(
     home: Path,
 ) -> Gateway:
     receipt_file, jwks_file = home / "receipt.pem", home / "webhook.jwks"
-    receipt_file.write_bytes(SigningKey.generate("ed25519").to_pem())
+    receipt_key, log_key = SigningKey.generate("ed25519"), SigningKey.generate("ed25519")
+    receipt_file.write_bytes(receipt_key.to_pem())
     receipt_file.chmod(0o600)
     jwks_file.write_bytes(keys_to_jwks([SigningKey.generate("ed25519").verifying_key]))
+    trust = TrustedKeys((receipt_key.verifying_key,), (NamedKey(LOG_NAME, log_key.verifying_key),))
+    trust_file = home / "trust-keys.pem"
+    trust_file.write_bytes(write_trust(trust))
     node: dict[str, Any] = {
         "cell": "eu",
         "trust_domain": TRUST_DOMAIN_DEFAULT,
@@ -274,6 +281,7 @@ def _gateway(
         origins=[ORIGIN],
         receipt_key_file=str(receipt_file),
         webhook_jwks_file=str(jwks_file),
+        trust_file=str(trust_file),
         **node,
     )
     operator = OperatorConfig(
@@ -284,4 +292,4 @@ def _gateway(
     )
     operator_file = home / "operator.toml"
     operator_file.write_bytes(_toml(operator))
-    return Gateway(server, database, relay, redis, config, operator_file, home)
+    return Gateway(server, database, relay, redis, config, operator_file, home, log_key)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
 
-from signing import Request, Response, SigningKey
+from signing import Request, Response, SigningKey, registration_body
 
 ORIGIN = "https://pay.countermark.example"
 HOST = ORIGIN.removeprefix("https://")
@@ -35,9 +37,15 @@ def get(path: str) -> Request:
     return Request("GET", ORIGIN + path, (), None)
 
 
-def first_key_request(key: SigningKey, token: str) -> Request:
-    body = {"public_key": key.verifying_key.to_jwk(), "enrolment_token": token}
-    return post("/v1/keys", msgspec.json.encode(body))
+def first_key_request(key: SigningKey, enrolled: Mapping[str, str], *, token: str | None = None) -> Request:
+    """What a merchant sends after its enrolment; `token` is another one than it was given."""
+    body = registration_body(
+        key,
+        merchant_id=enrolled["merchant_id"],
+        now=int(time.time()),
+        enrolment_token=token or enrolled["enrolment_token"],
+    )
+    return post("/v1/keys", body)
 
 
 def problem(answer: Response) -> dict[str, object]:

@@ -135,7 +135,7 @@ async def test_the_log_cannot_be_changed_even_by_its_owner(stack: Gateway, state
         "select audit.verify_chain()",
         "select * from registry.merchant_key",
         "select registry.create_merchant('m', 'n', 'eu', current_date, now())",
-        "select registry.revoke_key('k', now(), 'x', 'y')",
+        "select registry.revoke_key('k', now(), 'x', 'y', null)",
         "select payments.open_account('a', 'm', 'EUR')",
         "select * from payments.payment",
     ],

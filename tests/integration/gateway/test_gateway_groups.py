@@ -31,7 +31,8 @@ async def acceptance(stack: Gateway) -> Acceptance:
         merchant_id=merchant.merchant_id, route="POST /v1/payments", key_hash=secrets.token_bytes(32),
         fingerprint=bytes(32), payment_id=fresh_payment_id(), account_id=account[0]["account_id"],
         kind="collect", amount_minor=1, currency="EUR", instrument="tok_visa_ok", merchant_reference=None,
-        response_body=b"{}", evidence_key_id=merchant.key.key_id, request_base=b"a",
+        response_body=b"{}", evidence_key_id=merchant.key.key_id, request_head=b"c",
+        request_base=b"a",
         request_signature=bytes(64),
         request_body=b"{}", receipt_base=b"b", receipt_signature=bytes(64), accepted_at=datetime.now(UTC),
     )  # fmt: skip

@@ -10,7 +10,10 @@ import msgspec
 import pytest
 
 from gateway.access.merchants import KEY_AGE_S_MAX
-from signing import Request, SigningKey, registration_statement, sign_possession
+from gateway.idempotency import fingerprint, key_hash
+from signing import Request, SigningKey, registration_body
+from signing.digest import content_digest
+from signing.registration import STATEMENT_AGE_S_MAX
 from tests.integration.gateway.gateway_stack import Gateway, Merchant
 from tests.integration.gateway.merchant_requests import (
     first_key_request,
@@ -22,16 +25,9 @@ from tests.integration.gateway.merchant_requests import (
 )
 
 
-def later_key_request(merchant: Merchant, new: SigningKey, *, signer: SigningKey | None = None) -> Request:
-    issued_at = int(time.time())
-    statement = registration_statement(merchant.merchant_id, new.key_id, new.alg, issued_at)
-    proof = sign_possession(statement, new) if signer is None else signer.sign(statement)
-    body = {
-        "public_key": new.verifying_key.to_jwk(),
-        "proof": base64.b64encode(proof).decode(),
-        "issued_at": issued_at,
-    }
-    return post("/v1/keys", msgspec.json.encode(body))
+def later_key_request(merchant: Merchant, new: SigningKey) -> Request:
+    body = registration_body(new, merchant_id=merchant.merchant_id, now=int(time.time()))
+    return post("/v1/keys", body)
 
 
 async def test_a_first_key_is_registered_once_and_its_request_repeated_gets_the_same_answer(
@@ -39,7 +35,7 @@ async def test_a_first_key_is_registered_once_and_its_request_repeated_gets_the_
 ) -> None:
     token = stack.enrol_only("First", "EUR")
     key = SigningKey.generate("ecdsa-p256-sha256")
-    request = stack.sign(first_key_request(key, token["enrolment_token"]), key)
+    request = stack.sign(first_key_request(key, token), key)
 
     first, again = await stack.send(request), await stack.send(request)
 
@@ -54,7 +50,7 @@ async def test_a_first_key_is_registered_once_and_its_request_repeated_gets_the_
 
 
 async def test_a_token_is_good_for_one_key(stack: Gateway) -> None:
-    token = stack.enrol_only("Once", "EUR")["enrolment_token"]
+    token = stack.enrol_only("Once", "EUR")
     first, second = SigningKey.generate("ed25519"), SigningKey.generate("ed25519")
     accepted = await stack.send(stack.sign(first_key_request(first, token), first))
     before = await stack.footprint()
@@ -68,14 +64,14 @@ async def test_a_token_is_good_for_one_key(stack: Gateway) -> None:
 async def test_a_wrong_secret_is_refused_in_the_same_words_as_a_token_that_does_not_exist(
     stack: Gateway,
 ) -> None:
-    token = stack.enrol_only("Wrong", "EUR")["enrolment_token"]
+    enrolled = stack.enrol_only("Wrong", "EUR")
     key = SigningKey.generate("ed25519")
-    token_id, _, secret = token.partition(".")
+    token_id, _, secret = enrolled["enrolment_token"].partition(".")
     turned = "A" if secret[0] != "A" else "B"
     before = await stack.footprint()
 
     answers = [
-        await stack.send(stack.sign(first_key_request(key, guess), key))
+        await stack.send(stack.sign(first_key_request(key, enrolled, token=guess), key))
         for guess in (f"{token_id}.{turned}{secret[1:]}", f"{token_id[:-1]}x.{secret}")
     ]
 
@@ -85,12 +81,12 @@ async def test_a_wrong_secret_is_refused_in_the_same_words_as_a_token_that_does_
 
 
 async def test_an_expired_token_is_refused(stack: Gateway) -> None:
-    token = stack.enrol_only("Late", "EUR")["enrolment_token"]
+    token = stack.enrol_only("Late", "EUR")
     key = SigningKey.generate("ed25519")
     await stack.query(
         "update registry.enrolment_token set issued_at = now() - interval '2 days',"
         " expires_at = now() - interval '1 second' where token_id = $1",
-        token.partition(".")[0],
+        token["enrolment_token"].partition(".")[0],
     )
 
     answer = await stack.send(stack.sign(first_key_request(key, token), key))
@@ -99,7 +95,7 @@ async def test_an_expired_token_is_refused(stack: Gateway) -> None:
 
 
 async def test_a_first_key_must_sign_its_own_introduction(stack: Gateway) -> None:
-    token = stack.enrol_only("Possession", "EUR")["enrolment_token"]
+    token = stack.enrol_only("Possession", "EUR")
     key, other = SigningKey.generate("ed25519"), SigningKey.generate("ed25519")
 
     answer = await stack.send(stack.sign(first_key_request(key, token), other))
@@ -109,7 +105,7 @@ async def test_a_first_key_must_sign_its_own_introduction(stack: Gateway) -> Non
 
 async def test_a_registered_key_is_refused_with_any_token(stack: Gateway) -> None:
     merchant = await stack.merchant()
-    token = stack.enrol_only("Thief", "EUR")["enrolment_token"]
+    token = stack.enrol_only("Thief", "EUR")
 
     answer = await stack.send(stack.sign(first_key_request(merchant.key, token), merchant.key))
 
@@ -127,14 +123,66 @@ async def test_a_later_key_is_registered_by_a_valid_one_and_signs_from_then_on(s
     await stack.receipt(request, registered)
 
 
-async def test_a_later_key_needs_a_proof_that_is_its_own(stack: Gateway) -> None:
-    merchant, new = await stack.merchant(), SigningKey.generate("ed25519")
-    request = later_key_request(merchant, new, signer=merchant.key)
+async def test_a_registration_repeated_when_its_proof_is_old_gets_the_stored_answer(stack: Gateway) -> None:
+    merchant, new = await stack.enrol("Patient", "EUR"), SigningKey.generate("ed25519")
+    request = later_key_request(merchant, new)
+    first = await stack.send(stack.sign(request, merchant.key))
+    long_ago = int(time.time()) - 2 * STATEMENT_AGE_S_MAX
+    body = registration_body(new, merchant_id=merchant.merchant_id, now=long_ago)
+    # As if the first one had been sent two hours ago: its stored fingerprint is that of the old body.
+    old = replace(post("/v1/keys", body), headers=request.headers)
+    await stack.query(
+        "update registry.key_request set fingerprint = $1 where scope = $2 and key_hash = $3",
+        fingerprint(method="POST", route="/v1/keys", query="", content_digest=content_digest(body)),
+        merchant.merchant_id,
+        key_hash(dict(request.headers)["Idempotency-Key"].strip('"')),
+    )
 
-    answer = await stack.send(stack.sign(request, merchant.key))
+    again = await stack.send(stack.sign(old, merchant.key))
+
+    assert (201, first.body) == (again.status, again.body)
+    assert "true" == header(again, "Idempotent-Replayed")
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_key_needs_a_proof_that_is_its_own(stack: Gateway, first: bool) -> None:
+    merchant, new = await stack.merchant(), SigningKey.generate("ed25519")
+    enrolled = stack.enrol_only("Proof", "EUR")
+    request = first_key_request(new, enrolled) if first else later_key_request(merchant, new)
+    body = json.loads(request.body or b"")
+    body["proof"] = base64.b64encode(merchant.key.sign(b"anything")).decode()
+    forged = replace(request, body=msgspec.json.encode(body))
+
+    answer = await stack.send(stack.sign(forged, new if first else merchant.key))
 
     assert (422, "validation_failed") == (answer.status, problem(answer)["code"])
-    assert [{"pointer": "/proof", "detail": "a proof that verifies"}] == problem(answer)["errors"]
+    assert "/proof" == problem(answer)["errors"][0]["pointer"]
+
+
+@pytest.mark.parametrize("missing", ["proof", "issued_at"])
+async def test_a_first_key_without_its_proof_is_refused_and_the_token_stays_good(
+    stack: Gateway, missing: str
+) -> None:
+    enrolled, key = stack.enrol_only("Unproven", "EUR"), SigningKey.generate("ed25519")
+    body = json.loads(first_key_request(key, enrolled).body or b"")
+    del body[missing]
+
+    refused = await stack.send(stack.sign(post("/v1/keys", msgspec.json.encode(body)), key))
+    accepted = await stack.send(stack.sign(first_key_request(key, enrolled), key))
+
+    assert (422, 201) == (refused.status, accepted.status)
+
+
+async def test_a_key_cannot_be_registered_for_another_merchant_than_its_statement_names(
+    stack: Gateway,
+) -> None:
+    enrolled, other = stack.enrol_only("Named", "EUR"), stack.enrol_only("Unnamed", "EUR")
+    key = SigningKey.generate("ed25519")
+    request = first_key_request(key, enrolled, token=other["enrolment_token"])
+
+    answer = await stack.send(stack.sign(request, key))
+
+    assert (422, "validation_failed") == (answer.status, problem(answer)["code"])
 
 
 async def test_a_key_belongs_to_one_merchant_for_ever(stack: Gateway) -> None:

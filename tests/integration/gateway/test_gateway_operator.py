@@ -25,13 +25,13 @@ async def test_an_enrolment_makes_a_merchant_its_accounts_and_a_token_shown_once
 
 
 async def test_a_lost_token_is_replaced_by_another(stack: Gateway) -> None:
-    merchant_id = stack.enrol_only("Lost", "EUR")["merchant_id"]
+    enrolled = stack.enrol_only("Lost", "EUR")
     key = SigningKey.generate("ed25519")
 
-    token = stack.operate("token", "--merchant", merchant_id).stdout.strip()
+    token = stack.operate("token", "--merchant", enrolled["merchant_id"]).stdout.strip()
 
-    answer = await stack.send(stack.sign(first_key_request(key, token), key))
-    assert (201, merchant_id) == (answer.status, json.loads(answer.body)["merchant_id"])
+    answer = await stack.send(stack.sign(first_key_request(key, enrolled, token=token), key))
+    assert (201, enrolled["merchant_id"]) == (answer.status, json.loads(answer.body)["merchant_id"])
 
 
 @pytest.mark.parametrize(
