@@ -106,6 +106,13 @@ class Mesh:
         """The declared hops into one service."""
         return [hop for hop in self.hops if hop.callee == callee and hop.protocol == protocol]
 
+    def parties_of(self, caller: str) -> list[str]:
+        """The outside parties that a service calls, such as the banks of `banks`."""
+        return [hop.callee for hop in self.hops if hop.caller == caller and self._kind(hop.callee) == "party"]
+
+    def _kind(self, name: str) -> str:
+        return self.services[name].kind if name in self.services else ""
+
     def egress_of(self, caller: str) -> list[Hop]:
         """The hops that leave through the caller's own sidecar."""
         if not self.services[caller].sidecar:

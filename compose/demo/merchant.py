@@ -13,14 +13,17 @@ import json
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from compose.demo.evidence import prove
 from compose.demo.receiver import Inbox, receive_webhooks
+from compose.demo.telling import StepFailed, tell
 from compose.demo.wire import Exchange, Wire
-from signing import SigningKey
+from signing import SigningKey, registration_body
 
 SETTLE_S_MAX = 30.0  # A payment takes well under a second; a machine that is still starting may need more.
 KEY_FILE = "merchant.key.pem"
@@ -38,6 +41,7 @@ class Brief(msgspec.Struct, frozen=True):
         webhook_port: Port of its webhook receiver.
         merchant_id: Whom the token was issued to.
         enrolment_token: One time only.
+        trust_keys: The public keys with their roles, as a contract would print them.
         stay: Whether to go on receiving webhooks.
     """
 
@@ -48,16 +52,8 @@ class Brief(msgspec.Struct, frozen=True):
     webhook_port: int
     merchant_id: str
     enrolment_token: str
+    trust_keys: str
     stay: bool
-
-
-class StepFailed(Exception):
-    """Something that the gateway promises did not hold."""
-
-
-def tell(step: str, **facts: object) -> None:
-    """Print one step that held."""
-    print(json.dumps({"step": step, **facts}), flush=True)
 
 
 async def main(brief: Brief) -> None:
@@ -71,7 +67,8 @@ async def main(brief: Brief) -> None:
             folder, brief.webhook_port, lambda: list(wire.gateway_keys.values()), inbox
         ):
             key = await _enrol(wire, brief)
-            await _pay(wire, key, inbox)
+            payment_id = await _pay(wire, key, inbox)
+            await prove(wire, key, payment_id, folder, brief.trust_keys)
             if brief.stay:
                 tell("staying")
                 await asyncio.Event().wait()
@@ -82,9 +79,9 @@ async def main(brief: Brief) -> None:
 async def _enrol(wire: Wire, brief: Brief) -> SigningKey:
     key = SigningKey.generate("ed25519")
     tell("key", key_id=key.key_id, alg=key.alg)
-    body = json.dumps(
-        {"public_key": key.verifying_key.to_jwk(), "enrolment_token": brief.enrolment_token}
-    ).encode()
+    body = registration_body(
+        key, merchant_id=brief.merchant_id, now=int(time.time()), enrolment_token=brief.enrolment_token
+    )
     exchange = await wire.send(wire.sign(key, "POST", "/v1/keys", body, secrets.token_hex(16)))
     answer = _expect(exchange, 201)
     if answer["key_id"] != key.key_id or answer["merchant_id"] != brief.merchant_id:
@@ -103,7 +100,7 @@ def _save_key(file: Path, key: SigningKey) -> None:
     aside.rename(file)
 
 
-async def _pay(wire: Wire, key: SigningKey, inbox: Inbox) -> None:
+async def _pay(wire: Wire, key: SigningKey, inbox: Inbox) -> str:
     body = json.dumps({**PAYMENT, "merchant_reference": f"order-{secrets.token_hex(4)}"}).encode()
     idempotency_key = secrets.token_hex(16)
     request = wire.sign(key, "POST", "/v1/payments", body, idempotency_key)
@@ -130,6 +127,7 @@ async def _pay(wire: Wire, key: SigningKey, inbox: Inbox) -> None:
     history = _expect(await wire.send(wire.sign(key, "GET", f"/v1/payments/{accepted['id']}/events")), 200)
     current = _expect(await wire.send(wire.sign(key, "GET", f"/v1/payments/{accepted['id']}")), 200)
     tell("stages", payment_id=accepted["id"], status=current["status"], stages=history["data"])
+    return str(accepted["id"])
 
 
 def _expect(exchange: Exchange, status: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from compose.derive.places import Places
@@ -13,6 +14,11 @@ PASSWORD_FILE = "redis.password"  # noqa: S105 - a file name.
 RECEIPT_KEY_FILE = "receipt.key.pem"
 WEBHOOK_KEY_FILE = "webhook.key.pem"
 WEBHOOK_JWKS_FILE = "webhook.jwks.json"
+LOG_KEY_FILE = "log.key.pem"
+WITNESS_KEY_FILE = "witness.key.pem"
+TRUST_KEYS_FILE = "trust-keys.pem"  # Public keys with their roles; everyone may read them.
+# Who needs them to do its work: to make bundles, to check cosignatures, to check checkpoints.
+TRUST_KEYS_READERS = ("gateway", "evidence", "witness")
 
 
 def process_config(mesh: Mesh, service: Service, places: Places) -> str:
@@ -55,29 +61,56 @@ def _store(mesh: Mesh, caller: str, callee: str, places: Places) -> dict[str, An
 def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
     """The fields that one kind of process has and no other."""
     secrets = places.secrets / service.name
-    parties = [s.name for s in mesh.services.values() if s.kind == "party"]
+    banks = mesh.parties_of("banks")
+    trust_file = str(places.run / service.name / TRUST_KEYS_FILE)
     match service.name:
         case "gateway":
             return {
                 "origins": list(places.origins),
                 "receipt_key_file": str(secrets / RECEIPT_KEY_FILE),
                 "webhook_jwks_file": str(places.run / service.name / WEBHOOK_JWKS_FILE),
+                "trust_file": trust_file,
             }
         case "payments":
             address = places.addresses["payments.egress.banks"]
             url = f"https://{address.host}:{address.port}"
             sidecar = mesh.spiffe(service.sidecar_name)
-            return {"bank_names": parties, "banks": {"url": url, "expect": sidecar}}
+            return {"bank_names": banks, "banks": {"url": url, "expect": sidecar}}
         case "banks":
-            return {"banks": {party: _direct(mesh, party, places) for party in parties}}
+            return {"banks": {bank: _direct(mesh, bank, places) for bank in banks}}
         case "notifications":
             return {
                 "webhook_key_file": str(secrets / WEBHOOK_KEY_FILE),
                 "webhook_allowed_addresses": list(places.webhook_allowed),
                 "webhook_trust_file": places.webhook_trust_file,
             }
+        case "evidence":
+            return {
+                "log_name": log_name(mesh),
+                "log_key_file": str(secrets / LOG_KEY_FILE),
+                "trust_file": trust_file,
+                "witnesses": {
+                    witness_name(mesh, w): _direct(mesh, w, places) for w in mesh.parties_of("evidence")
+                },
+            }
+        case "witness":
+            return {
+                "witness_name": witness_name(mesh, service.name),
+                "witness_key_file": str(secrets / WITNESS_KEY_FILE),
+                "trust_file": trust_file,
+            }
         case _:
             return {}
+
+
+def log_name(mesh: Mesh) -> str:
+    """The name of the cell's evidence log, which is also the origin of its checkpoints."""
+    return f"{mesh.trust_domain}/{mesh.cell}"
+
+
+def witness_name(mesh: Mesh, witness: str) -> str:
+    """The name under which a witness cosigns."""
+    return f"{mesh.trust_domain}/{witness}"
 
 
 def _direct(mesh: Mesh, party: str, places: Places) -> dict[str, str]:
@@ -94,11 +127,15 @@ def to_toml(document: dict[str, Any]) -> str:
 
 def _write_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
     if path:
-        lines.append(f"\n[{'.'.join(path)}]")
+        lines.append(f"\n[{'.'.join(_toml_key(part) for part in path)}]")
     nested = {key: value for key, value in table.items() if isinstance(value, dict)}
     lines += [f"{key} = {_toml_value(value)}" for key, value in table.items() if key not in nested]
     for key, value in nested.items():
         _write_table(value, (*path, key), lines)
+
+
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
 
 
 def _toml_value(value: object) -> str:

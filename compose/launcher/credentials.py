@@ -11,12 +11,24 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compose.derive.process_config import PASSWORD_FILE, RECEIPT_KEY_FILE, WEBHOOK_JWKS_FILE, WEBHOOK_KEY_FILE
+from compose.derive.process_config import (
+    LOG_KEY_FILE,
+    PASSWORD_FILE,
+    RECEIPT_KEY_FILE,
+    TRUST_KEYS_FILE,
+    TRUST_KEYS_READERS,
+    WEBHOOK_JWKS_FILE,
+    WEBHOOK_KEY_FILE,
+    WITNESS_KEY_FILE,
+    log_name,
+    witness_name,
+)
 from compose.launcher.accounts import Account
 from compose.launcher.layout import Layout, own_folder, write_readable
 from compose.mesh import Mesh
 from pki.authority import IssuingAuthority, Owner, initialise, is_initialised, leaves_due
 from signing import SigningKey, keys_to_jwks
+from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
 
 PASSPHRASE_BYTES = 32  # 256 bits: scrypt then only has to be slow for people's passphrases.
 PASSWORD_BYTES = 32  # Never typed, so as long as the digest that stores it.
@@ -44,12 +56,31 @@ def provide_secrets(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) ->
         if not file.exists():
             write_readable(file, secrets.token_hex(PASSWORD_BYTES), accounts[hop.caller])
         passwords[hop.caller] = file.read_bytes()
-    _signing_key(layout.secrets / "gateway" / RECEIPT_KEY_FILE, accounts["gateway"])
+    receipt = _signing_key(layout.secrets / "gateway" / RECEIPT_KEY_FILE, accounts["gateway"])
     webhook = _signing_key(layout.secrets / "notifications" / WEBHOOK_KEY_FILE, accounts["notifications"])
     own_folder(layout.run / "gateway", accounts["gateway"], writable=False)
     jwks = keys_to_jwks([webhook.verifying_key])
     write_readable(layout.run / "gateway" / WEBHOOK_JWKS_FILE, jwks, accounts["gateway"])
+    log = _signing_key(layout.secrets / "evidence" / LOG_KEY_FILE, accounts["evidence"])
+    witness = _signing_key(layout.secrets / "witness" / WITNESS_KEY_FILE, accounts["witness"])
+    trust = TrustedKeys(
+        (receipt.verifying_key,),
+        (NamedKey(log_name(mesh), log.verifying_key),),
+        (NamedKey(witness_name(mesh, "witness"), witness.verifying_key),),
+    )
+    _publish_trust(layout, accounts, write_trust(trust))
     return passwords
+
+
+def _publish_trust(layout: Layout, accounts: dict[str, Account], document: bytes) -> None:
+    for name in TRUST_KEYS_READERS:
+        own_folder(layout.run / name, accounts[name], writable=False)
+        write_readable(layout.run / name / TRUST_KEYS_FILE, document, accounts[name])
+    # For people: what a contract with this gateway would print.
+    aside = layout.run / f"{TRUST_KEYS_FILE}.new"
+    aside.write_bytes(document)
+    aside.chmod(0o644)
+    aside.rename(layout.run / TRUST_KEYS_FILE)
 
 
 def _signing_key(file: Path, account: Account) -> SigningKey:

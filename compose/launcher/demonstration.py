@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from compose.demo.receiver import PATH
 from compose.derive.configuration import CONFIG_FILE
+from compose.derive.process_config import TRUST_KEYS_FILE
 from compose.launcher.accounts import command_as
 from compose.launcher.errors import EXIT_FAILED, StartError
 from compose.launcher.layout import own_folder, write_readable
@@ -57,7 +58,7 @@ class Demonstration:
         process = await self._start_merchant(enrolled, stay=stay)
         try:
             async with asyncio.timeout(STORY_S_MAX):
-                await self._listen_until(process, "stages")
+                await self._listen_until(process, "evidence")
         except TimeoutError as fault:
             raise StartError("the demonstration did not end in time; see log/", EXIT_FAILED) from fault
         payment_id = self.facts[-1]["payment_id"]
@@ -71,7 +72,7 @@ class Demonstration:
     async def charges(self, payment_id: str) -> int:
         """How many charges all banks together made for a payment."""
         total = 0
-        for bank in (s.name for s in self._stack.mesh.services.values() if s.kind == "party"):
+        for bank in self._stack.mesh.parties_of("banks"):
             path = f"/v1/statement?end_to_end_id={quote(payment_id)}"
             answer = await get_as_supervisor(self._stack.mesh, self._stack.places, f"{bank}.app", bank, path)
             total += len(json.loads(answer)["lines"])
@@ -120,6 +121,7 @@ class Demonstration:
             "webhook_port": stack.ports[RECEIVER],
             "merchant_id": enrolled["merchant_id"],
             "enrolment_token": enrolled["enrolment_token"],
+            "trust_keys": (stack.layout.run / TRUST_KEYS_FILE).read_text(encoding="ascii"),
             "stay": stay,
         }
         argv = [str(stack.release.python), "-m", "compose.demo.merchant"]

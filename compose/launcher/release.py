@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGES = ("gateway", "signing", "pki", "services", "compose")
-_SUFFIXES = (".py", ".sql", ".toml", ".typed", ".json")
+_SUFFIXES = (".py", ".sql", ".toml", ".typed", ".json", ".sh", ".txt")
 
 
 @dataclass(frozen=True)

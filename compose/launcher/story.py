@@ -99,6 +99,16 @@ class Story:
             elapsed_ms = (datetime.fromisoformat(stage["at"]) - begun).total_seconds() * 1000
             self._detail(f"{stage['sequence']}", f"{stage['type']:<28} +{elapsed_ms:.0f} ms")
 
+    def _show_evidence(self, fact: dict[str, Any]) -> None:
+        self._held(
+            f"its evidence, {fact['bundle_bytes']} bytes, verifies without the gateway: "
+            "by the package, and by sh, openssl and coreutils alone"
+        )
+        for line in fact["proven"]:
+            self._detail("proven", line)
+        for line in fact["not_proven"]:
+            self._detail("not proven", line)
+
     def _show_charged(self, fact: dict[str, Any]) -> None:
         self._held(
             f"both banks' own books together hold {fact['charges']} charge for it, after the repeat too"

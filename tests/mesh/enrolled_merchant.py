@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from compose.demo.wire import Exchange, Wire
 from compose.launcher.demonstration import Demonstration
 from compose.launcher.ports import LOOPBACK
 from compose.launcher.stack import DEMO_MERCHANT, RECEIVER, Stack
-from signing import Request, SigningKey
+from signing import Request, SigningKey, registration_body
 
 TERMINAL = ("succeeded", "failed")
 SETTLE_S_MAX = 30.0  # Killed processes are back within 10 s; a payment then takes milliseconds.
@@ -103,10 +104,13 @@ async def enrol_merchant(stack: Stack) -> AsyncIterator[EnrolledMerchant]:
     wire = Wire(stack.places.origins[0], LOOPBACK, str(stack.places.identity("supervisor") / "trust.pem"))
     await wire.learn_keys()
     key = SigningKey.generate("ed25519")
-    body = json.dumps(
-        {"public_key": key.verifying_key.to_jwk(), "enrolment_token": enrolled["enrolment_token"]}
+    body = registration_body(
+        key,
+        merchant_id=enrolled["merchant_id"],
+        now=int(time.time()),
+        enrolment_token=enrolled["enrolment_token"],
     )
-    exchange = await wire.send(wire.sign(key, "POST", "/v1/keys", body.encode(), secrets.token_hex(16)))
+    exchange = await wire.send(wire.sign(key, "POST", "/v1/keys", body, secrets.token_hex(16)))
     assert exchange.response.status == 201, exchange.response.body
     inbox = Inbox(lambda _: None)
     folder = stack.layout.state / DEMO_MERCHANT

@@ -24,7 +24,18 @@ from compose.launcher.release import checkout_root
 
 ONCE_S_MAX = 90  # A cold machine; a warm one takes a few seconds.
 MEMORY_BYTES_MAX = 1_500_000_000
-STEPS = ["token", "key", "enrolled", "request", "accepted", *["webhook"] * 3, "repeated", "stages", "charged"]
+STEPS = [
+    "token",
+    "key",
+    "enrolled",
+    "request",
+    "accepted",
+    *["webhook"] * 3,
+    "repeated",
+    "stages",
+    "evidence",
+    "charged",
+]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,9 +17,13 @@ from compose.mesh import read_mesh
 from gateway.config import GatewayConfig, OperatorConfig
 from services.bank_simulator.app import BankSimulatorConfig
 from services.banks.config import BanksConfig
+from services.evidence.config import EvidenceConfig
 from services.node.config_file import ListenConfig, NodeConfig, load_config
 from services.notifications.config import NotificationsConfig
 from services.payments.config import PaymentsConfig
+from services.witness.app import WitnessConfig
+from signing import SigningKey
+from signing.evidence.trust import parse_trust
 from tests.unit.compose.deployment import MESH_FILE, Deployment
 
 MESH = read_mesh(MESH_FILE)
@@ -29,6 +34,8 @@ CLASSES: dict[str, type[NodeConfig]] = {
     "notifications": NotificationsConfig,
     "bank-alpha": BankSimulatorConfig,
     "bank-bravo": BankSimulatorConfig,
+    "evidence": EvidenceConfig,
+    "witness": WitnessConfig,
     "operator": OperatorConfig,
 }
 
@@ -75,7 +82,7 @@ def test_every_store_must_prove_its_own_identity(deployment: Deployment) -> None
 
 
 def test_a_role_is_the_name_of_its_service(deployment: Deployment) -> None:
-    for role in ("gateway", "payments", "notifications", "operator"):
+    for role in ("gateway", "payments", "notifications", "evidence", "operator"):
         assert role == loaded(deployment, role).postgres.user
 
 
@@ -138,3 +145,19 @@ _DOCUMENT = st.recursive(
 @given(_DOCUMENT)
 def test_what_is_written_is_what_is_read(document: dict[str, Any]) -> None:
     assert document == tomllib.loads(to_toml(document))
+
+
+def test_the_log_and_its_witness_know_each_other_by_key_and_by_place(deployment: Deployment) -> None:
+    evidence, witness = loaded(deployment, "evidence"), loaded(deployment, "witness")
+    trust = parse_trust(Path(evidence.trust_file).read_bytes())
+
+    assert Path(witness.trust_file).read_bytes() == Path(evidence.trust_file).read_bytes()
+    assert [evidence.log_name] == [named.name for named in trust.logs]
+    assert [witness.witness_name] == [named.name for named in trust.witnesses] == list(evidence.witnesses)
+    assert SigningKey.from_pem(Path(evidence.log_key_file).read_bytes()).verifying_key == trust.logs[0].key
+    assert MESH.spiffe("witness") == evidence.witnesses[witness.witness_name].expect
+
+
+def test_money_goes_to_banks_and_to_no_other_outside_party(deployment: Deployment) -> None:
+    assert ["bank-alpha", "bank-bravo"] == loaded(deployment, "payments").bank_names
+    assert {"bank-alpha", "bank-bravo"} == set(loaded(deployment, "banks").banks)
