@@ -13,10 +13,12 @@ from typing import Any
 
 from compose.demo.receiver import Inbox, receive_webhooks
 from compose.demo.wire import Exchange, Wire
+from compose.derive.process_config import TRUST_KEYS_FILE
 from compose.launcher.demonstration import Demonstration
 from compose.launcher.ports import LOOPBACK
 from compose.launcher.stack import DEMO_MERCHANT, RECEIVER, Stack
 from signing import Request, SigningKey, registration_body
+from signing.evidence.trust import TrustedKeys, parse_trust
 
 TERMINAL = ("succeeded", "failed")
 SETTLE_S_MAX = 30.0  # Killed processes are back within 10 s; a payment then takes milliseconds.
@@ -76,6 +78,21 @@ class EnrolledMerchant:
                 if status in TERMINAL:
                     return str(status)
                 await asyncio.sleep(0.05)
+
+    async def evidence(self, payment_id: str) -> bytes:
+        """Fetch the payment's bundle; wait as the answer says while it is pending."""
+        async with asyncio.timeout(SETTLE_S_MAX):
+            while True:
+                request = self.wire.sign(self.key, "GET", f"/v1/payments/{payment_id}/evidence")
+                exchange = await send_until_answered(self, request)
+                if exchange.response.status == 200:
+                    return exchange.response.body
+                assert 409 == exchange.response.status, exchange.response.body
+                await asyncio.sleep(float(exchange.header("retry-after")))
+
+    def trusted_keys(self) -> TrustedKeys:
+        """The public keys that a contract with this gateway would print."""
+        return parse_trust((self.stack.layout.run / TRUST_KEYS_FILE).read_bytes())
 
     async def charges(self, payment_id: str) -> int:
         """How many charges both banks' own books hold for a payment."""

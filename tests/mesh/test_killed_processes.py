@@ -8,6 +8,8 @@ import os
 import signal
 
 import pytest
+from signing.evidence.archive import unpack
+from signing.evidence.verification import verify_bundle
 
 from compose.launcher.release import checkout_root
 from compose.launcher.stack import Stack
@@ -50,4 +52,6 @@ async def test_a_killed_process_comes_back_and_the_payment_has_one_outcome(
     outcomes = [await merchant.settled(payment_id) for payment_id in accepted]
 
     assert ["succeeded"] * 7 == outcomes
+    proven = verify_bundle(unpack(await merchant.evidence(accepted[-1])), merchant.trusted_keys())
+    assert accepted[-1] == proven.subject
     assert [1] * 7 == [await merchant.charges(payment_id) for payment_id in accepted]
