@@ -19,8 +19,8 @@ from tests.mesh.enrolled_merchant import EnrolledMerchant
 CHECKPOINT_S_MAX = 1.0  # What merchants are promised; cosigning and this host's other work come on top.
 # What an arbiter's machine must have: a shell, openssl, coreutils. tar is for unpacking alone.
 PROGRAMS = (
-    "sh", "openssl", "basenc", "base64", "cat", "cut", "date", "head", "mktemp", "od", "printf", "rm", "sha256sum",
-    "sort", "tail", "test", "tr", "wc", "ls", "[", "echo", "expr", "seq", "mkdir", "tee", "paste", "fold", "uniq",
+    "sh", "openssl", "basenc", "base64", "cat", "cut", "date", "head", "ls", "mkdir", "mktemp", "od", "paste",
+    "printf", "rm", "sha256sum", "sort", "tail", "test", "tr", "uniq", "wc", "[", "echo",
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ async def test_a_bundle_from_the_running_stack_verifies_where_only_openssl_is(
     archive = tmp_path / "bundle.tar.gz"
     archive.write_bytes(await merchant.evidence(payment_id))
     environment = arbiters_machine(tmp_path)
-    subprocess.run(["tar", "-xzf", archive], cwd=tmp_path, check=True)
+    subprocess.run(["tar", "-xzf", archive], cwd=tmp_path, check=True)  # noqa: ASYNC221 - nothing else runs
     (folder,) = tmp_path.glob("countermark-evidence-*")
 
     bundle = verify_bundle(unpack(archive.read_bytes()), trust)
