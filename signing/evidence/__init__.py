@@ -5,6 +5,8 @@ outside is parsed strictly, and refused with one of the errors in `errors`.
 Source: RFC 6962, RFC 9162 §2, C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-tiles.
 """
 
+from .archive import folder_of, pack, unpack
+from .bundle import BundleParts, LoggedRecord, build_files, folder_name
 from .checkpoint import (
     AddCheckpointRequest,
     Checkpoint,
@@ -15,6 +17,8 @@ from .checkpoint import (
 )
 from .entry import HASHED, KINDS, Entry, Kind, Record, parse_entry, utc_text
 from .errors import EvidenceRefused
+from .finding import Finding
+from .layout import KeyHistory
 from .note import (
     Note,
     NoteSignature,
@@ -27,6 +31,7 @@ from .note import (
     verify_log_signature,
 )
 from .note_key import COSIGNATURE, LOG_SIGNATURE, parse_vkey, vkey
+from .script import SCRIPT_SHA256, bundle_readme, verify_script
 from .tiles import (
     TILE_HEIGHT,
     TILE_WIDTH,
@@ -47,6 +52,7 @@ from .tree import (
     verify_inclusion,
 )
 from .trust import NamedKey, TrustedKeys, fingerprint, parse_trust, write_trust
+from .verification import VerifiedBundle, verify_bundle
 
 __all__ = [
     "COSIGNATURE",
@@ -54,13 +60,18 @@ __all__ = [
     "HASHED",
     "KINDS",
     "LOG_SIGNATURE",
+    "SCRIPT_SHA256",
     "TILE_HEIGHT",
     "TILE_WIDTH",
     "AddCheckpointRequest",
+    "BundleParts",
     "Checkpoint",
     "Entry",
     "EvidenceRefused",
+    "Finding",
+    "KeyHistory",
     "Kind",
+    "LoggedRecord",
     "NamedKey",
     "Note",
     "NoteSignature",
@@ -68,17 +79,23 @@ __all__ = [
     "Record",
     "Tile",
     "TrustedKeys",
+    "VerifiedBundle",
     "add_checkpoint_request",
     "append_leaves",
+    "build_files",
+    "bundle_readme",
     "checkpoint_body",
     "consistency_path",
     "cosign",
     "fingerprint",
+    "folder_name",
+    "folder_of",
     "inclusion_path",
     "leaf_hash",
     "make_note",
     "node_from_tiles",
     "node_hash",
+    "pack",
     "parse_add_checkpoint_request",
     "parse_checkpoint_body",
     "parse_entry",
@@ -89,11 +106,14 @@ __all__ = [
     "root",
     "sign_note",
     "tile_path",
+    "unpack",
     "utc_text",
+    "verify_bundle",
     "verify_consistency",
     "verify_cosignature",
     "verify_inclusion",
     "verify_log_signature",
+    "verify_script",
     "vkey",
     "write_trust",
 ]

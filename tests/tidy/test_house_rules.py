@@ -28,7 +28,9 @@ PURE = (
     "signing/profile.py", "signing/request_parsing.py", "signing/request_verification.py",
     "signing/receipt.py", "signing/webhook.py", "signing/evidence/entry.py", "signing/evidence/tree.py",
     "signing/evidence/tiles.py", "signing/evidence/note.py", "signing/evidence/note_key.py",
-    "signing/evidence/checkpoint.py", "signing/evidence/trust.py",
+    "signing/evidence/checkpoint.py", "signing/evidence/trust.py", "signing/evidence/archive.py",
+    "signing/evidence/bundle.py", "signing/evidence/finding.py", "signing/evidence/key_chain.py",
+    "signing/evidence/layout.py", "signing/evidence/logged_request.py", "signing/evidence/verification.py",
 )  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "time.time", "time.monotonic",
                 "time.time_ns", "os.urandom", "uuid.uuid4"}  # fmt: skip
