@@ -8,8 +8,8 @@ The caller uses the claimed key id to look a key up, and hands both to
 from __future__ import annotations
 
 from binascii import a2b_base64
-from dataclasses import InitVar, dataclass
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from . import profile
 from .diagnosis import why_not_signature_input
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from .keys import Algorithm
     from .message import Request
 
-_SEAL: Final = object()  # held by this module alone, so that no other can make the type
+_INPUT_BEGIN = len(profile.LABEL) + 1
+_new, _set = object.__new__, object.__setattr__
+_Claims = tuple[str, str, str, str, str, str]  # created, expires, nonce, key id, alg, signature in base64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class SignedRequest:
     """A request in canonical form and what its signature claims. Made by `parse_request` alone.
 
@@ -58,11 +60,9 @@ class SignedRequest:
     signature_base: bytes
     signature_input: str
     request: Request
-    seal: InitVar[object]
 
-    def __post_init__(self, seal: object) -> None:
-        if seal is not _SEAL:
-            raise TypeError("a SignedRequest is made by parse_request alone")
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a SignedRequest is made by parse_request alone")
 
 
 def parse_request(request: Request, *, origins: frozenset[str]) -> SignedRequest:
@@ -87,12 +87,86 @@ def parse_for_origins(request: Request, origins: frozenset[str] | None) -> Signe
     require_size(request)
     # 2. The fields that matter, each once; the rest is never looked at.
     fields = read_fields(request.headers)
+    # 3. The one spelling of each part: all at once where the request is a usual one, else part by part.
+    acts = request.method != "GET"
+    claims = _usual_claims(request, fields, origins) or _require_claims(request, fields, origins)
+    created_text, expires_text, nonce, key_id, alg, signature = claims
+    # 4. The signature base, from what was received and nothing else.
+    parameters = fields["signature-input"][_INPUT_BEGIN:]
+    digest: str | None = None
+    idempotency_key: str | None = None
+    if acts:
+        digest, quoted_key = fields["content-digest"], fields["idempotency-key"]
+        idempotency_key = quoted_key[1:-1]
+        base = (
+            f'"@method": {request.method}\n"@target-uri": {request.target_uri}\n'
+            f'"content-type": {fields["content-type"]}\n"content-digest": {digest}\n'
+            f'"idempotency-key": {quoted_key}\n"@signature-params": {parameters}'
+        ).encode("ascii")
+    else:
+        base = (
+            f'"@method": GET\n"@target-uri": {request.target_uri}\n"@signature-params": {parameters}'
+        ).encode("ascii")
+    # 5. The claims agree with each other.
+    created, expires = int(created_text), int(expires_text)
+    if not created < expires <= created + profile.LIFETIME_S_MAX:
+        raise SignatureMalformed(
+            f"expires must lie 1 to {profile.LIFETIME_S_MAX} s after created", signature_base=base
+        )
+    signed = _new(SignedRequest)
+    # The only place where one is made. As a whole, because a frozen dataclass's own way, one call a field,
+    # costs as much as everything above.
+    _set(
+        signed,
+        "__dict__",
+        {
+            "key_id": key_id,
+            "alg": cast("Algorithm", alg),  # the expression admits no other word
+            "created": created,
+            "expires": expires,
+            "nonce": nonce,
+            "idempotency_key": idempotency_key,
+            "content_digest": digest,
+            "signature": a2b_base64(signature),
+            "signature_base": base,
+            "signature_input": parameters,
+            "request": request,
+        },
+    )
+    return signed
+
+
+def _usual_claims(request: Request, fields: dict[str, str], origins: frozenset[str] | None) -> _Claims | None:
+    """Return the claims if the whole request is of the usual form; None says nothing about it."""
+    if "transfer-encoding" in fields or "trailer" in fields or "content-encoding" in fields:
+        return None
+    get = fields.get
+    if request.method == "GET":
+        if request.body or "idempotency-key" in fields:
+            return None
+        match = profile.USUAL_GET.fullmatch(
+            f"GET\n{request.target_uri}\n{get('signature-input')}\n{get('signature')}"
+        )
+    else:
+        if not request.body:
+            return None
+        match = profile.USUAL_ACTING.fullmatch(
+            f"{request.method}\n{request.target_uri}\n{get('content-type')}\n{get('idempotency-key')}\n"
+            f"{get('content-digest')}\n{get('signature-input')}\n{get('signature')}"
+        )
+    if match is None:
+        return None
+    origin, created, expires, nonce, key_id, alg, signature = match.groups()
+    if origins is not None and origin not in origins:
+        return None
+    return created, expires, nonce, key_id, alg, signature
+
+
+def _require_claims(request: Request, fields: dict[str, str], origins: frozenset[str] | None) -> _Claims:
     signature_input, signature = _require_signature_fields(fields)
     require_framing(fields)
-    # 3. One spelling of method, target and content.
     require_method_and_target(request, origins)
     require_content(request, fields)
-    # 4. The signature's own fields.
     acts = request.method != "GET"
     match = (profile.INPUT_ACTING if acts else profile.INPUT_GET).fullmatch(signature_input)
     if match is None or None in (claims := match.groups()):
@@ -104,34 +178,10 @@ def parse_for_origins(request: Request, origins: frozenset[str] | None) -> Signe
         raise SignatureMalformed(
             f"Signature must be exactly one member, {profile.LABEL}=:…:, of 64 bytes in canonical base64"
         )
-    # 5. The signature base, from what was received and nothing else.
-    parameters = signature_input[len(profile.LABEL) + 1 :]
-    digest = _require_digest(fields) if acts else None
-    base = (
-        _base_of_acting(request, fields, parameters)
-        if acts
-        else f'"@method": GET\n"@target-uri": {request.target_uri}\n"@signature-params": {parameters}'
-    ).encode("ascii")
-    # 6. The claims agree with each other.
-    created, expires = int(claims[0]), int(claims[1])
-    if not created < expires <= created + profile.LIFETIME_S_MAX:
-        raise SignatureMalformed(
-            f"expires must lie 1 to {profile.LIFETIME_S_MAX} s after created", signature_base=base
-        )
-    return SignedRequest(
-        key_id=claims[3],
-        alg=cast("Algorithm", claims[4]),  # the expression admits no other word
-        created=created,
-        expires=expires,
-        nonce=claims[2],
-        idempotency_key=fields["idempotency-key"][1:-1] if acts else None,
-        content_digest=digest,
-        signature=a2b_base64(signature_match[1]),
-        signature_base=base,
-        signature_input=parameters,
-        request=request,
-        seal=_SEAL,
-    )
+    if acts:
+        _require_digest(fields)
+    created, expires, nonce, key_id, alg, _ = claims
+    return created, expires, nonce, key_id, alg, signature_match[1]
 
 
 def _require_signature_fields(fields: dict[str, str]) -> tuple[str, str]:
@@ -145,16 +195,7 @@ def _require_signature_fields(fields: dict[str, str]) -> tuple[str, str]:
     return signature_input, signature
 
 
-def _require_digest(fields: dict[str, str]) -> str:
+def _require_digest(fields: dict[str, str]) -> None:
     digest = fields.get("content-digest")
     if digest is None or profile.CONTENT_DIGEST.fullmatch(digest) is None:
         raise DigestMalformed("Content-Digest must be exactly one member, sha-256=:…:, in canonical base64")
-    return digest
-
-
-def _base_of_acting(request: Request, fields: dict[str, str], parameters: str) -> str:
-    return (
-        f'"@method": {request.method}\n"@target-uri": {request.target_uri}\n'
-        f'"content-type": {fields["content-type"]}\n"content-digest": {fields["content-digest"]}\n'
-        f'"idempotency-key": {fields["idempotency-key"]}\n"@signature-params": {parameters}'
-    )

@@ -27,19 +27,19 @@ from .errors import (
 if TYPE_CHECKING:
     from .message import Request
 
-_READ_ONCE: Final = frozenset(
-    {
-        "content-digest",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "idempotency-key",
-        "signature",
-        "signature-input",
-        "trailer",
-        "transfer-encoding",
-    }
+_READ_ONCE: Final = (
+    "content-digest",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "idempotency-key",
+    "signature",
+    "signature-input",
+    "trailer",
+    "transfer-encoding",
 )
+# As they are nearly always spelled, so that most names cost one look-up; any other case is put in lower case.
+_SPELLED: Final = {name: name for name in _READ_ONCE} | {name.title(): name for name in _READ_ONCE}
 
 
 def require_size(request: Request) -> None:
@@ -65,15 +65,18 @@ def read_fields(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """
     fields: dict[str, str] = {}
     for name, value in headers:
-        # Non-ASCII names come first: U+212A in lower case is "k".
-        if not name.isascii() or "@" in name:
-            raise HeaderMalformed("a header field name must be an HTTP token")
-        lower = name.lower()
-        if lower in _READ_ONCE:
-            if lower in fields:
-                refusal = IdempotencyKeyInvalid if lower == "idempotency-key" else HeaderDuplicated
-                raise refusal(f"{lower} occurs more than once")
-            fields[lower] = value
+        lower = _SPELLED.get(name)
+        if lower is None:
+            # Non-ASCII names come first: U+212A in lower case is "k".
+            if not name.isascii() or "@" in name:
+                raise HeaderMalformed("a header field name must be an HTTP token")
+            lower = _SPELLED.get(name.lower())
+            if lower is None:
+                continue
+        if lower in fields:
+            refusal = IdempotencyKeyInvalid if lower == "idempotency-key" else HeaderDuplicated
+            raise refusal(f"{lower} occurs more than once")
+        fields[lower] = value
     return fields
 
 

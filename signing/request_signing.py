@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from .message import Request
 
 
+_INPUT_ACTING = f"{profile.LABEL}=({profile.COVERED_ACTING})"
+_INPUT_GET = f"{profile.LABEL}=({profile.COVERED_GET})"
+_PARAMETERS_ACTING = f'"@signature-params": ({profile.COVERED_ACTING})'
+_PARAMETERS_GET = f'"@signature-params": ({profile.COVERED_GET})'
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedRequest:
     """A request that only lacks the signature over `signature_base`.
@@ -52,13 +58,7 @@ class PreparedRequest:
         Raises:
             UnsignableRequest: the signature has another length.
         """
-        if len(signature) != SIGNATURE_BYTES:
-            raise UnsignableRequest(
-                f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}: ECDSA is r || s, not DER"
-            )
-        encoded = b2a_base64(signature, newline=False).decode("ascii")
-        fields = (("Signature-Input", self.signature_input), ("Signature", f"{profile.LABEL}=:{encoded}:"))
-        return fields if self.digest is None else (("Content-Digest", self.digest), *fields)
+        return _fields(signature, self.signature_input, self.digest)
 
 
 def sign_request(
@@ -80,10 +80,8 @@ def sign_request(
     Raises:
         UnsignableRequest: the gateway would refuse it; the message says what to change.
     """
-    prepared = prepare_request(
-        request, key_id=key.key_id, alg=key.alg, now=now, nonce=nonce, lifetime_s=lifetime_s
-    )
-    return prepared.attach(key.sign(prepared.signature_base))
+    base, signature_input, digest = _prepare(request, key.key_id, key.alg, now, nonce, lifetime_s)
+    return _fields(key.sign(base), signature_input, digest)
 
 
 def prepare_request(
@@ -108,52 +106,79 @@ def prepare_request(
     Raises:
         UnsignableRequest: as `sign_request`.
     """
-    if alg not in ALGORITHMS:
-        raise UnsignableRequest("the algorithms are " + " and ".join(ALGORITHMS))
-    _require_parameters(key_id, now, nonce, lifetime_s)
-    fields = _require_signable(request)
+    return PreparedRequest(*_prepare(request, key_id, alg, now, nonce, lifetime_s))
+
+
+def _prepare(
+    request: Request, key_id: str, alg: Algorithm, now: int, nonce: str, lifetime_s: int
+) -> tuple[bytes, str, str | None]:
+    """Return signature base, value of Signature-Input and digest."""
     parameters = (
         f';created={now};expires={now + lifetime_s};nonce="{nonce}";keyid="{key_id}";alg="{alg}"'
         f';tag="{profile.REQUEST_TAG}"'
     )
-    lines = [f'"@method": {request.method}', f'"@target-uri": {request.target_uri}']
-    covered, digest = profile.COVERED_GET, None
-    if request.method != "GET":
-        covered, digest = profile.COVERED_ACTING, content_digest(request.body or b"")
-        lines += [
-            f'"content-type": {fields["content-type"]}',
-            f'"content-digest": {digest}',
-            f'"idempotency-key": {fields["idempotency-key"]}',
-        ]
-    lines.append(f'"@signature-params": ({covered}){parameters}')
-    return PreparedRequest(
-        signature_base="\n".join(lines).encode("ascii"),
-        signature_input=f"{profile.LABEL}=({covered}){parameters}",
-        digest=digest,
-    )
-
-
-def _require_signable(request: Request) -> dict[str, str]:
+    if not 1 <= lifetime_s <= profile.LIFETIME_S_MAX:
+        raise UnsignableRequest(f"lifetime_s must be 1 to {profile.LIFETIME_S_MAX}")
+    if not 0 <= now < profile.TIME_S_END:
+        raise UnsignableRequest("now must be whole seconds since 1970")
     try:
         require_size(request)
         fields = read_fields(request.headers)
-        require_framing(fields)
-        require_method_and_target(request, None)
-        require_content(request, fields)
+        # The one spelling of each part: all at once where the request is a usual one, else part by part.
+        if not _is_usual(request, fields, parameters):
+            _require_parameters(key_id, alg, nonce, parameters)
+            _require_signable(request, fields)
     except RequestRefused as error:
         raise UnsignableRequest(str(error)) from error
+    if request.method == "GET":
+        base = f'"@method": GET\n"@target-uri": {request.target_uri}\n{_PARAMETERS_GET}{parameters}'
+        return base.encode("ascii"), f"{_INPUT_GET}{parameters}", None
+    digest = content_digest(request.body or b"")
+    base = (
+        f'"@method": {request.method}\n"@target-uri": {request.target_uri}\n'
+        f'"content-type": {fields["content-type"]}\n"content-digest": {digest}\n'
+        f'"idempotency-key": {fields["idempotency-key"]}\n{_PARAMETERS_ACTING}{parameters}'
+    )
+    return base.encode("ascii"), f"{_INPUT_ACTING}{parameters}", digest
+
+
+def _fields(signature: bytes, signature_input: str, digest: str | None) -> tuple[tuple[str, str], ...]:
+    if len(signature) != SIGNATURE_BYTES:
+        raise UnsignableRequest(
+            f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}: ECDSA is r || s, not DER"
+        )
+    encoded = b2a_base64(signature, newline=False).decode("ascii")
+    input_field, field = ("Signature-Input", signature_input), ("Signature", f"{profile.LABEL}=:{encoded}:")
+    return (input_field, field) if digest is None else (("Content-Digest", digest), input_field, field)
+
+
+def _is_usual(request: Request, fields: dict[str, str], parameters: str) -> bool:
+    """Tell whether the whole request is of the usual form; False says nothing about it."""
+    # The form needs two of the fields that matter, and beside these a length alone may stand.
+    if not request.body or len(fields) != (3 if "content-length" in fields else 2):
+        return False
+    text = (
+        f"{request.method}\n{request.target_uri}\n{fields.get('content-type')}\n"
+        f"{fields.get('idempotency-key')}\n{parameters}"
+    )
+    return profile.USUAL_TO_SIGN.fullmatch(text) is not None
+
+
+def _require_signable(request: Request, fields: dict[str, str]) -> None:
+    require_framing(fields)
+    require_method_and_target(request, None)
+    require_content(request, fields)
     for name in ("signature", "signature-input", "content-digest"):
         if name in fields:
             raise UnsignableRequest(f"leave {name} out: it is made here, and one signature is accepted")
-    return fields
 
 
-def _require_parameters(key_id: str, now: int, nonce: str, lifetime_s: int) -> None:
-    if not 1 <= lifetime_s <= profile.LIFETIME_S_MAX:
-        raise UnsignableRequest(f"lifetime_s must be 1 to {profile.LIFETIME_S_MAX}")
+def _require_parameters(key_id: str, alg: str, nonce: str, parameters: str) -> None:
+    if alg not in ALGORITHMS:
+        raise UnsignableRequest("the algorithms are " + " and ".join(ALGORITHMS))
     if profile.NONCE.fullmatch(nonce) is None:
         raise UnsignableRequest("the nonce must have 22 to 64 characters A-Z a-z 0-9 _ -")
     if profile.KEY_ID.fullmatch(key_id) is None:
         raise UnsignableRequest("the key id must be the RFC 7638 thumbprint of the key")
-    if not 0 <= now < profile.TIME_S_END:
-        raise UnsignableRequest("now must be whole seconds since 1970")
+    if profile.PARAMETERS_AS_SIGNED_HERE.fullmatch(parameters) is None:
+        raise UnsignableRequest("now and lifetime_s must be whole seconds")

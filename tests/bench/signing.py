@@ -30,14 +30,14 @@ _RATIOS_TO_RAW_MIN: Final[dict[tuple[Algorithm, str], float]] = {
     ("ecdsa-p256-sha256", "sign"): 0.75,
 }
 _WHAT: Final = (
-    f"A POST of {contenders.BODY_BYTES} bytes of JSON, five covered components, {contenders.REQUESTS} distinct"
-    " requests in turn, key objects loaded before.",
+    f"A POST of {contenders.BODY_BYTES} bytes of JSON, five covered components; {contenders.REQUESTS} distinct requests",
+    "in turn; key objects loaded before.",
     "Bare call: sign(base) and verify(signature, base) of cryptography on the same signature base; for P-256",
     "with an ECDSA(SHA256()) made before, sign yields DER and verify is given DER made before.",
-    "This library: sign is sign_request, a Request to its header fields; verify is Request, parse_request and",
-    "verify_request, from the received parts to VerifiedRequest with the body's digest recomputed.",
-    "http-message-signatures: same components, parameters and label, digest of the body made and checked, age",
-    "and expiry checked. PyJWT: a JWS of the body, the same claims in its protected header, times checked.",
+    "This library: sign is sign_request, a Request to its header fields; verify is Request, parse_request",
+    "and verify_request, from the received parts to VerifiedRequest, the body's digest recomputed.",
+    "http-message-signatures: same components, parameters and label, digest of the body made and checked,",
+    "age and expiry checked. PyJWT: a JWS of the body, our claims in its protected header, times checked.",
     "Receipts: sign_receipt from a parsed request and its answer; verify_receipt from request and answer as",
     "received, both digests recomputed; their bare calls are on the receipts' own bases.",
 )

@@ -91,7 +91,7 @@ def new_payments() -> list[Payment]:
 
 
 def primitive(keys: Keys, signed: Iterable[SignedRequest | VerifiedReceipt]) -> Turns:
-    """Return turns of the bare calls of `cryptography`; the base, and for P-256 the DER, are there already."""
+    """Return turns of the bare calls of `cryptography`; bases, and for P-256 the DER, are there already."""
     signatures = [(claim.signature, claim.signature_base) for claim in signed]
     bases = [base for _, base in signatures]
     sign, verify = keys.private.sign, keys.public.verify
@@ -150,11 +150,11 @@ def http_message_signatures_package(keys: Keys, payments: list[Payment], now: in
         else http_message_signatures.algorithms.ECDSA_P256_SHA256
     )
 
-    class Resolver(http_message_signatures.HTTPSignatureKeyResolver):  # type: ignore[misc]
-        def resolve_public_key(self, key_id: str) -> Any:
+    class Resolver(http_message_signatures.HTTPSignatureKeyResolver):
+        def resolve_public_key(self, _key_id: str) -> Any:
             return keys.public
 
-        def resolve_private_key(self, key_id: str) -> Any:
+        def resolve_private_key(self, _key_id: str) -> Any:
             return keys.private
 
     signer = http_message_signatures.HTTPMessageSigner(signature_algorithm=algorithm, key_resolver=Resolver())
