@@ -8,7 +8,6 @@ Source: RFC 9421 §3.3.4, RFC 3279 §2.2.3, X.690 §8.3 and §10.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from cryptography.hazmat.primitives import hashes
@@ -17,10 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 ECDSA: Final = ec.ECDSA(hashes.SHA256())
 COORDINATE_BYTES: Final = 32
+_SHORT: Final = COORDINATE_BYTES - 1
+_LONG: Final = COORDINATE_BYTES + 2
 _HIGH_BIT: Final = 0x80  # an INTEGER that begins with it is negative, so a zero byte goes before
-# r and s in 32 bytes each, by the highest bit with or without a zero byte before; X.690 allows no other.
-_INTEGER = rb"\x02(?:\x20(?=[\x01-\x7f]|\x00[\x80-\xff])|\x21\x00(?=[\x80-\xff]))(.{32})"
-_USUAL_DER: Final = re.compile(rb"\x30[\x44-\x46]" + _INTEGER + _INTEGER, re.DOTALL)
 
 
 def der_from_raw(raw: bytes) -> bytes:
@@ -47,14 +45,13 @@ def raw_from_der(der: bytes) -> bytes:
     """Return r || s of 32 bytes each.
 
     Args:
-        der: as a P-256 signer made it.
-
-    Raises:
-        ValueError: no DER signature.
-        OverflowError: r or s has more than 32 bytes.
+        der: as `cryptography` made it for a P-256 key. Nothing received comes here.
     """
-    usual = _USUAL_DER.fullmatch(der)
-    if usual is not None and der[1] == len(der) - 2:
-        return usual[1] + usual[2]
+    r_size = der[3]
+    r_end = 4 + r_size
+    s_size = der[r_end + 1]
+    if _SHORT < r_size < _LONG and _SHORT < s_size < _LONG and r_end + 2 + s_size == len(der):
+        # 32 bytes, or 33 with a zero before: the last 32 of each.
+        return der[r_end - COORDINATE_BYTES : r_end] + der[-COORDINATE_BYTES:]
     r, s = decode_dss_signature(der)
     return r.to_bytes(COORDINATE_BYTES, "big") + s.to_bytes(COORDINATE_BYTES, "big")

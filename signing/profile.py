@@ -89,21 +89,24 @@ _CANONICAL_ORIGIN = (
 )
 CANONICAL_ORIGIN: Final = re.compile(_CANONICAL_ORIGIN)
 
-# What nearly every request looks like, as one text of a part a line: one expression then says in one pass
-# that each part has its form. No part's form holds a line break, so the lines that match are the parts.
-# Whatever these do not match is unusual, not wrong: it is read part by part, and refused with its reason.
-_PARAMETERS_AS_SIGNED_HERE = (
+# The signature bases of nearly all requests: one expression says in one pass that each part has its form.
+# Five line breaks are ours (two for a GET) and no part's form holds another, so the lines are the parts.
+# What these do not match is unusual, not wrong: it is read part by part, and refused with its reason.
+_USUAL_TARGET = rf"({_CANONICAL_ORIGIN}){_PATH}"
+_USUAL_PARAMETERS = (
     rf';created=({_INTEGER});expires=({_INTEGER});nonce="({_NONCE})";keyid="({_KEY_ID})";alg="({_ALG})"'
     rf';tag="{REQUEST_TAG}"'
 )
-PARAMETERS_AS_SIGNED_HERE: Final = re.compile(_PARAMETERS_AS_SIGNED_HERE)
-_ACTING = rf"(?:POST|PUT|PATCH|DELETE)\n({_CANONICAL_ORIGIN}){_PATH}\n{MEDIA_TYPE}\n{_IDEMPOTENCY_KEY}\n"
-USUAL_TO_SIGN: Final = re.compile(_ACTING + _PARAMETERS_AS_SIGNED_HERE)
-USUAL_ACTING: Final = re.compile(
-    _ACTING
-    + rf"{_CONTENT_DIGEST}\n{LABEL}=\({re.escape(COVERED_ACTING)}\){_PARAMETERS_AS_SIGNED_HERE}\n{_SIGNATURE}"
+USUAL_BASE_ACTING: Final = re.compile(
+    rf'"@method": (?:POST|PUT|PATCH|DELETE)\n"@target-uri": {_USUAL_TARGET}\n'
+    rf'"content-type": {MEDIA_TYPE}\n"content-digest": {_CONTENT_DIGEST}\n'
+    rf'"idempotency-key": {_IDEMPOTENCY_KEY}\n'
+    rf'"@signature-params": \({re.escape(COVERED_ACTING)}\){_USUAL_PARAMETERS}'
 )
-USUAL_GET: Final = re.compile(
-    rf"GET\n({_CANONICAL_ORIGIN}){_PATH}\n"
-    rf"{LABEL}=\({re.escape(COVERED_GET)}\){_PARAMETERS_AS_SIGNED_HERE}\n{_SIGNATURE}"
+USUAL_BASE_GET: Final = re.compile(
+    rf'"@method": GET\n"@target-uri": {_USUAL_TARGET}\n'
+    rf'"@signature-params": \({re.escape(COVERED_GET)}\){_USUAL_PARAMETERS}'
 )
+# The same for a signer, who need not match what is its own or was matched before.
+USUAL_TARGET: Final = re.compile(_USUAL_TARGET)
+USUAL_KEY_AND_NONCE: Final = re.compile(rf"{_IDEMPOTENCY_KEY}\n{_NONCE}")

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from .keys import Algorithm
     from .message import Request
 
-_INPUT_BEGIN = len(profile.LABEL) + 1
+_LABEL_AND_EQUALS = f"{profile.LABEL}="
+_INPUT_BEGIN = len(_LABEL_AND_EQUALS)
 _new, _set = object.__new__, object.__setattr__
 _Claims = tuple[str, str, str, str, str, str]  # created, expires, nonce, key id, alg, signature in base64
 
@@ -87,48 +88,44 @@ def parse_for_origins(request: Request, origins: frozenset[str] | None) -> Signe
     require_size(request)
     # 2. The fields that matter, each once; the rest is never looked at.
     fields = read_fields(request.headers)
-    # 3. The one spelling of each part: all at once where the request is a usual one, else part by part.
+    # 3. The signature base, from what was received and nothing else.
+    get = fields.get
+    parameters = get("signature-input", "")[_INPUT_BEGIN:]
+    digest, quoted_key = get("content-digest"), get("idempotency-key")
     acts = request.method != "GET"
-    claims = _usual_claims(request, fields, origins) or _require_claims(request, fields, origins)
+    base = (
+        f'"@method": {request.method}\n"@target-uri": {request.target_uri}\n'
+        f'"content-type": {get("content-type")}\n"content-digest": {digest}\n'
+        f'"idempotency-key": {quoted_key}\n"@signature-params": {parameters}'
+        if acts
+        else f'"@method": GET\n"@target-uri": {request.target_uri}\n"@signature-params": {parameters}'
+    )
+    # 4. The one spelling of each part: all at once where the request is a usual one, else part by part.
+    claims = _usual_claims(request, fields, origins, base) or _require_claims(request, fields, origins)
     created_text, expires_text, nonce, key_id, alg, signature = claims
-    # 4. The signature base, from what was received and nothing else.
-    parameters = fields["signature-input"][_INPUT_BEGIN:]
-    digest: str | None = None
-    idempotency_key: str | None = None
-    if acts:
-        digest, quoted_key = fields["content-digest"], fields["idempotency-key"]
-        idempotency_key = quoted_key[1:-1]
-        base = (
-            f'"@method": {request.method}\n"@target-uri": {request.target_uri}\n'
-            f'"content-type": {fields["content-type"]}\n"content-digest": {digest}\n'
-            f'"idempotency-key": {quoted_key}\n"@signature-params": {parameters}'
-        ).encode("ascii")
-    else:
-        base = (
-            f'"@method": GET\n"@target-uri": {request.target_uri}\n"@signature-params": {parameters}'
-        ).encode("ascii")
+    base_octets = base.encode("ascii")
     # 5. The claims agree with each other.
     created, expires = int(created_text), int(expires_text)
     if not created < expires <= created + profile.LIFETIME_S_MAX:
         raise SignatureMalformed(
-            f"expires must lie 1 to {profile.LIFETIME_S_MAX} s after created", signature_base=base
+            f"expires must lie 1 to {profile.LIFETIME_S_MAX} s after created", signature_base=base_octets
         )
     signed = _new(SignedRequest)
     # The only place where one is made. As a whole, because a frozen dataclass's own way, one call a field,
-    # costs as much as everything above.
+    # costs as much as parsing.
     _set(
         signed,
         "__dict__",
         {
             "key_id": key_id,
-            "alg": cast("Algorithm", alg),  # the expression admits no other word
+            "alg": cast("Algorithm", alg),  # the expressions admit no other word
             "created": created,
             "expires": expires,
             "nonce": nonce,
-            "idempotency_key": idempotency_key,
-            "content_digest": digest,
+            "idempotency_key": quoted_key[1:-1] if acts and quoted_key is not None else None,
+            "content_digest": digest if acts else None,
             "signature": a2b_base64(signature),
-            "signature_base": base,
+            "signature_base": base_octets,
             "signature_input": parameters,
             "request": request,
         },
@@ -136,30 +133,28 @@ def parse_for_origins(request: Request, origins: frozenset[str] | None) -> Signe
     return signed
 
 
-def _usual_claims(request: Request, fields: dict[str, str], origins: frozenset[str] | None) -> _Claims | None:
+def _usual_claims(
+    request: Request, fields: dict[str, str], origins: frozenset[str] | None, base: str
+) -> _Claims | None:
     """Return the claims if the whole request is of the usual form; None says nothing about it."""
     if "transfer-encoding" in fields or "trailer" in fields or "content-encoding" in fields:
         return None
-    get = fields.get
-    if request.method == "GET":
-        if request.body or "idempotency-key" in fields:
-            return None
-        match = profile.USUAL_GET.fullmatch(
-            f"GET\n{request.target_uri}\n{get('signature-input')}\n{get('signature')}"
-        )
+    if request.method != "GET":
+        match = profile.USUAL_BASE_ACTING.fullmatch(base) if request.body else None
+    elif request.body or "idempotency-key" in fields:
+        match = None
     else:
-        if not request.body:
-            return None
-        match = profile.USUAL_ACTING.fullmatch(
-            f"{request.method}\n{request.target_uri}\n{get('content-type')}\n{get('idempotency-key')}\n"
-            f"{get('content-digest')}\n{get('signature-input')}\n{get('signature')}"
-        )
+        match = profile.USUAL_BASE_GET.fullmatch(base)
     if match is None:
         return None
-    origin, created, expires, nonce, key_id, alg, signature = match.groups()
+    # The base lacks the label, and the signature itself.
+    signature_match = profile.SIGNATURE.fullmatch(fields.get("signature", ""))
+    if signature_match is None or not fields["signature-input"].startswith(_LABEL_AND_EQUALS):
+        return None
+    origin, created, expires, nonce, key_id, alg = match.groups()
     if origins is not None and origin not in origins:
         return None
-    return created, expires, nonce, key_id, alg, signature
+    return created, expires, nonce, key_id, alg, signature_match[1]
 
 
 def _require_claims(request: Request, fields: dict[str, str], origins: frozenset[str] | None) -> _Claims:

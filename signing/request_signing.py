@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from . import profile
 from .digest import content_digest
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from .message import Request
 
 
+_KEYS_REMEMBERED: Final = 16  # a merchant's process signs with one, and with two during a rotation
+_TARGETS_REMEMBERED: Final = 256  # most requests go to a few; each has at most 2048 characters
 _INPUT_ACTING = f"{profile.LABEL}=({profile.COVERED_ACTING})"
 _INPUT_GET = f"{profile.LABEL}=({profile.COVERED_GET})"
 _PARAMETERS_ACTING = f'"@signature-params": ({profile.COVERED_ACTING})'
@@ -113,33 +116,56 @@ def _prepare(
     request: Request, key_id: str, alg: Algorithm, now: int, nonce: str, lifetime_s: int
 ) -> tuple[bytes, str, str | None]:
     """Return signature base, value of Signature-Input and digest."""
-    parameters = (
-        f';created={now};expires={now + lifetime_s};nonce="{nonce}";keyid="{key_id}";alg="{alg}"'
-        f';tag="{profile.REQUEST_TAG}"'
-    )
     if not 1 <= lifetime_s <= profile.LIFETIME_S_MAX:
         raise UnsignableRequest(f"lifetime_s must be 1 to {profile.LIFETIME_S_MAX}")
     if not 0 <= now < profile.TIME_S_END:
         raise UnsignableRequest("now must be whole seconds since 1970")
+    parameters = f';created={now};expires={now + lifetime_s};nonce="{nonce}"{_parameters_of_key(key_id, alg)}'
     try:
         require_size(request)
         fields = read_fields(request.headers)
-        # The one spelling of each part: all at once where the request is a usual one, else part by part.
-        if not _is_usual(request, fields, parameters):
-            _require_parameters(key_id, alg, nonce, parameters)
-            _require_signable(request, fields)
     except RequestRefused as error:
         raise UnsignableRequest(str(error)) from error
+    target, body = request.target_uri, request.body
     if request.method == "GET":
-        base = f'"@method": GET\n"@target-uri": {request.target_uri}\n{_PARAMETERS_GET}{parameters}'
+        _require_parts(request, fields, nonce)
+        base = f'"@method": GET\n"@target-uri": {target}\n{_PARAMETERS_GET}{parameters}'
         return base.encode("ascii"), f"{_INPUT_GET}{parameters}", None
-    digest = content_digest(request.body or b"")
+    media_type, idempotency_key = fields.get("content-type"), fields.get("idempotency-key")
+    # The one spelling of each part: all at once where the request is a usual one, else part by part. A usual
+    # one has two of the fields that matter, or three with its length, and none that is made here.
+    if not (
+        body
+        and media_type == profile.MEDIA_TYPE
+        and len(fields) == (3 if "content-length" in fields else 2)
+        and request.method in profile.METHODS_THAT_ACT
+        and profile.USUAL_KEY_AND_NONCE.fullmatch(f"{idempotency_key}\n{nonce}")
+        and _is_usual_target(target)
+    ):
+        _require_parts(request, fields, nonce)
+    digest = content_digest(body or b"")
     base = (
-        f'"@method": {request.method}\n"@target-uri": {request.target_uri}\n'
-        f'"content-type": {fields["content-type"]}\n"content-digest": {digest}\n'
-        f'"idempotency-key": {fields["idempotency-key"]}\n{_PARAMETERS_ACTING}{parameters}'
+        f'"@method": {request.method}\n"@target-uri": {target}\n'
+        f'"content-type": {media_type}\n"content-digest": {digest}\n'
+        f'"idempotency-key": {idempotency_key}\n{_PARAMETERS_ACTING}{parameters}'
     )
     return base.encode("ascii"), f"{_INPUT_ACTING}{parameters}", digest
+
+
+@lru_cache(maxsize=_KEYS_REMEMBERED)
+def _parameters_of_key(key_id: str, alg: str) -> str:
+    """Return the parameters that are the same for each signature of a key."""
+    if alg not in ALGORITHMS:
+        raise UnsignableRequest("the algorithms are " + " and ".join(ALGORITHMS))
+    if profile.KEY_ID.fullmatch(key_id) is None:
+        raise UnsignableRequest("the key id must be the RFC 7638 thumbprint of the key")
+    return f';keyid="{key_id}";alg="{alg}";tag="{profile.REQUEST_TAG}"'
+
+
+@lru_cache(maxsize=_TARGETS_REMEMBERED)
+def _is_usual_target(target: str) -> bool:
+    """Tell whether a target is canonical and has no query; False says nothing about it."""
+    return profile.USUAL_TARGET.fullmatch(target) is not None
 
 
 def _fields(signature: bytes, signature_input: str, digest: str | None) -> tuple[tuple[str, str], ...]:
@@ -152,33 +178,15 @@ def _fields(signature: bytes, signature_input: str, digest: str | None) -> tuple
     return (input_field, field) if digest is None else (("Content-Digest", digest), input_field, field)
 
 
-def _is_usual(request: Request, fields: dict[str, str], parameters: str) -> bool:
-    """Tell whether the whole request is of the usual form; False says nothing about it."""
-    # The form needs two of the fields that matter, and beside these a length alone may stand.
-    if not request.body or len(fields) != (3 if "content-length" in fields else 2):
-        return False
-    text = (
-        f"{request.method}\n{request.target_uri}\n{fields.get('content-type')}\n"
-        f"{fields.get('idempotency-key')}\n{parameters}"
-    )
-    return profile.USUAL_TO_SIGN.fullmatch(text) is not None
-
-
-def _require_signable(request: Request, fields: dict[str, str]) -> None:
-    require_framing(fields)
-    require_method_and_target(request, None)
-    require_content(request, fields)
+def _require_parts(request: Request, fields: dict[str, str], nonce: str) -> None:
+    if profile.NONCE.fullmatch(nonce) is None:
+        raise UnsignableRequest("the nonce must have 22 to 64 characters A-Z a-z 0-9 _ -")
+    try:
+        require_framing(fields)
+        require_method_and_target(request, None)
+        require_content(request, fields)
+    except RequestRefused as error:
+        raise UnsignableRequest(str(error)) from error
     for name in ("signature", "signature-input", "content-digest"):
         if name in fields:
             raise UnsignableRequest(f"leave {name} out: it is made here, and one signature is accepted")
-
-
-def _require_parameters(key_id: str, alg: str, nonce: str, parameters: str) -> None:
-    if alg not in ALGORITHMS:
-        raise UnsignableRequest("the algorithms are " + " and ".join(ALGORITHMS))
-    if profile.NONCE.fullmatch(nonce) is None:
-        raise UnsignableRequest("the nonce must have 22 to 64 characters A-Z a-z 0-9 _ -")
-    if profile.KEY_ID.fullmatch(key_id) is None:
-        raise UnsignableRequest("the key id must be the RFC 7638 thumbprint of the key")
-    if profile.PARAMETERS_AS_SIGNED_HERE.fullmatch(parameters) is None:
-        raise UnsignableRequest("now and lifetime_s must be whole seconds")

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Final
 
+_TEXT_COLUMNS: Final = 2  # what was done, and by whom; figures follow
 _SHORT: Final = 1000  # figures from here on need no decimals to be told apart
 
 
@@ -71,7 +72,7 @@ class Report:
         widths = [max(len(row[column]) for row in table) for column in range(len(self.columns))]
         lines = [
             "  ".join(
-                cell.ljust(width) if not column else cell.rjust(width)
+                cell.ljust(width) if column < _TEXT_COLUMNS else cell.rjust(width)
                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
             for row in table

@@ -12,7 +12,7 @@ from typing import Final
 ROUNDS_MIN: Final = 20  # below this a percentile says nothing, however slow the host
 
 METHOD: Final = (
-    "CPU time of this process (time.process_time_ns), one thread, no garbage collection while a turn is timed.",
+    "CPU time of this process (time.process_time_ns), one thread, no garbage collection inside a turn.",
     "Contenders take short turns in rounds, in reverse order every second round; a time is the median of all",
     "rounds, a ratio is formed within each round, and its median, 10th and 90th percentile are shown.",
 )

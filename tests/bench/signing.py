@@ -1,8 +1,4 @@
-"""Requests and receipts signed and verified: the bare primitive, this library, and what else is on PyPI.
-
-Source of the targets: reference measurements of a prototype of this profile, and what a merchant may
-expect to pay for a check that cannot be forgotten.
-"""
+"""Requests and receipts, signed and verified: the bare primitive, this library, and others from PyPI."""
 
 from __future__ import annotations
 
@@ -22,6 +18,7 @@ _RAW: Final = "cryptography, bare call"
 _OURS: Final = "this library"
 _HMS: Final = "http-message-signatures"
 _JWT: Final = "PyJWT (JWS)"
+# Of P-256 alone: with Ed25519 the bare call is itself only about 3.1 times as fast as that package.
 _RATIO_TO_HMS_MIN: Final = 3.5
 _RATIOS_TO_RAW_MIN: Final[dict[tuple[Algorithm, str], float]] = {
     ("ed25519", "verify"): 0.90,
@@ -30,8 +27,8 @@ _RATIOS_TO_RAW_MIN: Final[dict[tuple[Algorithm, str], float]] = {
     ("ecdsa-p256-sha256", "sign"): 0.75,
 }
 _WHAT: Final = (
-    f"A POST of {contenders.BODY_BYTES} bytes of JSON, five covered components; {contenders.REQUESTS} distinct requests",
-    "in turn; key objects loaded before.",
+    f"A POST of {contenders.BODY_BYTES} bytes of JSON, five covered components; key objects loaded before.",
+    f"{contenders.REQUESTS} distinct requests in each turn, {contenders.REQUESTS_OF_THE_SLOW} for the slowest.",
     "Bare call: sign(base) and verify(signature, base) of cryptography on the same signature base; for P-256",
     "with an ECDSA(SHA256()) made before, sign yields DER and verify is given DER made before.",
     "This library: sign is sign_request, a Request to its header fields; verify is Request, parse_request",
@@ -134,8 +131,5 @@ def _targets() -> tuple[Target, ...]:
         Target(f"{alg.replace('-', '_')}_{operation}_ours_to_bare_median_ratio", least)
         for (alg, operation), least in _RATIOS_TO_RAW_MIN.items()
     ]
-    to_hms = [
-        Target(f"{alg.replace('-', '_')}_verify_ours_to_hms_median_ratio", _RATIO_TO_HMS_MIN)
-        for alg in ALGORITHMS
-    ]
-    return (*to_raw, *to_hms)
+    to_hms = Target("ecdsa_p256_sha256_verify_ours_to_hms_median_ratio", _RATIO_TO_HMS_MIN)
+    return (*to_raw, to_hms)
