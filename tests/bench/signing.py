@@ -28,7 +28,7 @@ _RATIOS_TO_RAW_MIN: Final[dict[tuple[Algorithm, str], float]] = {
 }
 _WHAT: Final = (
     f"A POST of {contenders.BODY_BYTES} bytes of JSON, five covered components; key objects loaded before.",
-    f"{contenders.REQUESTS} distinct requests in each turn, {contenders.REQUESTS_OF_THE_SLOW} for the slowest.",
+    f"{contenders.REQUESTS} distinct requests a turn, {contenders.REQUESTS_OF_THE_SLOW} for the slowest.",
     "Bare call: sign(base) and verify(signature, base) of cryptography on the same signature base; for P-256",
     "with an ECDSA(SHA256()) made before, sign yields DER and verify is given DER made before.",
     "This library: sign is sign_request, a Request to its header fields; verify is Request, parse_request",
