@@ -177,21 +177,9 @@ def verify_receipt(
         raise ReceiptSignatureInvalid(str(error), signature_base=base) from error
     # The only place where one is made; as a whole, like a SignedRequest.
     receipt = _new(VerifiedReceipt)
-    _set(
-        receipt,
-        "__dict__",
-        {
-            "key_id": key_id,
-            "alg": key.alg,
-            "created": created,
-            "status": response.status,
-            "signature": signature,
-            "signature_base": base,
-            "signature_input": parameters,
-            "signed": signed,
-            "response": response,
-        },
-    )
+    claims = {"key_id": key_id, "alg": key.alg, "created": created, "status": response.status}
+    proof = {"signature": signature, "signature_base": base, "signature_input": parameters}
+    _set(receipt, "__dict__", {**claims, **proof, "signed": signed, "response": response})
     return receipt
 
 
