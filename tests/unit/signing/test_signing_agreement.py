@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,14 +115,20 @@ def _attributes(signed: SignedRequest) -> dict[str, object]:
     return {field.name: getattr(signed, field.name) for field in dataclasses.fields(signed)}
 
 
+def _parsed(request: Request, origins: frozenset[str] | None) -> object:
+    return _outcome(lambda: _attributes(parse_for_origins(request, origins)))
+
+
+def _parsed_plainly(request: Request, origins: frozenset[str] | None) -> object:
+    return _outcome(lambda: straightforward.parse(request, origins))
+
+
 @settings(max_examples=2_000)
 @given(
     request=requests(), origins=st.sampled_from([samples.ORIGINS, None, frozenset({"https://other.example"})])
 )
 def test_a_request_is_parsed_as_it_is_part_by_part(request: Request, origins: frozenset[str] | None) -> None:
-    plain = _outcome(lambda: straightforward.parse(request, origins))
-
-    assert plain == _outcome(lambda: _attributes(parse_for_origins(request, origins)))
+    assert _parsed_plainly(request, origins) == _parsed(request, origins)
 
 
 @given(headers=st.lists(st.tuples(st.sampled_from(_NAMES).flatmap(lambda n: st.just(n) | _edited(n)), _text)))
@@ -144,42 +151,95 @@ def _unsigned(request: Request) -> Request:
     )
 
 
-@settings(max_examples=2_000)
-@given(
-    request=requests().map(_unsigned) | requests(),
-    key_id=st.just(samples.MALLORY.key_id) | _edited(samples.MALLORY.key_id),
-    alg=st.sampled_from(["ed25519", "ecdsa-p256-sha256"]) | _text,
-    nonce=st.just(samples.NONCE) | _edited(samples.NONCE),
-    now=st.sampled_from([samples.NOW, 0, -1, 10**12 - 1, 10**12]),
-    lifetime_s=st.sampled_from([1, 299, 300, 301, 0]),
-)
-def test_a_request_is_prepared_as_it_is_part_by_part(
-    request: Request, key_id: str, alg: Algorithm, nonce: str, now: int, lifetime_s: int
-) -> None:
+def _prepared_both_ways(
+    request: Request,
+    *,
+    key_id: str = samples.MALLORY.key_id,
+    alg: Algorithm = "ed25519",
+    nonce: str = samples.NONCE,
+    now: int = samples.NOW,
+    lifetime_s: int = 300,
+) -> tuple[object, object]:
     def fast() -> object:
         return dataclasses.astuple(
             prepare_request(request, key_id=key_id, alg=alg, now=now, nonce=nonce, lifetime_s=lifetime_s)
         )
 
     plain = _outcome(lambda: straightforward.prepare(request, key_id, alg, now, nonce, lifetime_s))
-    found = _outcome(fast)
+    return _without_reason(plain), _without_reason(_outcome(fast))
 
-    assert _without_reason(plain) == _without_reason(found)
+
+@settings(max_examples=2_000)
+@given(request=requests().map(_unsigned) | requests())
+def test_a_request_is_prepared_as_it_is_part_by_part(request: Request) -> None:
+    plain, fast = _prepared_both_ways(request)
+
+    assert plain == fast
+
+
+@given(
+    request=st.sampled_from(_SIGNED).map(_unsigned),
+    key_id=st.just(samples.MALLORY.key_id) | _edited(samples.MALLORY.key_id),
+    alg=st.sampled_from(["ed25519", "ecdsa-p256-sha256"]) | _text,
+    nonce=st.just(samples.NONCE) | _edited(samples.NONCE),
+    now=st.sampled_from([samples.NOW, 0, -1, 10**12 - 1, 10**12]),
+    lifetime_s=st.sampled_from([1, 299, 300, 301, 0]),
+)
+def test_parameters_are_taken_as_they_are_one_by_one(
+    request: Request, key_id: str, alg: Algorithm, nonce: str, now: int, lifetime_s: int
+) -> None:
+    plain, fast = _prepared_both_ways(
+        request, key_id=key_id, alg=alg, nonce=nonce, now=now, lifetime_s=lifetime_s
+    )
+
+    assert plain == fast
+
+
+@settings(max_examples=500)
+@given(
+    request=st.sampled_from(_SIGNED), target=st.sampled_from(_SIGNED).flatmap(lambda r: _edited(r.target_uri))
+)
+def test_a_target_is_read_as_it_is_part_by_part(request: Request, target: str) -> None:
+    moved = dataclasses.replace(request, target_uri=target)
+    origins = frozenset({target[: target.find("/v1")]})
+    plain, fast = _prepared_both_ways(_unsigned(moved))
+
+    assert plain == fast
+    for of_verifier in (origins, samples.ORIGINS, None):
+        assert _parsed_plainly(moved, of_verifier) == _parsed(moved, of_verifier)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+@pytest.mark.parametrize("value", ["identity", "1", samples.header(_SIGNED[0], "signature")])
+def test_one_field_more_or_less_is_read_as_it_is_part_by_part(name: str, value: str) -> None:
+    for request in _SIGNED:
+        more = request.with_headers(((name, value),))
+        less = samples.with_header(request, name, None)
+        for changed in (more, less, more.with_headers((("X-Other", ""),))):
+            plain, fast = _prepared_both_ways(_unsigned(changed))
+
+            assert plain == fast
+            assert _parsed_plainly(changed, samples.ORIGINS) == _parsed(changed, samples.ORIGINS)
+
+
+@pytest.mark.parametrize("body", [None, b"", b"{}"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "post", ""])
+def test_a_method_with_or_without_a_body_is_read_as_it_is_part_by_part(
+    method: str, body: bytes | None
+) -> None:
+    for request in _SIGNED:
+        changed = dataclasses.replace(request, method=method, body=body)
+        plain, fast = _prepared_both_ways(_unsigned(changed))
+
+        assert plain == fast
+        assert _parsed_plainly(changed, samples.ORIGINS) == _parsed(changed, samples.ORIGINS)
 
 
 def test_a_quote_moved_from_the_idempotency_key_into_the_nonce_is_refused() -> None:
     open_key = samples.with_header(samples.payment(), "idempotency-key", '"' + "k" * 20)
-    outcome = _outcome(
-        lambda: prepare_request(
-            open_key,
-            key_id=samples.MALLORY.key_id,
-            alg="ed25519",
-            now=samples.NOW,
-            nonce='k"' + samples.NONCE,
-        )
-    )
+    plain, fast = _prepared_both_ways(open_key, nonce='k"' + samples.NONCE)
 
-    assert (UnsignableRequest,) == _without_reason(outcome)
+    assert ((UnsignableRequest,), (UnsignableRequest,)) == (plain, fast)
 
 
 @given(request=st.sampled_from(_SIGNED), status=st.integers(200, 599))
