@@ -5,14 +5,14 @@ Source: RFC 9530 §2.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from binascii import b2a_base64
+from hashlib import sha256
+from hmac import compare_digest
 
 
 def content_digest(body: bytes) -> str:
     """Return the value of `Content-Digest` for these bytes."""
-    return f"sha-256=:{b2a_base64(hashlib.sha256(body).digest(), newline=False).decode('ascii')}:"
+    return f"sha-256=:{b2a_base64(sha256(body).digest(), newline=False).decode('ascii')}:"
 
 
 def is_digest_of(field: str, body: bytes) -> bool:
@@ -20,4 +20,4 @@ def is_digest_of(field: str, body: bytes) -> bool:
 
     The texts are compared, not the decoded bytes: base64 in canonical form has one text for each value.
     """
-    return hmac.compare_digest(field.encode("ascii", "replace"), content_digest(body).encode("ascii"))
+    return field.isascii() and compare_digest(field, content_digest(body))

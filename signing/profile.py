@@ -38,9 +38,12 @@ _ALG = r"ed25519|ecdsa-p256-sha256"
 
 NONCE: Final = re.compile(_NONCE)
 KEY_ID: Final = re.compile(_KEY_ID)
-IDEMPOTENCY_KEY: Final = re.compile(r'"([A-Za-z0-9_-]{16,64})"')
-CONTENT_DIGEST: Final = re.compile(r"sha-256=:([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=):")
-SIGNATURE: Final = re.compile(LABEL + r"=:([A-Za-z0-9+/]{85}[AQgw]==):")
+_IDEMPOTENCY_KEY = r'"[A-Za-z0-9_-]{16,64}"'
+_CONTENT_DIGEST = r"sha-256=:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=:"
+_SIGNATURE = LABEL + r"=:([A-Za-z0-9+/]{85}[AQgw]==):"
+IDEMPOTENCY_KEY: Final = re.compile(_IDEMPOTENCY_KEY)
+CONTENT_DIGEST: Final = re.compile(_CONTENT_DIGEST)
+SIGNATURE: Final = re.compile(_SIGNATURE)
 
 # Six parameters in any order, each of six groups filled: so each occurs exactly once.
 _REQUEST_PARAMETERS = (
@@ -76,12 +79,34 @@ RECEIPT_INPUT_GET: Final = re.compile(rf"{LABEL}=\({re.escape(RECEIPT_COVERED_GE
 # Printable ASCII that neither begins nor ends with a space: a header value that has one reading.
 PLAIN_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 
+_PATH = r"/v1(?:/[A-Za-z0-9_-]+)+"
 _PAIR = r"[A-Za-z0-9_-]+=[A-Za-z0-9_.-]*"
 # No percent, dot or empty segment, user information, fragment or bare question mark exists in this form:
 # these are what proxies and libraries rewrite, each in its own way.
-TARGET: Final = re.compile(
-    rf"(https://[a-z0-9.:\[\]-]+)(/v1(?:/[A-Za-z0-9_-]+)+)(?:\?({_PAIR}(?:&{_PAIR})*))?"
+TARGET: Final = re.compile(rf"(https://[a-z0-9.:\[\]-]+)({_PATH})(?:\?({_PAIR}(?:&{_PAIR})*))?")
+_CANONICAL_ORIGIN = (
+    r"https://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?!:443(?:/|\Z))(?::[1-9][0-9]{0,4})?"
 )
-CANONICAL_ORIGIN: Final = re.compile(
-    r"https://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?!:443\Z)(?::[1-9][0-9]{0,4})?"
+CANONICAL_ORIGIN: Final = re.compile(_CANONICAL_ORIGIN)
+
+# The signature bases of nearly all requests: one expression says in one pass that each part has its form.
+# Five line breaks are ours (two for a GET) and no part's form holds another, so the lines are the parts.
+# What these do not match is unusual, not wrong: it is read part by part, and refused with its reason.
+_USUAL_TARGET = rf"({_CANONICAL_ORIGIN}){_PATH}"
+_USUAL_PARAMETERS = (
+    rf';created=({_INTEGER});expires=({_INTEGER});nonce="({_NONCE})";keyid="({_KEY_ID})";alg="({_ALG})"'
+    rf';tag="{REQUEST_TAG}"'
 )
+USUAL_BASE_ACTING: Final = re.compile(
+    rf'"@method": (?:POST|PUT|PATCH|DELETE)\n"@target-uri": {_USUAL_TARGET}\n'
+    rf'"content-type": {MEDIA_TYPE}\n"content-digest": {_CONTENT_DIGEST}\n'
+    rf'"idempotency-key": {_IDEMPOTENCY_KEY}\n'
+    rf'"@signature-params": \({re.escape(COVERED_ACTING)}\){_USUAL_PARAMETERS}'
+)
+USUAL_BASE_GET: Final = re.compile(
+    rf'"@method": GET\n"@target-uri": {_USUAL_TARGET}\n'
+    rf'"@signature-params": \({re.escape(COVERED_GET)}\){_USUAL_PARAMETERS}'
+)
+# The same for a signer, who need not match what is its own or was matched before.
+USUAL_TARGET: Final = re.compile(_USUAL_TARGET)
+USUAL_KEY_AND_NONCE: Final = re.compile(rf"{_IDEMPOTENCY_KEY}\n{_NONCE}")

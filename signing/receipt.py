@@ -8,7 +8,7 @@ other answer. Pure. Source: RFC 9421 §2.4, §7.3.7.
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
-from dataclasses import InitVar, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from . import profile
@@ -39,11 +39,13 @@ if TYPE_CHECKING:
     from .message import Request, Response
     from .request_parsing import SignedRequest
 
-_SEAL: Final = object()  # held by this module alone, so that no other can make the type
+_new, _set = object.__new__, object.__setattr__
+_OF_SIGNATURE_INPUT: Final = f'"signature-input";req;key="{profile.LABEL}": '
+_OF_SIGNATURE: Final = f'"signature";req;key="{profile.LABEL}": '
 _STATUSES: Final = range(200, 600)  # final statuses; RFC 9421 §2.2.9 has no signature on informational ones
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class VerifiedReceipt:
     """An answer that the gateway signed for one request. Made by `verify_receipt` alone.
 
@@ -69,11 +71,9 @@ class VerifiedReceipt:
     signature_input: str
     signed: SignedRequest
     response: Response
-    seal: InitVar[object]
 
-    def __post_init__(self, seal: object) -> None:
-        if seal is not _SEAL:
-            raise TypeError("a VerifiedReceipt is made by verify_receipt alone")
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a VerifiedReceipt is made by verify_receipt alone")
 
 
 def sign_receipt(
@@ -99,7 +99,8 @@ def sign_receipt(
         raise UnsignableResponse(str(error)) from error
     if response.status not in _STATUSES:
         raise UnsignableResponse("a receipt needs a final status, 200 to 599")
-    if profile.PLAIN_VALUE.fullmatch(fields.get("content-type", "")) is None:
+    media_type = fields.get("content-type", "")
+    if media_type != profile.MEDIA_TYPE and profile.PLAIN_VALUE.fullmatch(media_type) is None:
         raise UnsignableResponse(
             "a receipt covers Content-Type: set one of printable ASCII, up to 128 characters"
         )
@@ -113,7 +114,7 @@ def sign_receipt(
     if signed.request.method != "GET":
         covered = profile.RECEIPT_COVERED_ACTING
     parameters = f'({covered});created={now};keyid="{key.key_id}";alg="{key.alg}";tag="{profile.RECEIPT_TAG}"'
-    base = _receipt_base(signed, response.status, fields["content-type"], digest, parameters)
+    base = _receipt_base(signed, response.status, media_type, digest, parameters)
     return (
         ("Content-Digest", digest),
         ("Signature-Input", f"{profile.LABEL}={parameters}"),
@@ -174,18 +175,12 @@ def verify_receipt(
         key.verify(signature, base)
     except SignatureInvalid as error:
         raise ReceiptSignatureInvalid(str(error), signature_base=base) from error
-    return VerifiedReceipt(
-        key_id=key.key_id,
-        alg=key.alg,
-        created=created,
-        status=response.status,
-        signature=signature,
-        signature_base=base,
-        signature_input=parameters,
-        signed=signed,
-        response=response,
-        seal=_SEAL,
-    )
+    # The only place where one is made; as a whole, like a SignedRequest.
+    receipt = _new(VerifiedReceipt)
+    claims = {"key_id": key_id, "alg": key.alg, "created": created, "status": response.status}
+    proof = {"signature": signature, "signature_base": base, "signature_input": parameters}
+    _set(receipt, "__dict__", {**claims, **proof, "signed": signed, "response": response})
+    return receipt
 
 
 def _require_fields(response: Response) -> dict[str, str]:
@@ -222,19 +217,23 @@ def _require_claims(signature_input: str, method: str) -> tuple[int, str, str]:
 def _receipt_base(
     signed: SignedRequest, status: int, content_type: str, digest: str, parameters: str
 ) -> bytes:
-    # The request's base was built from its canonical form, where no value holds a line break: each of its
-    # lines is one component, and the last one is the signature's parameters.
-    *request_lines, _ = signed.signature_base.decode("ascii").split("\n")
-    lines = [
-        f'"@status": {status}',
-        f'"content-type": {content_type}',
-        f'"content-digest": {digest}',
-        *(line.replace('": ', '";req: ', 1) for line in request_lines),
-        f'"signature-input";req;key="{profile.LABEL}": {signed.signature_input}',
-        f'"signature";req;key="{profile.LABEL}": {_byte_sequence(signed.signature)}',
-        f'"@signature-params": {parameters}',
-    ]
-    return "\n".join(lines).encode("ascii")
+    # Parts of a signed request are in canonical form, where no value holds a line break.
+    request = signed.request
+    of_content = (
+        (
+            f'"content-type";req: {profile.MEDIA_TYPE}\n"content-digest";req: {signed.content_digest}\n'
+            f'"idempotency-key";req: "{signed.idempotency_key}"\n'
+        )
+        if signed.content_digest is not None
+        else ""
+    )
+    return (
+        f'"@status": {status}\n"content-type": {content_type}\n"content-digest": {digest}\n'
+        f'"@method";req: {request.method}\n"@target-uri";req: {request.target_uri}\n{of_content}'
+        f"{_OF_SIGNATURE_INPUT}{signed.signature_input}\n"
+        f"{_OF_SIGNATURE}{_byte_sequence(signed.signature)}\n"
+        f'"@signature-params": {parameters}'
+    ).encode("ascii")
 
 
 def _byte_sequence(octets: bytes) -> str:

@@ -8,8 +8,8 @@ The caller uses the claimed key id to look a key up, and hands both to
 from __future__ import annotations
 
 from binascii import a2b_base64
-from dataclasses import InitVar, dataclass
-from typing import TYPE_CHECKING, Final, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from . import profile
 from .diagnosis import why_not_signature_input
@@ -26,10 +26,13 @@ if TYPE_CHECKING:
     from .keys import Algorithm
     from .message import Request
 
-_SEAL: Final = object()  # held by this module alone, so that no other can make the type
+_LABEL_AND_EQUALS = f"{profile.LABEL}="
+_INPUT_BEGIN = len(_LABEL_AND_EQUALS)
+_new, _set = object.__new__, object.__setattr__
+_Claims = tuple[str, str, str, str, str, str]  # created, expires, nonce, key id, alg, signature in base64
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class SignedRequest:
     """A request in canonical form and what its signature claims. Made by `parse_request` alone.
 
@@ -58,11 +61,9 @@ class SignedRequest:
     signature_base: bytes
     signature_input: str
     request: Request
-    seal: InitVar[object]
 
-    def __post_init__(self, seal: object) -> None:
-        if seal is not _SEAL:
-            raise TypeError("a SignedRequest is made by parse_request alone")
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a SignedRequest is made by parse_request alone")
 
 
 def parse_request(request: Request, *, origins: frozenset[str]) -> SignedRequest:
@@ -87,12 +88,80 @@ def parse_for_origins(request: Request, origins: frozenset[str] | None) -> Signe
     require_size(request)
     # 2. The fields that matter, each once; the rest is never looked at.
     fields = read_fields(request.headers)
+    # 3. The signature base, from what was received and nothing else.
+    get = fields.get
+    parameters = get("signature-input", "")[_INPUT_BEGIN:]
+    digest, quoted_key = get("content-digest"), get("idempotency-key")
+    acts = request.method != "GET"
+    base = (
+        f'"@method": {request.method}\n"@target-uri": {request.target_uri}\n'
+        f'"content-type": {get("content-type")}\n"content-digest": {digest}\n'
+        f'"idempotency-key": {quoted_key}\n"@signature-params": {parameters}'
+        if acts
+        else f'"@method": GET\n"@target-uri": {request.target_uri}\n"@signature-params": {parameters}'
+    )
+    # 4. The one spelling of each part: all at once where the request is a usual one, else part by part.
+    claims = _usual_claims(request, fields, origins, base) or _require_claims(request, fields, origins)
+    created_text, expires_text, nonce, key_id, alg, signature = claims
+    base_octets = base.encode("ascii")
+    # 5. The claims agree with each other.
+    created, expires = int(created_text), int(expires_text)
+    if not created < expires <= created + profile.LIFETIME_S_MAX:
+        raise SignatureMalformed(
+            f"expires must lie 1 to {profile.LIFETIME_S_MAX} s after created", signature_base=base_octets
+        )
+    signed = _new(SignedRequest)
+    # The only place where one is made. As a whole, because a frozen dataclass's own way, one call a field,
+    # costs as much as parsing.
+    _set(
+        signed,
+        "__dict__",
+        {
+            "key_id": key_id,
+            "alg": cast("Algorithm", alg),  # the expressions admit no other word
+            "created": created,
+            "expires": expires,
+            "nonce": nonce,
+            "idempotency_key": quoted_key[1:-1] if acts and quoted_key is not None else None,
+            "content_digest": digest if acts else None,
+            "signature": a2b_base64(signature),
+            "signature_base": base_octets,
+            "signature_input": parameters,
+            "request": request,
+        },
+    )
+    return signed
+
+
+def _usual_claims(
+    request: Request, fields: dict[str, str], origins: frozenset[str] | None, base: str
+) -> _Claims | None:
+    """Return the claims if the whole request is of the usual form; None says nothing about it."""
+    if "transfer-encoding" in fields or "trailer" in fields or "content-encoding" in fields:
+        return None
+    if request.method != "GET":
+        match = profile.USUAL_BASE_ACTING.fullmatch(base) if request.body else None
+    elif request.body or "idempotency-key" in fields:
+        match = None
+    else:
+        match = profile.USUAL_BASE_GET.fullmatch(base)
+    if match is None:
+        return None
+    # The base lacks the label, and the signature itself.
+    signature_match = profile.SIGNATURE.fullmatch(fields.get("signature", ""))
+    if signature_match is None or not fields["signature-input"].startswith(_LABEL_AND_EQUALS):
+        return None
+    origin, created, expires, nonce, key_id, alg = match.groups()
+    if origins is not None and origin not in origins:
+        return None
+    return created, expires, nonce, key_id, alg, signature_match[1]
+
+
+def _require_claims(request: Request, fields: dict[str, str], origins: frozenset[str] | None) -> _Claims:
     signature_input, signature = _require_signature_fields(fields)
     require_framing(fields)
-    # 3. One spelling of method, target and content.
     require_method_and_target(request, origins)
     require_content(request, fields)
-    # 4. The signature's own fields.
     acts = request.method != "GET"
     match = (profile.INPUT_ACTING if acts else profile.INPUT_GET).fullmatch(signature_input)
     if match is None or None in (claims := match.groups()):
@@ -104,34 +173,10 @@ def parse_for_origins(request: Request, origins: frozenset[str] | None) -> Signe
         raise SignatureMalformed(
             f"Signature must be exactly one member, {profile.LABEL}=:…:, of 64 bytes in canonical base64"
         )
-    # 5. The signature base, from what was received and nothing else.
-    parameters = signature_input[len(profile.LABEL) + 1 :]
-    digest = _require_digest(fields) if acts else None
-    base = (
-        _base_of_acting(request, fields, parameters)
-        if acts
-        else f'"@method": GET\n"@target-uri": {request.target_uri}\n"@signature-params": {parameters}'
-    ).encode("ascii")
-    # 6. The claims agree with each other.
-    created, expires = int(claims[0]), int(claims[1])
-    if not created < expires <= created + profile.LIFETIME_S_MAX:
-        raise SignatureMalformed(
-            f"expires must lie 1 to {profile.LIFETIME_S_MAX} s after created", signature_base=base
-        )
-    return SignedRequest(
-        key_id=claims[3],
-        alg=cast("Algorithm", claims[4]),  # the expression admits no other word
-        created=created,
-        expires=expires,
-        nonce=claims[2],
-        idempotency_key=fields["idempotency-key"][1:-1] if acts else None,
-        content_digest=digest,
-        signature=a2b_base64(signature_match[1]),
-        signature_base=base,
-        signature_input=parameters,
-        request=request,
-        seal=_SEAL,
-    )
+    if acts:
+        _require_digest(fields)
+    created, expires, nonce, key_id, alg, _ = claims
+    return created, expires, nonce, key_id, alg, signature_match[1]
 
 
 def _require_signature_fields(fields: dict[str, str]) -> tuple[str, str]:
@@ -145,16 +190,7 @@ def _require_signature_fields(fields: dict[str, str]) -> tuple[str, str]:
     return signature_input, signature
 
 
-def _require_digest(fields: dict[str, str]) -> str:
+def _require_digest(fields: dict[str, str]) -> None:
     digest = fields.get("content-digest")
     if digest is None or profile.CONTENT_DIGEST.fullmatch(digest) is None:
         raise DigestMalformed("Content-Digest must be exactly one member, sha-256=:…:, in canonical base64")
-    return digest
-
-
-def _base_of_acting(request: Request, fields: dict[str, str], parameters: str) -> str:
-    return (
-        f'"@method": {request.method}\n"@target-uri": {request.target_uri}\n'
-        f'"content-type": {fields["content-type"]}\n"content-digest": {fields["content-digest"]}\n'
-        f'"idempotency-key": {fields["idempotency-key"]}\n"@signature-params": {parameters}'
-    )

@@ -27,19 +27,36 @@ from .errors import (
 if TYPE_CHECKING:
     from .message import Request
 
-_READ_ONCE: Final = frozenset(
-    {
-        "content-digest",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "idempotency-key",
-        "signature",
-        "signature-input",
-        "trailer",
-        "transfer-encoding",
-    }
+_READ_ONCE: Final = (
+    "content-digest",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "idempotency-key",
+    "signature",
+    "signature-input",
+    "trailer",
+    "transfer-encoding",
 )
+# Fields that many clients and proxies send and that nothing here reads.
+_NOT_READ: Final = (
+    "accept",
+    "accept-encoding",
+    "connection",
+    "host",
+    "user-agent",
+    "x-envoy-expected-rq-timeout-ms",
+    "x-forwarded-client-cert",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-request-id",
+)
+# Names as they are nearly always spelled, so that they cost one look-up, to what they are read as, if at all.
+_SPELLED: Final[dict[str, str]] = {
+    spelled: name if name in _READ_ONCE else ""
+    for name in (*_READ_ONCE, *_NOT_READ)
+    for spelled in (name, name.title())
+}
 
 
 def require_size(request: Request) -> None:
@@ -65,16 +82,24 @@ def read_fields(headers: tuple[tuple[str, str], ...]) -> dict[str, str]:
     """
     fields: dict[str, str] = {}
     for name, value in headers:
-        # Non-ASCII names come first: U+212A in lower case is "k".
-        if not name.isascii() or "@" in name:
-            raise HeaderMalformed("a header field name must be an HTTP token")
-        lower = name.lower()
-        if lower in _READ_ONCE:
+        try:
+            lower = _SPELLED[name]
+        except KeyError:
+            lower = _require_token(name)
+        if lower:
             if lower in fields:
                 refusal = IdempotencyKeyInvalid if lower == "idempotency-key" else HeaderDuplicated
                 raise refusal(f"{lower} occurs more than once")
             fields[lower] = value
     return fields
+
+
+def _require_token(name: str) -> str:
+    """Return the name in lower case if it is one of those that matter, else an empty text."""
+    # Non-ASCII names come first: U+212A in lower case is "k".
+    if not name.isascii() or "@" in name:
+        raise HeaderMalformed("a header field name must be an HTTP token")
+    return _SPELLED.get(name.lower(), "")
 
 
 def require_framing(fields: dict[str, str]) -> None:

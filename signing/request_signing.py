@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
 from . import profile
 from .digest import content_digest
@@ -27,6 +28,14 @@ from .request_rules import (
 if TYPE_CHECKING:
     from .keys import Algorithm, Signer
     from .message import Request
+
+
+_KEYS_REMEMBERED: Final = 16  # a merchant's process signs with one, and with two during a rotation
+_TARGETS_REMEMBERED: Final = 256  # most requests go to a few; each has at most 2048 characters
+_INPUT_ACTING = f"{profile.LABEL}=({profile.COVERED_ACTING})"
+_INPUT_GET = f"{profile.LABEL}=({profile.COVERED_GET})"
+_PARAMETERS_ACTING = f'"@signature-params": ({profile.COVERED_ACTING})'
+_PARAMETERS_GET = f'"@signature-params": ({profile.COVERED_GET})'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +61,7 @@ class PreparedRequest:
         Raises:
             UnsignableRequest: the signature has another length.
         """
-        if len(signature) != SIGNATURE_BYTES:
-            raise UnsignableRequest(
-                f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}: ECDSA is r || s, not DER"
-            )
-        encoded = b2a_base64(signature, newline=False).decode("ascii")
-        fields = (("Signature-Input", self.signature_input), ("Signature", f"{profile.LABEL}=:{encoded}:"))
-        return fields if self.digest is None else (("Content-Digest", self.digest), *fields)
+        return _fields(signature, self.signature_input, self.digest)
 
 
 def sign_request(
@@ -80,10 +83,8 @@ def sign_request(
     Raises:
         UnsignableRequest: the gateway would refuse it; the message says what to change.
     """
-    prepared = prepare_request(
-        request, key_id=key.key_id, alg=key.alg, now=now, nonce=nonce, lifetime_s=lifetime_s
-    )
-    return prepared.attach(key.sign(prepared.signature_base))
+    base, signature_input, digest = _prepare(request, key.key_id, key.alg, now, nonce, lifetime_s)
+    return _fields(key.sign(base), signature_input, digest)
 
 
 def prepare_request(
@@ -108,35 +109,79 @@ def prepare_request(
     Raises:
         UnsignableRequest: as `sign_request`.
     """
-    if alg not in ALGORITHMS:
-        raise UnsignableRequest("the algorithms are " + " and ".join(ALGORITHMS))
-    _require_parameters(key_id, now, nonce, lifetime_s)
-    fields = _require_signable(request)
-    parameters = (
-        f';created={now};expires={now + lifetime_s};nonce="{nonce}";keyid="{key_id}";alg="{alg}"'
-        f';tag="{profile.REQUEST_TAG}"'
-    )
-    lines = [f'"@method": {request.method}', f'"@target-uri": {request.target_uri}']
-    covered, digest = profile.COVERED_GET, None
-    if request.method != "GET":
-        covered, digest = profile.COVERED_ACTING, content_digest(request.body or b"")
-        lines += [
-            f'"content-type": {fields["content-type"]}',
-            f'"content-digest": {digest}',
-            f'"idempotency-key": {fields["idempotency-key"]}',
-        ]
-    lines.append(f'"@signature-params": ({covered}){parameters}')
-    return PreparedRequest(
-        signature_base="\n".join(lines).encode("ascii"),
-        signature_input=f"{profile.LABEL}=({covered}){parameters}",
-        digest=digest,
-    )
+    return PreparedRequest(*_prepare(request, key_id, alg, now, nonce, lifetime_s))
 
 
-def _require_signable(request: Request) -> dict[str, str]:
+def _prepare(
+    request: Request, key_id: str, alg: Algorithm, now: int, nonce: str, lifetime_s: int
+) -> tuple[bytes, str, str | None]:
+    """Return signature base, value of Signature-Input and digest."""
+    if not 1 <= lifetime_s <= profile.LIFETIME_S_MAX:
+        raise UnsignableRequest(f"lifetime_s must be 1 to {profile.LIFETIME_S_MAX}")
+    if not 0 <= now < profile.TIME_S_END:
+        raise UnsignableRequest("now must be whole seconds since 1970")
+    parameters = f';created={now};expires={now + lifetime_s};nonce="{nonce}"{_parameters_of_key(key_id, alg)}'
     try:
         require_size(request)
         fields = read_fields(request.headers)
+    except RequestRefused as error:
+        raise UnsignableRequest(str(error)) from error
+    target, body = request.target_uri, request.body
+    if request.method == "GET":
+        _require_parts(request, fields, nonce)
+        base = f'"@method": GET\n"@target-uri": {target}\n{_PARAMETERS_GET}{parameters}'
+        return base.encode("ascii"), f"{_INPUT_GET}{parameters}", None
+    media_type, idempotency_key = fields.get("content-type"), fields.get("idempotency-key")
+    # The one spelling of each part: all at once where the request is a usual one, else part by part. A usual
+    # one has two of the fields that matter, or three with its length, and none that is made here.
+    if not (
+        body
+        and media_type == profile.MEDIA_TYPE
+        and len(fields) == (3 if "content-length" in fields else 2)
+        and request.method in profile.METHODS_THAT_ACT
+        and profile.USUAL_KEY_AND_NONCE.fullmatch(f"{idempotency_key}\n{nonce}")
+        and _is_usual_target(target)
+    ):
+        _require_parts(request, fields, nonce)
+    digest = content_digest(body or b"")
+    base = (
+        f'"@method": {request.method}\n"@target-uri": {target}\n'
+        f'"content-type": {media_type}\n"content-digest": {digest}\n'
+        f'"idempotency-key": {idempotency_key}\n{_PARAMETERS_ACTING}{parameters}'
+    )
+    return base.encode("ascii"), f"{_INPUT_ACTING}{parameters}", digest
+
+
+@lru_cache(maxsize=_KEYS_REMEMBERED)
+def _parameters_of_key(key_id: str, alg: str) -> str:
+    """Return the parameters that are the same for each signature of a key."""
+    if alg not in ALGORITHMS:
+        raise UnsignableRequest("the algorithms are " + " and ".join(ALGORITHMS))
+    if profile.KEY_ID.fullmatch(key_id) is None:
+        raise UnsignableRequest("the key id must be the RFC 7638 thumbprint of the key")
+    return f';keyid="{key_id}";alg="{alg}";tag="{profile.REQUEST_TAG}"'
+
+
+@lru_cache(maxsize=_TARGETS_REMEMBERED)
+def _is_usual_target(target: str) -> bool:
+    """Tell whether a target is canonical and has no query; False says nothing about it."""
+    return profile.USUAL_TARGET.fullmatch(target) is not None
+
+
+def _fields(signature: bytes, signature_input: str, digest: str | None) -> tuple[tuple[str, str], ...]:
+    if len(signature) != SIGNATURE_BYTES:
+        raise UnsignableRequest(
+            f"a signature has {SIGNATURE_BYTES} bytes, not {len(signature)}: ECDSA is r || s, not DER"
+        )
+    encoded = b2a_base64(signature, newline=False).decode("ascii")
+    input_field, field = ("Signature-Input", signature_input), ("Signature", f"{profile.LABEL}=:{encoded}:")
+    return (input_field, field) if digest is None else (("Content-Digest", digest), input_field, field)
+
+
+def _require_parts(request: Request, fields: dict[str, str], nonce: str) -> None:
+    if profile.NONCE.fullmatch(nonce) is None:
+        raise UnsignableRequest("the nonce must have 22 to 64 characters A-Z a-z 0-9 _ -")
+    try:
         require_framing(fields)
         require_method_and_target(request, None)
         require_content(request, fields)
@@ -145,15 +190,3 @@ def _require_signable(request: Request) -> dict[str, str]:
     for name in ("signature", "signature-input", "content-digest"):
         if name in fields:
             raise UnsignableRequest(f"leave {name} out: it is made here, and one signature is accepted")
-    return fields
-
-
-def _require_parameters(key_id: str, now: int, nonce: str, lifetime_s: int) -> None:
-    if not 1 <= lifetime_s <= profile.LIFETIME_S_MAX:
-        raise UnsignableRequest(f"lifetime_s must be 1 to {profile.LIFETIME_S_MAX}")
-    if profile.NONCE.fullmatch(nonce) is None:
-        raise UnsignableRequest("the nonce must have 22 to 64 characters A-Z a-z 0-9 _ -")
-    if profile.KEY_ID.fullmatch(key_id) is None:
-        raise UnsignableRequest("the key id must be the RFC 7638 thumbprint of the key")
-    if not 0 <= now < profile.TIME_S_END:
-        raise UnsignableRequest("now must be whole seconds since 1970")

@@ -6,8 +6,8 @@ handed a request that nobody verified. Source: RFC 9421 §3.2.
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from . import profile
 from .digest import is_digest_of
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from .message import Request
     from .request_parsing import SignedRequest
 
-_SEAL: Final = object()  # held by this module alone, so that no other can make the type
+_new, _set = object.__new__, object.__setattr__
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class VerifiedRequest:
     """A request whose signature, digest and times were verified. Made by `verify_request` alone.
 
@@ -40,11 +40,9 @@ class VerifiedRequest:
     signed: SignedRequest
     key: VerifyingKey
     verified_at: int
-    seal: InitVar[object]
 
-    def __post_init__(self, seal: object) -> None:
-        if seal is not _SEAL:
-            raise TypeError("a VerifiedRequest is made by verify_request alone")
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a VerifiedRequest is made by verify_request alone")
 
     @property
     def key_id(self) -> str:
@@ -111,31 +109,35 @@ def verify_request(signed: SignedRequest, key: VerifyingKey, *, now: int) -> Ver
         SignatureExpired: `now` is more than 30 s after `expires`, or more than 300 s after `created`.
         DigestMismatch: the body is not the one that was signed.
     """
-    base = signed.signature_base
     # 1. Key: the registry decides on key and algorithm, and the signed claims must agree with it.
     if key.key_id != signed.key_id or key.alg != signed.alg:
         raise RequestSignatureInvalid(
-            "the claimed key id or algorithm is not this key's", signature_base=base
+            "the claimed key id or algorithm is not this key's", signature_base=signed.signature_base
         )
     # 2. Times.
-    if signed.created > now + profile.CLOCK_SKEW_S_MAX:
+    created = signed.created
+    if created > now + profile.CLOCK_SKEW_S_MAX:
         raise SignatureTooEarly(
-            f"created is {signed.created - now} s ahead of this clock: set the sender's clock",
-            signature_base=base,
+            f"created is {created - now} s ahead of this clock: set the sender's clock",
+            signature_base=signed.signature_base,
         )
-    if now > signed.expires + profile.CLOCK_SKEW_S_MAX or now > signed.created + profile.LIFETIME_S_MAX:
+    if now > signed.expires + profile.CLOCK_SKEW_S_MAX or now > created + profile.LIFETIME_S_MAX:
         raise SignatureExpired(
-            f"created {now - signed.created} s ago: sign again, or set the sender's clock",
-            signature_base=base,
+            f"created {now - created} s ago: sign again, or set the sender's clock",
+            signature_base=signed.signature_base,
         )
     # 3. Digest, from the bytes received, each time.
-    if signed.content_digest is not None and not is_digest_of(
-        signed.content_digest, signed.request.body or b""
-    ):
-        raise DigestMismatch("the body is not the one that Content-Digest describes", signature_base=base)
+    digest = signed.content_digest
+    if digest is not None and not is_digest_of(digest, signed.request.body or b""):
+        raise DigestMismatch(
+            "the body is not the one that Content-Digest describes", signature_base=signed.signature_base
+        )
     # 4. Signature.
     try:
-        key.verify(signed.signature, base)
+        key.verify(signed.signature, signed.signature_base)
     except SignatureInvalid as error:
-        raise RequestSignatureInvalid(str(error), signature_base=base) from error
-    return VerifiedRequest(signed=signed, key=key, verified_at=now, seal=_SEAL)
+        raise RequestSignatureInvalid(str(error), signature_base=signed.signature_base) from error
+    # The only place where one is made; as a whole, like a SignedRequest.
+    verified = _new(VerifiedRequest)
+    _set(verified, "__dict__", {"signed": signed, "key": key, "verified_at": now})
+    return verified

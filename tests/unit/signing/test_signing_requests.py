@@ -143,9 +143,9 @@ def test_another_merchants_key_does_not_verify() -> None:
 def test_verified_and_parsed_requests_cannot_be_made_by_hand() -> None:
     claims = samples.parsed(samples.signed(samples.payment()))
     with pytest.raises(TypeError, match="verify_request alone"):
-        VerifiedRequest(claims, samples.MALLORY.verifying_key, samples.NOW, seal=None)
+        VerifiedRequest(claims, samples.MALLORY.verifying_key, samples.NOW)
     with pytest.raises(TypeError, match="parse_request alone"):
-        dataclasses.replace(claims, nonce="x" * 22, seal=object())
+        dataclasses.replace(claims, nonce="x" * 22)
 
 
 def test_a_request_can_be_prepared_here_and_signed_elsewhere() -> None:

@@ -1,0 +1,62 @@
+"""What a benchmark reports is what it measured; no figure is measured here."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pytest
+
+from tests.bench.__main__ import main
+from tests.bench.report import Report, Target
+from tests.bench.rounds import Contender, ratio, run_rounds
+
+_REPORT = Report(
+    benchmark="sample",
+    method=("By hand.",),
+    columns=("what", "who", "µs"),
+    rows=[("sign", "us", "1.5")],
+    figures={"sign_us_per_operation": 1.5, "sign_ratio": 0.5},
+    targets=(Target("sign_ratio", 0.5), Target("sign_ratio", 0.51), Target("absent_ratio", 0.0001)),
+)
+
+
+def test_a_target_is_missed_below_its_figure_and_where_there_is_no_figure() -> None:
+    assert [_REPORT.targets[1], _REPORT.targets[2]] == _REPORT.missed()
+    assert ["reached", "MISSED", "MISSED"] == [
+        line.split()[0] for line in _REPORT.targets_as_text().splitlines()
+    ]
+
+
+def test_the_object_holds_every_figure_and_target() -> None:
+    document = json.loads(_REPORT.as_json())
+
+    assert _REPORT.figures == document["figures"]
+    assert [True, False, False] == [target["reached"] for target in document["targets"]]
+
+
+def test_every_contender_takes_its_turn_in_every_round_and_once_before() -> None:
+    turns: list[str] = []
+    race = [Contender(name, partial(turns.append, name), 1) for name in "ab"]
+    rounds = run_rounds([race], seconds=0)
+
+    assert [rounds, rounds] == [len(contender.turn_ns) for contender in race]
+    assert [rounds + 1, rounds + 1] == [turns.count(name) for name in "ab"]
+    assert list("ababba") == turns[:6]
+
+
+def test_a_ratio_is_formed_within_each_round() -> None:
+    ours = Contender("ours", lambda: None, 1, [10.0, 100.0, 1000.0] * 5)
+    reference = Contender("reference", lambda: None, 1, [9.0, 90.0, 900.0] * 5)
+
+    found = ratio(ours, reference)
+
+    assert (0.9, 0.9, 0.9) == (round(found.low, 9), round(found.median, 9), round(found.high, 9))
+
+
+def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leaving:
+        main(["--help"])
+
+    assert 0 == leaving.value.code
+    assert "\n  signing " in capsys.readouterr().out
