@@ -18,6 +18,7 @@ from typing import Final
 from .errors import KeyRefused
 from .key_set import keys_from_jwks
 from .keys import Algorithm, SigningKey, VerifyingKey
+from .private_jwk import signing_key_from_jwk_document
 from .webhook import PUBLIC_KEY_PREFIX, webhook_key_from_text
 
 _PASSPHRASE_BYTES_MAX: Final = 1024
@@ -50,19 +51,25 @@ def generate_key_files(alg: Algorithm, out: Path, passphrase: bytes | None) -> t
 
 
 def load_signing_key(path: Path, passphrase_fd: int | None) -> SigningKey:
-    """Load a private key, asking for its passphrase if it is encrypted.
+    """Load a private key: a PEM, an encrypted PEM, or a private JWK.
+
+    Args:
+        path: the file.
+        passphrase_fd: where the passphrase of an encrypted file is read; None asks the terminal.
 
     Raises:
         KeyRefused: not a usable key, or no passphrase can be had.
         OSError: the file cannot be read.
     """
-    pem = _read(path)
+    content = _read(path)
     if path.stat().st_mode & _OTHERS:
         print(f"warning: others can read {path}: chmod 600 it", file=sys.stderr)
+    if content.lstrip()[:1] == b"{":
+        return signing_key_from_jwk_document(content.strip())
     passphrase = None
-    if b"ENCRYPTED" in pem:
+    if b"ENCRYPTED" in content:
         passphrase = read_passphrase(passphrase_fd, f"Passphrase of {path}: ")
-    return SigningKey.from_pem(pem, passphrase)
+    return SigningKey.from_pem(content, passphrase)
 
 
 def load_verifying_keys(path: Path) -> dict[str, VerifyingKey]:

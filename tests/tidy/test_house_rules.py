@@ -26,7 +26,9 @@ PURE = (
     "services/bank_simulator/behaviour.py", "signing/request_rules.py", "signing/request_signing.py",
     "signing/registration.py", "signing/explanation.py", "signing/message.py", "signing/digest.py",
     "signing/profile.py", "signing/request_parsing.py", "signing/request_verification.py",
-    "signing/receipt.py", "signing/webhook.py",
+    "signing/receipt.py", "signing/webhook.py", "signing/answers.py", "signing/calls.py",
+    "signing/exchange.py", "signing/gateway_keys.py", "signing/operations.py", "signing/private_jwk.py",
+    "signing/problem.py", "signing/remote_signer.py", "signing/retries.py", "signing/webhook_diagnosis.py",
 )  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "time.time", "time.monotonic",
                 "time.time_ns", "os.urandom", "uuid.uuid4"}  # fmt: skip
