@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from .gateway_keys import GatewayKeys
     from .message import Request, Response
 
+ANSWER_S_MAX: Final = 30.0  # one exchange, from the first byte sent to the last one received
 _REDIRECTS: Final = range(300, 400)
 _REFUSALS: Final = 400
 _OUR_FAULTS_END: Final = 500  # from here on the answer is about the gateway's side
 _BUSY: Final = frozenset({429, 503})
 _ABOUT_TIME: Final = frozenset({"signature_expired", "signature_too_early"})
 _IN_PROGRESS: Final = "idempotency_key_in_progress"
+# A library or proxy below sent the same read twice; with a fresh nonce it is another read.
+_REPLAYED: Final = "signature_replayed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,7 @@ def _refusal(
     retryable = (
         problem.retryable
         or problem.code == _IN_PROGRESS
+        or (problem.code == _REPLAYED and call.method == "GET")
         or problem.code in call.waits_for
         or problem.status in _BUSY
         or (receipt is None and problem.status >= _OUR_FAULTS_END)

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Final, Self
 
 from . import profile
+from .answers import ANSWER_S_MAX
 from .errors import UnsignableRequest
 from .exchange import Party, Send, Sign, Sleep, Surroundings, conduct
 from .gateway_keys import GatewayKeys
@@ -67,7 +68,8 @@ class Gateway:
             keys are fetched over verified TLS, and whoever can speak for the host can sign for it.
         cafile: PEM file of the only authorities to believe; None for the system's.
         connect_to: address and port to connect to instead of the origin's.
-        transport: sends requests, instead of the one that `cafile` and `connect_to` make.
+        answer_s_max: how long one exchange may take.
+        transport: sends requests, instead of the one that the three arguments before make.
         policy: bounds of asking again.
         surroundings: clock, chance and nonces.
         sleep: waits for seconds.
@@ -86,6 +88,7 @@ class Gateway:
         gateway_key_ids: Iterable[str] | None = None,
         cafile: str | Path | None = None,
         connect_to: tuple[str, int] | None = None,
+        answer_s_max: float = ANSWER_S_MAX,
         transport: Transport | None = None,
         policy: RetryPolicy | None = None,
         surroundings: Surroundings | None = None,
@@ -105,7 +108,9 @@ class Gateway:
         if transport is None:
             from .transport import HTTPSTransport  # noqa: PLC0415 - sockets are loaded by who uses them
 
-            transport = HTTPSTransport(origin, cafile=cafile, connect_to=connect_to)
+            transport = HTTPSTransport(
+                origin, cafile=cafile, connect_to=connect_to, answer_s_max=answer_s_max
+            )
         self._transport = transport
         self.payments: Payments[Answer] = Payments(self.run, random_text)
         self.refunds: Refunds[Answer] = Refunds(self.run, random_text)

@@ -16,14 +16,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from .answers import NoAnswer
+from .answers import ANSWER_S_MAX, NoAnswer
 from .message import Request, Response
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CONNECT_S_MAX: Final = 10.0  # name, connection and handshake, each; all take milliseconds
-ANSWER_S_MAX: Final = 30.0  # from the first byte sent to the last one received
 _IDLE_MAX: Final = 8  # connections kept; more threads than this at once open their own
 _IDLE_S_MAX: Final = 20.0  # shorter than servers wait, so that few are found closed
 _CHUNK_BYTES: Final = 64 * 1024

@@ -88,14 +88,17 @@ def signed_answer(
 
 
 @contextmanager
-def running_wire_server(folder: Path, answer: Script, *, name: str = HOST) -> Iterator[WireServer]:
-    """Serve until the block ends."""
+def running_wire_server(
+    folder: Path, answer: Script, *, name: str = HOST, context: ssl.SSLContext | None = None
+) -> Iterator[WireServer]:
+    """Serve until the block ends, with a certificate for `name` unless a context is given."""
     authority = trustme.CA()
     cafile = folder / "ca.pem"
     authority.cert_pem.write_to_path(str(cafile))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    authority.issue_cert(name).configure_cert(context)
+    if context is None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        authority.issue_cert(name).configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = WireServer(listener.getsockname()[1], cafile, answer)
         stop = threading.Event()
@@ -142,7 +145,7 @@ def _exchange(server: WireServer, tls: ssl.SSLSocket) -> bool:
     if answer == CUT:
         return False
     tls.sendall(answer)
-    return True
+    return b"Connection: close" not in answer
 
 
 def _is_whole(raw: bytes) -> bool:
