@@ -112,8 +112,8 @@ class Refusal:
 
     @property
     def leaves_doubt(self) -> bool:
-        """Tell whether the operation may have been done nevertheless: the gateway failed, or a proxy."""
-        return self.problem.status >= _OUR_FAULTS_END
+        """Tell whether the operation may be done nevertheless: somebody failed, or it still goes on."""
+        return self.problem.status >= _OUR_FAULTS_END or self.problem.code == _IN_PROGRESS
 
 
 def judge(

@@ -86,21 +86,25 @@ class AsyncGateway:
         """Bring one operation to its end; see `conduct` for what it raises."""
         steps = conduct(call, self._party)
         result: StepResult = None
+        failure: Exception | None = None
         while True:
             try:
-                step = next(steps) if result is None else steps.send(result)
+                step = steps.send(result) if failure is None else steps.throw(failure)
             except StopIteration as end:
                 answer: Answer = end.value
                 return answer
+            result = failure = None
             match step:
                 case Sign(base):
-                    signature = self._signer.sign(base)
-                    result = await signature if inspect.isawaitable(signature) else signature
+                    try:
+                        signature = self._signer.sign(base)
+                        result = await signature if inspect.isawaitable(signature) else signature
+                    except Exception as error:  # noqa: BLE001 - raised again where the doubt is known
+                        failure = error
                 case Send(request, answer_bytes_max):
                     result = await self._transport.send(request, answer_bytes_max=answer_bytes_max)
                 case Sleep(seconds):
                     await self._sleep(seconds)
-                    result = None
 
     async def _run_for_body(self, call: Call) -> bytes:
         return (await self.run(call)).body

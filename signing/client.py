@@ -122,20 +122,24 @@ class Gateway:
         """Bring one operation to its end; see `conduct` for what it raises."""
         steps = conduct(call, self._party)
         result: StepResult = None
+        failure: Exception | None = None
         while True:
             try:
-                step = next(steps) if result is None else steps.send(result)
+                step = steps.send(result) if failure is None else steps.throw(failure)
             except StopIteration as end:
                 answer: Answer = end.value
                 return answer
+            result = failure = None
             match step:
                 case Sign(base):
-                    result = self._signer.sign(base)
+                    try:
+                        result = self._signer.sign(base)
+                    except Exception as error:  # noqa: BLE001 - raised again where the doubt is known
+                        failure = error
                 case Send(request, answer_bytes_max):
                     result = self._transport.send(request, answer_bytes_max=answer_bytes_max)
                 case Sleep(seconds):
                     self._sleep(seconds)
-                    result = None
 
     def close(self) -> None:
         """Close idle connections."""

@@ -141,6 +141,8 @@ class GatewayRefused(ExchangeFailed):
         if clock_drift_s is not None:
             where = "behind" if clock_drift_s > 0 else "ahead of"
             text += f"; this host's clock is {abs(clock_drift_s):.0f} s {where} the gateway's: set it"
+        if receipt is None and idempotency_key is not None:
+            text += f" (unsigned: if in doubt, repeat it with the same idempotency key {idempotency_key})"
         super().__init__(text, idempotency_key=idempotency_key)
         self.problem = problem
         self.receipt = receipt

@@ -127,8 +127,7 @@ def conduct(call: Call, party: Party) -> Generator[Step, StepResult, Answer]:
         prepared = prepare_request(
             unsigned, key_id=party.key_id, alg=party.alg, now=int(world.now()), nonce=world.nonce()
         )
-        signature = yield Sign(prepared.signature_base)
-        assert isinstance(signature, bytes)
+        signature = yield from _have_signed(prepared.signature_base, call, attempts)
         request = unsigned.with_headers(prepared.attach(signature))
         got = yield Send(request, call.answer_bytes_max)
         if isinstance(got, NoAnswer):
@@ -148,6 +147,22 @@ def conduct(call: Call, party: Party) -> Generator[Step, StepResult, Answer]:
             attempts.last = judged
             attempts.may_have_arrived |= judged.leaves_doubt
         yield from _pause_or_end(call, party, attempts)
+
+
+def _have_signed(base: bytes, call: Call, attempts: _Attempts) -> Generator[Step, StepResult, bytes]:
+    try:
+        signature = yield Sign(base)
+    except Exception as error:
+        # A key service that goes away between two attempts must not hide what the first may have done.
+        if call.idempotency_key is None or not attempts.may_have_arrived:
+            raise
+        raise OutcomeUnknown(
+            "the operation may have been done, and the key could not sign a repeat; to repeat it, use the "
+            f"idempotency key {call.idempotency_key} and the same arguments",
+            idempotency_key=call.idempotency_key,
+        ) from error
+    assert isinstance(signature, bytes)
+    return signature
 
 
 def _pause_or_end(call: Call, party: Party, attempts: _Attempts) -> Generator[Step, StepResult, None]:

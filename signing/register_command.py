@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import add_key, add_passphrase, address, descriptor
+from .client_errors import ExchangeFailed
 from .errors import KeyRefused
 from .key_file import load_signing_key, load_verifying_keys, read_secret
 from .terminal import print_json, print_lines, say
@@ -57,6 +58,9 @@ def add_register(add: AddCommand) -> None:
         "--connect", type=address, metavar="HOST:PORT", help="connect here; the certificate is still checked"
     )
     parser.add_argument("--idempotency-key", help="of an earlier run whose outcome is unknown, to repeat it")
+    parser.add_argument(
+        "--issued-at", type=int, metavar="SECONDS", help="with --with-key: of an earlier run, to repeat it"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,13 +80,19 @@ def run(options: argparse.Namespace) -> int:
             )
     else:
         old = load_signing_key(options.with_key, options.with_passphrase_fd)
-        with _connect(options, old) as gateway:
-            answer = gateway.keys.register(
-                new,
-                merchant_id=options.merchant_id,
-                now=int(time.time()),
-                idempotency_key=options.idempotency_key,
-            )
+        issued_at = int(time.time()) if options.issued_at is None else options.issued_at
+        try:
+            with _connect(options, old) as gateway:
+                answer = gateway.keys.register(
+                    new,
+                    merchant_id=options.merchant_id,
+                    now=issued_at,
+                    idempotency_key=options.idempotency_key,
+                )
+        except ExchangeFailed as error:
+            # The time is a part of the body, and a repeat has the same body.
+            error.add_note(f"to repeat it: --idempotency-key {error.idempotency_key} --issued-at {issued_at}")
+            raise
     document = {**answer.data, "receipt_key_id": answer.receipt.key_id}
     (print_json if options.json else print_lines)(document)
     say(f"registered, and the answer's receipt verified under {answer.receipt.key_id}")

@@ -172,8 +172,7 @@ class HTTPSTransport:
                     return None
                 idle = self._idle.pop()
             is_fresh = time.monotonic() - idle.since < _IDLE_S_MAX
-            # A connection that can be read from while nothing was asked has been closed by the server.
-            if is_fresh and not select.select([idle.connection.sock], [], [], 0)[0]:
+            if is_fresh and not _has_something_to_read(idle.connection.sock):
                 return idle.connection
             idle.connection.close()
 
@@ -183,6 +182,15 @@ class HTTPSTransport:
                 self._idle.append(_Idle(connection, time.monotonic()))
                 return
         connection.close()
+
+
+def _has_something_to_read(idle: socket.socket) -> bool:
+    """Tell whether an idle connection can be read from: nothing was asked, so it was closed by the server."""
+    if not hasattr(select, "poll"):  # Windows, where `select` knows no largest descriptor
+        return bool(select.select([idle], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(idle, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _name(error: Exception) -> str:

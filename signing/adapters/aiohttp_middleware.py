@@ -55,7 +55,7 @@ class AIOHTTPMiddleware:
             request.headers[name] = value
         response = await handler(request)
         try:
-            body = await response.read()
+            body = await response.read() if self._outgoing.needs_body else b""
             fields = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in response.raw_headers)
             self._outgoing.accept(signed, Response(response.status, fields, body), response)
         except BaseException:

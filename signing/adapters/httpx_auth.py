@@ -51,7 +51,8 @@ class HTTPXAuth(httpx.Auth):
         _attach(request, unsigned, signed)
         request.extensions = {**request.extensions, "trace": _guard(signed, request.extensions)}
         response = yield request
-        response.read()
+        if self._outgoing.needs_body:
+            response.read()
         self._accept(signed, response)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
@@ -65,7 +66,8 @@ class HTTPXAuth(httpx.Auth):
         _attach(request, unsigned, signed)
         request.extensions = {**request.extensions, "trace": _async_guard(signed, request.extensions)}
         response = yield request
-        await response.aread()
+        if self._outgoing.needs_body:
+            await response.aread()
         self._accept(signed, response)
 
     def receipt_of(self, response: httpx.Response) -> VerifiedReceipt | None:
@@ -75,10 +77,9 @@ class HTTPXAuth(httpx.Auth):
     def _accept(self, signed: Request, response: httpx.Response) -> None:
         if response.history:
             raise RedirectRefused("a redirect was followed: leave follow_redirects off")
-        fields = tuple(
-            (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.raw
-        )
-        self._outgoing.accept(signed, Response(response.status_code, fields, response.content), response)
+        fields = tuple((n.decode("latin-1"), v.decode("latin-1")) for n, v in response.headers.raw)
+        body = response.content if self._outgoing.needs_body else b""
+        self._outgoing.accept(signed, Response(response.status_code, fields, body), response)
 
 
 def _outgoing(request: httpx.Request) -> Request:

@@ -54,6 +54,11 @@ class Outgoing:
     now: Callable[[], float] = time.time
     _receipts: WeakKeyDictionary[object, VerifiedReceipt] = field(default_factory=WeakKeyDictionary)
 
+    @property
+    def needs_body(self) -> bool:
+        """Tell whether an answer must be read whole before it is let through."""
+        return self.keys is not None
+
     def sign(self, request: Request) -> Request:
         """Return the request with its signature.
 

@@ -78,8 +78,9 @@ class RequestsAuth:
         # Read here, so that a stream that the caller asked for is verified too. The raw field lines are
         # urllib3's, which keep repetitions apart.
         fields = tuple((name, value) for name, value in response.raw.headers.iteritems())
-        received = Response(response.status_code, fields, response.content)
         try:
+            body = response.content if self._outgoing.needs_body else b""
+            received = Response(response.status_code, fields, body)
             self._outgoing.accept(signed, received, response)
         except BaseException:
             response.close()

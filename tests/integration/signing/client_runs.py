@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from signing import AsyncGateway, Gateway, RetryPolicy, SigningKey
+from signing import AsyncGateway, Gateway, RetryPolicy, Signer
 from signing.adapters.aiohttp_transport import AIOHTTPTransport
 from signing.adapters.httpx_transport import HTTPXTransport
 from tests.integration.signing.wire_server import WireServer
@@ -27,7 +27,7 @@ class Merchant:
     server: WireServer
     form: str
     options: dict[str, Any] = field(default_factory=dict)
-    signer: SigningKey = samples.MERCHANT_ED25519
+    signer: Signer = samples.MERCHANT_ED25519
     pauses: list[float] = field(default_factory=list)
 
     def run(self, operation: Callable[[Any], Any]) -> Any:

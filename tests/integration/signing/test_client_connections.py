@@ -24,7 +24,7 @@ from signing import (
 from signing.client import random_text
 from signing.exchange import Surroundings
 from tests.integration.signing.client_runs import PAYMENT, Merchant, merchant
-from tests.integration.signing.test_client_faults import accept
+from tests.integration.signing.wire_answers import accept
 from tests.integration.signing.wire_server import (
     WireServer,
     http,

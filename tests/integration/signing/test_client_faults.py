@@ -20,8 +20,8 @@ from signing import (
     verify_request,
 )
 from tests.integration.signing.client_runs import PAYMENT, Merchant, merchant
+from tests.integration.signing.wire_answers import accept, busy, cut, refuse, refuse_unsigned
 from tests.integration.signing.wire_server import (
-    CUT,
     WireServer,
     http,
     parse_raw,
@@ -32,35 +32,6 @@ from tests.unit.signing import signing_samples as samples
 
 __all__ = ["merchant"]  # a fixture, found by name in this module
 KEY = "order-2041-attempt-1"
-
-
-def accept(raw: bytes) -> bytes:
-    return signed_answer(raw, samples.GATEWAY, 202, samples.ANSWER)
-
-
-def problem(status: int, code: str, **members: object) -> bytes:
-    return json.dumps({"status": status, "code": code, "title": "Words", **members}).encode()
-
-
-def refuse(status: int, code: str, *further: tuple[str, str], **members: object) -> Any:
-    """A signed refusal."""
-    return lambda raw: signed_answer(
-        raw, samples.GATEWAY, status, problem(status, code, **members),
-        kind="application/problem+json", further=further,
-    )  # fmt: skip
-
-
-def refuse_unsigned(status: int, code: str, *further: tuple[str, str], **members: object) -> Any:
-    kind = ("Content-Type", "application/problem+json")
-    return lambda _: http(status, (kind, *further), problem(status, code, **members))
-
-
-def cut(_: bytes) -> bytes:
-    return CUT
-
-
-def busy(_: bytes) -> bytes:
-    return http(503, (("Retry-After", "3"),), b"upstream connect error")
 
 
 @pytest.fixture(scope="module")
@@ -271,3 +242,34 @@ def test_an_answer_that_is_not_whole_is_no_answer(server: WireServer, merchant: 
     answer = merchant.pay()
 
     assert (202, 2) == (answer.status, len(server.received))
+
+
+def test_a_key_service_that_goes_away_does_not_hide_an_earlier_attempt(
+    server: WireServer, merchant: Merchant
+) -> None:
+    answers = iter([1])
+
+    class Fading:
+        alg, key_id = samples.MERCHANT_ED25519.alg, samples.MERCHANT_ED25519.key_id
+
+        def sign(self, base: bytes, /) -> bytes:
+            if next(answers, None) is None:
+                raise ConnectionError("the key service is away")
+            return samples.MERCHANT_ED25519.sign(base)
+
+    merchant.signer = Fading()
+    server.script.append(cut)
+    with pytest.raises(OutcomeUnknown) as unknown:
+        merchant.pay(idempotency_key=KEY)
+    with pytest.raises(ConnectionError):
+        merchant.pay()
+
+    assert (KEY, ConnectionError) == (unknown.value.idempotency_key, type(unknown.value.__cause__))
+
+
+def test_an_operation_that_is_still_in_progress_is_not_called_refused(
+    server: WireServer, merchant: Merchant
+) -> None:
+    server.script += [refuse(409, "idempotency_key_in_progress")] * 4
+    with pytest.raises(OutcomeUnknown):
+        merchant.pay()

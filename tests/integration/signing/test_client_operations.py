@@ -21,7 +21,7 @@ from signing import (
     verify_request,
 )
 from tests.integration.signing.client_runs import Merchant, merchant
-from tests.integration.signing.test_client_faults import accept, cut, refuse
+from tests.integration.signing.wire_answers import accept, cut, refuse
 from tests.integration.signing.wire_server import WireServer, running_wire_server, signed_answer
 from tests.unit.signing import signing_samples as samples
 

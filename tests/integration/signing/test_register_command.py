@@ -23,7 +23,7 @@ from signing import (
     verify_possession,
     verify_request,
 )
-from tests.integration.signing.test_client_faults import cut, refuse, refuse_unsigned
+from tests.integration.signing.wire_answers import cut, refuse, refuse_unsigned
 from tests.integration.signing.wire_server import (
     WireServer,
     http,
@@ -209,3 +209,24 @@ def test_the_key_and_the_token_are_never_shown(
 
     assert (1, "") == (run.code, run.out)
     assert jwk["d"] not in run.err
+
+
+def test_a_later_key_whose_outcome_is_unknown_is_repeated_with_the_same_bytes(
+    server: WireServer, key_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old.pem"
+    old.write_bytes(samples.MERCHANT_P256.to_pem())
+    old.chmod(0o600)
+    arguments = (
+        "register", "--key", key_path, "--with-key", old, "--merchant-id", "m_1", *reach(server),
+    )  # fmt: skip
+    server.script += [answer_all, lambda _: http(201, (), REGISTERED)]
+    unknown = Run(capsys, *arguments)
+    repeat = unknown.err[unknown.err.index("--idempotency-key") :].split()
+    again = Run(capsys, *arguments, *repeat)
+    first, second = [request for request in server.requests() if request.method == "POST"]
+
+    assert (3, 0) == (unknown.code, again.code)
+    assert (first.body, samples.header(first, "idempotency-key")) == (
+        second.body, samples.header(second, "idempotency-key"),
+    )  # fmt: skip

@@ -13,8 +13,8 @@ import signing
 ROOT = Path(__file__).parents[3]
 # cryptography itself loads threading.
 HEAVY = (
-    "aiohttp", "argparse", "asyncio", "getpass", "http.client", "httpx", "requests", "secrets", "select", "socket",
-    "ssl", "urllib.request", "yarl",
+    "aiohttp", "argparse", "asyncio", "getpass", "http.client", "httpx", "requests", "secrets", "select",
+    "socket", "ssl", "urllib.request", "yarl",
 )  # fmt: skip
 MAKE_CLIENT = "Gateway('https://x.example', SigningKey.generate('ed25519'))"
 
