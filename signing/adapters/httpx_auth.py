@@ -16,7 +16,7 @@ from .. import profile
 from ..client_errors import RedirectRefused
 from ..errors import UnsignableRequest
 from ..message import Request, Response
-from .outgoing import REDIRECT_TEXT, REDIRECTS, Outgoing, outgoing_request, require_unsigned
+from .outgoing import OWN_FIELDS, REDIRECT_TEXT, REDIRECTS, Outgoing, outgoing_request, require_unsigned
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Mapping
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ..keys import Signer, VerifyingKey
     from ..receipt import VerifiedReceipt
     from ..remote_signer import AsyncSigner
+
+
+# What the signature covers or is made of, beside method and target.
+_COVERED = OWN_FIELDS | {"content-type", "idempotency-key", "content-encoding"}
 
 
 class HTTPXAuth(httpx.Auth):
@@ -141,8 +145,14 @@ def _require_as_signed(signed: Request, event: str, info: Mapping[str, Any]) -> 
     if request.method == b"CONNECT":
         return  # to a proxy, about the tunnel; what goes through it comes next
     target = request.url.target.decode("latin-1")
-    if request.method.decode("latin-1") != signed.method or not signed.target_uri.endswith(target):
-        raise RedirectRefused("the request is about to be sent elsewhere than it was signed for")
-    sent = {name.lower(): value for name, value in request.headers}
-    if f"https://{sent.get(b'host', b'').decode('latin-1')}{target}" != signed.target_uri:
-        raise RedirectRefused("the request is about to be sent to another host than it was signed for")
+    sent = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers]
+    hosts = [value for name, value in sent if name == "host"]
+    covered = [pair for pair in sent if pair[0] in _COVERED]
+    if (
+        request.method.decode("latin-1") != signed.method
+        or [f"https://{host}{target}" for host in hosts] != [signed.target_uri]
+        or sorted(covered) != sorted((n.lower(), v) for n, v in signed.headers if n.lower() in _COVERED)
+    ):
+        raise UnsignableRequest(
+            "the request was changed after it was signed: let nothing come after the auth"
+        )

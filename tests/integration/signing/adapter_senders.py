@@ -49,7 +49,10 @@ def by_httpx(server: WireServer, method: str, target: str, **options: Any) -> Go
     auth = HTTPXAuth(options.pop("signer", samples.MERCHANT_ED25519), keys=options.pop("keys", None))
     context = ssl.create_default_context(cafile=str(server.cafile))
     follow = options.pop("allow_redirects", False)
-    with httpx.Client(verify=context, auth=auth, trust_env=False, follow_redirects=follow) as client:
+    hooks = options.pop("event_hooks", None)
+    with httpx.Client(
+        verify=context, auth=auth, trust_env=False, follow_redirects=follow, event_hooks=hooks
+    ) as client:
         answer = client.request(method, server.origin + target, **_for_httpx(options))
         return Got(answer.status_code, answer.content, auth.receipt_of(answer))
 
@@ -59,9 +62,11 @@ def by_async_httpx(server: WireServer, method: str, target: str, **options: Any)
     context = ssl.create_default_context(cafile=str(server.cafile))
     follow = options.pop("allow_redirects", False)
 
+    hooks = options.pop("event_hooks", None)
+
     async def send() -> Got:
         async with httpx.AsyncClient(
-            verify=context, auth=auth, trust_env=False, follow_redirects=follow
+            verify=context, auth=auth, trust_env=False, follow_redirects=follow, event_hooks=hooks
         ) as client:
             answer = await client.request(method, server.origin + target, **_for_httpx(options))
             return Got(answer.status_code, answer.content, auth.receipt_of(answer))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from signing import (
@@ -20,7 +21,15 @@ from signing import (
     parse_request,
     verify_request,
 )
-from tests.integration.signing.adapter_senders import ASYNC, SENDERS, Sender, by_httpx, by_requests
+from tests.integration.signing.adapter_senders import (
+    ASYNC,
+    SENDERS,
+    Sender,
+    by_aiohttp,
+    by_async_httpx,
+    by_httpx,
+    by_requests,
+)
 from tests.integration.signing.wire_server import (
     WireServer,
     http,
@@ -234,3 +243,58 @@ def test_a_key_that_is_awaited_signs_in_asynchronous_clients_alone(server: WireS
         send(server, "GET", "/v1/payments/pay_eu_1", signer=_Remote())
 
         assert samples.MERCHANT_P256.key_id == verified(server, server.received[0]).key_id
+
+
+def _elsewhere(request: httpx.Request) -> None:
+    request.url = request.url.copy_with(path="/v1/refunds")
+
+
+def _with_another_key(request: httpx.Request) -> None:
+    request.headers["Idempotency-Key"] = '"another-idempotency-key"'
+
+
+def _with_another_host(request: httpx.Request) -> None:
+    request.headers["Host"] = "other.example"
+
+
+def _with_another_method(request: httpx.Request) -> None:
+    request.method = "PUT"
+
+
+@pytest.mark.parametrize("change", [_elsewhere, _with_another_key, _with_another_host, _with_another_method])
+def test_a_hook_of_httpx_that_changes_a_signed_request_keeps_it_from_being_sent(
+    server: WireServer, change: Callable[[httpx.Request], None]
+) -> None:
+    async def change_later(request: httpx.Request) -> None:
+        change(request)
+
+    for sender, hook in ((by_httpx, change), (by_async_httpx, change_later)):
+        with pytest.raises(UnsignableRequest, match="after it was signed"):
+            sender(server, "POST", "/v1/payments", json=JSON, headers=ACTING, event_hooks={"request": [hook]})
+
+    assert [] == server.received
+
+
+@pytest.mark.parametrize(
+    "options", [{"chunked": True}, {"compress": "deflate"}], ids=["chunked", "compressed"]
+)
+def test_aiohttp_sends_no_other_bytes_than_the_signed_ones(
+    server: WireServer, options: dict[str, Any]
+) -> None:
+    with pytest.raises(UnsignableRequest):
+        by_aiohttp(server, "POST", "/v1/payments", json=JSON, headers=ACTING, **options)
+
+    assert [] == server.received
+
+
+def test_a_trace_of_the_callers_own_still_runs(server: WireServer) -> None:
+    events: list[str] = []
+
+    async def later(event: str, _: Any) -> None:
+        events.append(event)
+
+    by_httpx(server, "GET", "/v1/payments", extensions={"trace": lambda event, _: events.append(event)})
+    once = events.count("http11.send_request_headers.started")
+    by_async_httpx(server, "GET", "/v1/payments", extensions={"trace": later})
+
+    assert (1, 2) == (once, events.count("http11.send_request_headers.started"))
