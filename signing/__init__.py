@@ -5,6 +5,24 @@ listed errors or returns a value that can be obtained in no other way.
 Source: RFC 9421, RFC 9530, RFC 7638, Standard Webhooks 1.0.0.
 """
 
+from __future__ import annotations
+
+import importlib
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from .client_errors import (
+    AnswerNotTrusted,
+    ExchangeFailed,
+    GatewayRefused,
+    GatewayUnreachable,
+    OutcomeUnknown,
+    Problem,
+    RedirectRefused,
+    RemoteSignatureInvalid,
+    WebhookBodyNotRaw,
+    WebhookBodyReserialised,
+)
 from .errors import (
     BodyMissing,
     BodyNotAllowed,
@@ -49,6 +67,7 @@ from .explanation import Difference, explain, first_difference, signature_base
 from .key_set import keys_from_jwks, keys_to_jwks
 from .keys import Algorithm, Signer, SigningKey, VerifyingKey
 from .message import Request, Response
+from .private_jwk import signing_key_from_jwk, signing_key_to_jwk
 from .receipt import VerifiedReceipt, sign_receipt, verify_receipt
 from .registration import (
     KeyRegistration,
@@ -58,6 +77,7 @@ from .registration import (
     sign_possession,
     verify_possession,
 )
+from .remote_signer import AsyncSigner, AsyncVerifiedSigner, VerifiedSigner, sign_request_async
 from .request_parsing import SignedRequest, parse_request
 from .request_signing import PreparedRequest, prepare_request, sign_request
 from .request_verification import VerifiedRequest, verify_request
@@ -69,13 +89,33 @@ from .webhook import (
     webhook_public_key,
 )
 
+if TYPE_CHECKING:
+    from .answers import Answer
+    from .async_client import AsyncGateway
+    from .client import Gateway
+    from .retries import RetryPolicy
+
+# Loaded when asked for: whoever only signs and verifies pays for neither client nor event loop.
+_LATER = MappingProxyType(
+    {"Answer": "answers", "AsyncGateway": "async_client", "Gateway": "client", "RetryPolicy": "retries"}
+)
+
 __all__ = [
     "Algorithm",
+    "Answer",
+    "AnswerNotTrusted",
+    "AsyncGateway",
+    "AsyncSigner",
+    "AsyncVerifiedSigner",
     "BodyMissing",
     "BodyNotAllowed",
     "Difference",
     "DigestMalformed",
     "DigestMismatch",
+    "ExchangeFailed",
+    "Gateway",
+    "GatewayRefused",
+    "GatewayUnreachable",
     "HeaderDuplicated",
     "HeaderMalformed",
     "IdempotencyKeyInvalid",
@@ -85,7 +125,9 @@ __all__ = [
     "KeyRevoked",
     "KeyUnknown",
     "MethodNotCanonical",
+    "OutcomeUnknown",
     "PreparedRequest",
+    "Problem",
     "ReceiptDigestMismatch",
     "ReceiptKeyUnknown",
     "ReceiptMalformed",
@@ -94,11 +136,14 @@ __all__ = [
     "ReceiptRequestRefused",
     "ReceiptSignatureInvalid",
     "ReceiptTimeImplausible",
+    "RedirectRefused",
     "RegistrationRefused",
+    "RemoteSignatureInvalid",
     "Request",
     "RequestRefused",
     "RequestSignatureInvalid",
     "Response",
+    "RetryPolicy",
     "SignatureExpired",
     "SignatureInvalid",
     "SignatureMalformed",
@@ -115,8 +160,11 @@ __all__ = [
     "UnsupportedMedia",
     "VerifiedReceipt",
     "VerifiedRequest",
+    "VerifiedSigner",
     "VerifiedWebhook",
     "VerifyingKey",
+    "WebhookBodyNotRaw",
+    "WebhookBodyReserialised",
     "WebhookExpired",
     "WebhookMalformed",
     "WebhookRefused",
@@ -133,8 +181,11 @@ __all__ = [
     "sign_possession",
     "sign_receipt",
     "sign_request",
+    "sign_request_async",
     "sign_webhook",
     "signature_base",
+    "signing_key_from_jwk",
+    "signing_key_to_jwk",
     "verify_possession",
     "verify_receipt",
     "verify_request",
@@ -142,3 +193,9 @@ __all__ = [
     "webhook_key_from_text",
     "webhook_public_key",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)

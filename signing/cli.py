@@ -1,7 +1,8 @@
 """The command: parses arguments, calls the library, prints.
 
 Data goes to stdout, words for people to stderr. Exit codes: 0 fine, 1 refused,
-2 usage. Passphrases never pass through arguments or the environment.
+2 usage, 3 outcome unknown. Passphrases and tokens never pass through arguments or
+the environment.
 """
 
 from __future__ import annotations
@@ -12,16 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import commands
+from .arguments import JSON, MESSAGE, PUBLIC_KEYS, add_at, add_key, add_origin, add_passphrase
+from .client_errors import AnswerNotTrusted, ExchangeFailed, GatewayRefused, OutcomeUnknown
 from .errors import MessageUnreadable, SigningError
 from .keys import ALGORITHMS
 from .profile import LIFETIME_S_MAX
+from .register_command import add_register
+from .terminal import print_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_EXIT_CODES = "exit codes: 0 fine, 1 refused, 2 wrong usage or unreadable file"
-_MESSAGE = "what `sign --json` printed, or HTTP text"
-_PUBLIC_KEYS = "public key file: PEM, JWK, JWKS or whpk_ lines"
+    from .arguments import AddCommand
+
+_EXIT_CODES = (
+    "exit codes: 0 fine, 1 refused, 2 wrong usage or unreadable file, "
+    "3 no believable answer: repeat with the idempotency key that is shown"
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,44 +37,77 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except MessageUnreadable as error:
-        print(f"unreadable: {error}", file=sys.stderr)
-        return 2
     except SigningError as error:
-        print(f"refused ({error.code}): {error}", file=sys.stderr)
-        return 1
+        return _refuse(error, as_json=options.json)
     except OSError as error:
-        print(f"cannot use {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        say(f"cannot use {error.filename or 'a file'}: {error.strerror or error}")
         return 2
+    return code
+
+
+def _refuse(error: SigningError, *, as_json: bool) -> int:
+    code, word = 1, f"refused ({error.code})"
+    if isinstance(error, MessageUnreadable):
+        code, word = 2, "unreadable"
+    elif isinstance(error, OutcomeUnknown | AnswerNotTrusted):
+        code, word = 3, f"no believable answer ({error.code})"
+    if as_json:
+        document: dict[str, object] = {"code": error.code, "message": str(error)}
+        if isinstance(error, ExchangeFailed):
+            document["idempotency_key"] = error.idempotency_key
+        if isinstance(error, GatewayRefused):
+            document["problem_code"], document["status"] = error.problem_code, error.status
+        print_json({"error": document})
+    say("\n".join([f"{word}: {error}", *getattr(error, "__notes__", ())]))
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=f"python -m {__package__}",
-        description="Sign payment requests; verify requests, receipts and webhooks.",
+        prog=_program(),
+        description="Sign payment requests; verify requests, receipts and webhooks; register keys.",
         epilog=_EXIT_CODES,
         allow_abbrev=False,
     )
     groups = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def add(name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    def add(
+        name: str, text: str, run: Callable[[argparse.Namespace], int], /, *, has_json: bool = True
+    ) -> argparse.ArgumentParser:
         added = groups.add_parser(name, help=text, description=text, epilog=_EXIT_CODES, allow_abbrev=False)
         added.set_defaults(run=run)
+        if has_json:
+            added.add_argument("--json", action="store_true", help=JSON)
         return added
 
+    for add_commands in _COMMANDS:
+        add_commands(add)
+    return parser
+
+
+def _program() -> str:
+    """Name the command as it was started: by its own name, or as a module."""
+    own = Path(sys.argv[0]).name
+    return own if own == __package__ else f"python -m {__package__}"
+
+
+def add_keys(add: AddCommand) -> None:
+    """Add the commands about the merchant's own keys."""
     keygen = add("keygen", "make a key pair: a private PEM, and a public JWK beside it", commands.keygen)
     keygen.add_argument("--alg", choices=ALGORITHMS, default="ed25519")
     keygen.add_argument("--out", type=Path, required=True, metavar="KEY.pem", help="new file, mode 0600")
     keygen.add_argument("--encrypt", action="store_true", help="protect the file with a passphrase")
-    _add_passphrase(keygen)
+    add_passphrase(keygen)
 
     prove = add("prove", "sign the statement that registers a key: proof of possession", commands.prove)
-    _add_key(prove)
+    add_key(prove)
     prove.add_argument("--merchant-id", required=True)
 
-    sign = add("sign", "sign a request; print the header lines to send", commands.sign)
-    _add_key(sign)
+
+def add_requests(add: AddCommand) -> None:
+    """Add the commands about requests."""
+    sign = add("sign", "sign a request; print the header lines to send", commands.sign, has_json=False)
+    add_key(sign)
     sign.add_argument("--method", default="POST")
     sign.add_argument("--url", required=True, help="https origin and path, as requested")
     sign.add_argument("--body", metavar="FILE", help="the exact bytes to send; - reads stdin; not for GET")
@@ -79,72 +120,43 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     verify = add("verify", "verify a signed request", commands.verify)
-    verify.add_argument("request", type=Path, metavar="REQUEST", help=_MESSAGE)
-    verify.add_argument("--public-key", type=Path, required=True, metavar="FILE", help=_PUBLIC_KEYS)
-    _add_origin(verify)
-    _add_at(verify)
+    verify.add_argument("request", type=Path, metavar="REQUEST", help=MESSAGE)
+    verify.add_argument("--public-key", type=Path, required=True, metavar="FILE", help=PUBLIC_KEYS)
+    add_origin(verify)
+    add_at(verify)
 
     explain = add("explain", "print a request's signature base; show where another differs", commands.explain)
-    explain.add_argument("request", type=Path, metavar="REQUEST", help=_MESSAGE)
+    explain.add_argument("request", type=Path, metavar="REQUEST", help=MESSAGE)
     explain.add_argument(
         "--server-base",
         type=Path,
         metavar="FILE",
         help="the gateway's base, its saved 401 problem, or `curl --include` output of it",
     )
-    _add_origin(explain)
-
-    _add_answers(add)
-    return parser
+    add_origin(explain)
 
 
-def _add_answers(
-    add: Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser],
-) -> None:
+def add_answers(add: AddCommand) -> None:
+    """Add the commands about what the gateway sends."""
     webhook = add("webhook", "verify webhooks", commands.verify_webhook_file)
     webhook.add_argument("action", choices=("verify",))
     webhook.add_argument("request", type=Path, metavar="REQUEST", help="the webhook as HTTP text or JSON")
-    webhook.add_argument("--public-key", type=Path, required=True, metavar="FILE", help=_PUBLIC_KEYS)
-    _add_at(webhook)
+    webhook.add_argument("--public-key", type=Path, required=True, metavar="FILE", help=PUBLIC_KEYS)
+    add_at(webhook)
 
     receipt = add("receipt", "verify receipts", commands.verify_receipt_files)
     receipt.add_argument("action", choices=("verify",))
-    receipt.add_argument("--request", type=Path, required=True, metavar="REQUEST", help=_MESSAGE)
+    receipt.add_argument("--request", type=Path, required=True, metavar="REQUEST", help=MESSAGE)
     receipt.add_argument(
         "--response", type=Path, required=True, metavar="RESPONSE", help="what `curl --include` printed"
     )
     receipt.add_argument(
         "--public-key", type=Path, required=True, metavar="FILE", help="the gateway's key set"
     )
-    _add_origin(receipt)
-    _add_at(receipt)
+    add_origin(receipt)
+    add_at(receipt)
 
 
-def _add_key(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--key", type=Path, required=True, metavar="KEY.pem", help="private key, PKCS#8 PEM")
-    _add_passphrase(parser)
-
-
-def _add_passphrase(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--passphrase-fd",
-        type=_descriptor,
-        metavar="N",
-        help="read the passphrase from this open file descriptor",
-    )
-
-
-def _descriptor(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError("a file descriptor is a number such as 3")
-    return int(text)
-
-
-def _add_origin(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--origin", metavar="URL", help="accept this origin alone; completes a bare path")
-
-
-def _add_at(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--at", type=int, metavar="SECONDS", help="judge as of this Unix time, for kept messages; else now"
-    )
+# One function for each group of commands; their order is the order of the help. A further module of
+# commands is one more function here, such as its `add_evidence`.
+_COMMANDS: tuple[Callable[[AddCommand], None], ...] = (add_keys, add_register, add_requests, add_answers)

@@ -12,6 +12,7 @@ import secrets
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from . import explanation
@@ -19,17 +20,18 @@ from .errors import KeyUnknown, MessageUnreadable
 from .key_file import generate_key_files, load_signing_key, load_verifying_keys, read_passphrase
 from .message import Request
 from .message_file import FILE_BYTES_MAX, request_from_file, request_to_json, response_from_file
+from .problem import parse_signature_base
 from .profile import BODY_BYTES_MAX, MEDIA_TYPE
 from .receipt import verify_receipt
 from .registration import registration_statement, sign_possession
 from .request_parsing import parse_for_origins
 from .request_signing import sign_request
 from .request_verification import verify_request
+from .terminal import print_json, print_lines, say
 from .webhook import verify_webhook
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
     from pathlib import Path
 
 _RANDOM_BYTES = 24  # 192 bits, 32 characters: nonces and idempotency keys never meet by chance
@@ -41,9 +43,10 @@ def keygen(options: argparse.Namespace) -> int:
     if options.encrypt or options.passphrase_fd is not None:
         passphrase = read_passphrase(options.passphrase_fd, "Passphrase: ", repeat=True)
     key, public_path = generate_key_files(options.alg, options.out, passphrase)
-    print(f"key-id: {key.key_id}\npublic-key: {public_path}")
+    document = {"key_id": key.key_id, "public_key": str(public_path)}
+    (print_json if options.json else print_lines)(document)
     kept = "encrypted" if passphrase is not None else "not encrypted"
-    _say(f"{options.out} holds the private key, {kept}: keep it. Register the public key next.")
+    say(f"{options.out} holds the private key, {kept}: keep it. Register the public key next.")
     return 0
 
 
@@ -56,8 +59,8 @@ def prove(options: argparse.Namespace) -> int:
         "signature": base64.b64encode(sign_possession(statement, key)).decode("ascii"),
         "jwk": key.verifying_key.to_jwk(),
     }
-    _print_json(document)
-    _say("valid for one hour")
+    print_json(document)
+    say("valid for one hour")
     return 0
 
 
@@ -69,11 +72,11 @@ def sign(options: argparse.Namespace) -> int:
         idempotency_key = options.idempotency_key
         if idempotency_key is None:
             idempotency_key = secrets.token_urlsafe(_RANDOM_BYTES)
-            _say("made a new Idempotency-Key: a repeat of this request must use the same")
+            say("made a new Idempotency-Key: a repeat of this request must use the same")
         headers = (("Content-Type", MEDIA_TYPE), ("Idempotency-Key", f'"{idempotency_key}"'))
         body = b"{}" if options.body is None else _read_body(options.body)
     elif options.body is not None or options.idempotency_key is not None:
-        _say("a GET takes neither --body nor --idempotency-key")
+        say("a GET takes neither --body nor --idempotency-key")
         return 2
     request = Request(options.method, options.url, headers, body)
     key = load_signing_key(options.key, options.passphrase_fd)
@@ -101,9 +104,11 @@ def verify(options: argparse.Namespace) -> int:
     signed = parse_for_origins(request, _origins(options))
     key = load_verifying_keys(options.public_key).get(signed.key_id)
     if key is None:
-        raise KeyUnknown(f"the request is signed with {signed.key_id}, which the file does not hold")
+        raise KeyUnknown(
+            f"the request is signed with {signed.key_id}, which the file does not hold: give that key's file"
+        )
     verified = verify_request(signed, key, now=_now(options))
-    _print_json(
+    print_json(
         {
             "key_id": verified.key_id,
             "alg": verified.alg,
@@ -113,7 +118,7 @@ def verify(options: argparse.Namespace) -> int:
             "idempotency_key": verified.idempotency_key,
         }
     )
-    _say(f"verified: {request.method} {request.target_uri}")
+    say(f"verified: {request.method} {request.target_uri}")
     return 0
 
 
@@ -121,11 +126,19 @@ def explain(options: argparse.Namespace) -> int:
     """Print the signature base of a request file; compare it with the gateway's if that is given."""
     request = request_from_file(_read(options.request), options.origin)
     ours = explanation.signature_base(request)
-    print(ours.decode("ascii"))
-    if options.server_base is None:
+    theirs = None if options.server_base is None else _server_base(_read(options.server_base))
+    if options.json:
+        difference = None if theirs is None else explanation.first_difference(ours, theirs)
+        document: dict[str, object] = {"signature_base": ours.decode("ascii")}
+        if theirs is not None:
+            document["equal"] = difference is None
+            document["difference"] = None if difference is None else asdict(difference)
+        print_json(document)
+    else:
+        print(ours.decode("ascii"))
+    if theirs is None:
         return 0
-    theirs = _server_base(_read(options.server_base))
-    _say(explanation.explain(ours, theirs))
+    say(explanation.explain(ours, theirs))
     return 0 if ours == theirs else 1
 
 
@@ -134,8 +147,8 @@ def verify_webhook_file(options: argparse.Namespace) -> int:
     request = request_from_file(_read(options.request), "")
     keys = list(load_verifying_keys(options.public_key).values())
     webhook = verify_webhook(request.headers, request.body or b"", keys, now=_now(options))
-    _print_json({"message_id": webhook.message_id, "timestamp": webhook.timestamp, "key_id": webhook.key_id})
-    _say("verified")
+    print_json({"message_id": webhook.message_id, "timestamp": webhook.timestamp, "key_id": webhook.key_id})
+    say("verified")
     return 0
 
 
@@ -145,8 +158,8 @@ def verify_receipt_files(options: argparse.Namespace) -> int:
     response = response_from_file(_read(options.response))
     keys = load_verifying_keys(options.public_key)
     receipt = verify_receipt(request, response, keys.get, now=_now(options))
-    _print_json({"key_id": receipt.key_id, "created": receipt.created, "status": receipt.status})
-    _say(f"verified: the gateway answered {receipt.status} to this request")
+    print_json({"key_id": receipt.key_id, "created": receipt.created, "status": receipt.status})
+    say(f"verified: the gateway answered {receipt.status} to this request")
     return 0
 
 
@@ -173,12 +186,18 @@ def _server_base(content: bytes) -> bytes:
     if content.lstrip()[:1] != b"{":
         return content.removesuffix(b"\n")
     try:
-        base = json.loads(content.decode("utf-8"))["signature_base"]
-    except (ValueError, KeyError, RecursionError) as error:
-        raise MessageUnreadable("the problem document holds no signature_base") from error
-    if not isinstance(base, str):
-        raise MessageUnreadable("signature_base is not a text")
-    return base.encode("utf-8", "replace")
+        document = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise MessageUnreadable(
+            "the file is no problem document: save the whole answer to the 401"
+        ) from error
+    base = parse_signature_base(document)
+    if base is None:
+        raise MessageUnreadable(
+            "the problem document holds no signature_base in base64: only a 401 carries one, and only for a "
+            "request that could be parsed"
+        )
+    return base
 
 
 def _origins(options: argparse.Namespace) -> frozenset[str] | None:
@@ -200,11 +219,3 @@ def _read_body(name: str) -> bytes:
         return sys.stdin.buffer.read(BODY_BYTES_MAX + 1)
     with open(name, "rb") as stream:  # noqa: PTH123 - the name stays as typed, for the curl command
         return stream.read(BODY_BYTES_MAX + 1)
-
-
-def _print_json(document: Mapping[str, object]) -> None:
-    print(json.dumps(document, indent=2))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

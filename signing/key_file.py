@@ -18,9 +18,10 @@ from typing import Final
 from .errors import KeyRefused
 from .key_set import keys_from_jwks
 from .keys import Algorithm, SigningKey, VerifyingKey
+from .private_jwk import signing_key_from_jwk_document
 from .webhook import PUBLIC_KEY_PREFIX, webhook_key_from_text
 
-_PASSPHRASE_BYTES_MAX: Final = 1024
+_SECRET_BYTES_MAX: Final = 1024
 _KEY_FILE_BYTES_MAX: Final = 64 * 1024
 _OWNER_ALONE: Final = 0o600
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -50,19 +51,25 @@ def generate_key_files(alg: Algorithm, out: Path, passphrase: bytes | None) -> t
 
 
 def load_signing_key(path: Path, passphrase_fd: int | None) -> SigningKey:
-    """Load a private key, asking for its passphrase if it is encrypted.
+    """Load a private key: a PEM, an encrypted PEM, or a private JWK.
+
+    Args:
+        path: the file.
+        passphrase_fd: where the passphrase of an encrypted file is read; None asks the terminal.
 
     Raises:
         KeyRefused: not a usable key, or no passphrase can be had.
         OSError: the file cannot be read.
     """
-    pem = _read(path)
+    content = _read(path)
     if path.stat().st_mode & _OTHERS:
         print(f"warning: others can read {path}: chmod 600 it", file=sys.stderr)
+    if content.lstrip()[:1] == b"{":
+        return signing_key_from_jwk_document(content.strip())
     passphrase = None
-    if b"ENCRYPTED" in pem:
+    if b"ENCRYPTED" in content:
         passphrase = read_passphrase(passphrase_fd, f"Passphrase of {path}: ")
-    return SigningKey.from_pem(pem, passphrase)
+    return SigningKey.from_pem(content, passphrase)
 
 
 def load_verifying_keys(path: Path) -> dict[str, VerifyingKey]:
@@ -94,26 +101,44 @@ def read_passphrase(passphrase_fd: int | None, prompt: str, *, repeat: bool = Fa
     Raises:
         KeyRefused: empty, too long, typed differently twice, or there is no terminal.
     """
-    if passphrase_fd is not None:
-        with os.fdopen(passphrase_fd, "rb", closefd=False) as stream:
-            passphrase = stream.readline(_PASSPHRASE_BYTES_MAX + 2).rstrip(b"\r\n")
+    return read_secret(passphrase_fd, prompt, name="passphrase", option="--passphrase-fd", repeat=repeat)
+
+
+def read_secret(
+    descriptor: int | None, prompt: str, *, name: str, option: str, repeat: bool = False
+) -> bytes:
+    """Return one line that nobody else sees, from the descriptor if there is one, else from the terminal.
+
+    Args:
+        descriptor: an open file; it is not closed.
+        prompt: what the terminal shows.
+        name: what the secret is called in errors.
+        option: the option that takes a descriptor, named in errors.
+        repeat: ask the terminal twice.
+
+    Raises:
+        KeyRefused: empty, too long, typed differently twice, or there is no terminal.
+    """
+    if descriptor is not None:
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            secret = stream.readline(_SECRET_BYTES_MAX + 2).rstrip(b"\r\n")
     else:
-        passphrase = _ask(prompt)
-        if repeat and _ask("Again: ") != passphrase:
-            raise KeyRefused("the two passphrases differ")
-    if not 1 <= len(passphrase) <= _PASSPHRASE_BYTES_MAX:
-        raise KeyRefused(f"a passphrase has 1 to {_PASSPHRASE_BYTES_MAX} bytes")
-    return passphrase
+        secret = _ask(prompt, name, option)
+        if repeat and _ask("Again: ", name, option) != secret:
+            raise KeyRefused(f"the two {name}s differ: type the same one twice")
+    if not 1 <= len(secret) <= _SECRET_BYTES_MAX:
+        raise KeyRefused(f"a {name} has 1 to {_SECRET_BYTES_MAX} bytes")
+    return secret
 
 
-def _ask(prompt: str) -> bytes:
+def _ask(prompt: str, name: str, option: str) -> bytes:
     with warnings.catch_warnings():
         # getpass would fall back to a visible prompt; that is refused instead.
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             return getpass.getpass(prompt).encode()
         except (getpass.GetPassWarning, EOFError) as error:
-            raise KeyRefused("there is no terminal to ask for the passphrase: use --passphrase-fd") from error
+            raise KeyRefused(f"there is no terminal to ask for the {name}: use {option}") from error
 
 
 def _read(path: Path) -> bytes:

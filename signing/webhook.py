@@ -11,12 +11,15 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from .client_errors import WebhookBodyNotRaw, WebhookBodyReserialised
 from .errors import KeyRefused, SignatureInvalid, WebhookExpired, WebhookMalformed, WebhookSignatureInvalid
 from .keys import VerifyingKey
+from .webhook_diagnosis import VERIFICATIONS_MAX, other_serialisations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,10 +101,17 @@ def verify_webhook(
         now: seconds since the epoch, UTC.
 
     Raises:
+        WebhookBodyNotRaw: the body is no bytes object.
         WebhookMalformed: a field is absent, repeated, or not of its form.
         WebhookExpired: the timestamp is more than 300 s from `now`.
+        WebhookBodyReserialised: no signature verifies, but one would for the same JSON in other bytes.
         WebhookSignatureInvalid: no signature verifies under any key.
     """
+    if not isinstance(body, bytes):
+        raise WebhookBodyNotRaw(
+            f"the body is a {type(body).__name__}: pass the raw bytes of the request as they were received, "
+            "before any framework parses or decodes them"
+        )
     fields = _read_fields(headers)
     message_id, timestamp = fields["webhook-id"], fields["webhook-timestamp"]
     if _MESSAGE_ID.fullmatch(message_id) is None:
@@ -111,10 +121,25 @@ def verify_webhook(
     if abs(int(timestamp) - now) > AGE_S_MAX:
         raise WebhookExpired(f"the webhook was signed {now - int(timestamp)} s ago: check this host's clock")
     content = _signed_content(message_id, timestamp, body)
-    for signature in _signatures(fields["webhook-signature"]):
-        for key in keys:
-            if key.alg == "ed25519" and _is_signed(key, signature, content):
-                return VerifiedWebhook(message_id, int(timestamp), body, key.key_id)
+    pairs = [
+        (signature, key)
+        for signature in _signatures(fields["webhook-signature"])
+        for key in keys
+        if key.alg == "ed25519"
+    ]
+    for signature, key in pairs:
+        if _is_signed(key, signature, content):
+            return VerifiedWebhook(message_id, int(timestamp), body, key.key_id)
+    others = (
+        (key, signature, _signed_content(message_id, timestamp, other))
+        for other in other_serialisations(body)
+        for signature, key in pairs
+    )
+    if any(_is_signed(*each) for each in islice(others, VERIFICATIONS_MAX)):
+        raise WebhookBodyReserialised(
+            "these are not the bytes that were signed, though the same JSON: the body was parsed and written "
+            "again before verification. Verify the raw bytes of the request, then parse them"
+        )
     raise WebhookSignatureInvalid("no v1a signature verifies under any of the keys")
 
 

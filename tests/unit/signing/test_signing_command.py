@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.api.problems import describe
 from signing import (
+    RequestSignatureInvalid,
     Response,
     SigningKey,
     keys_to_jwks,
@@ -92,7 +94,8 @@ def test_explain_shows_where_the_gateway_saw_something_else(
 ) -> None:
     ours = Run(capsys, "explain", request_path)
     theirs = ours.out.replace("/v1/payments", "/v1/refunds")
-    problem = json.dumps({"status": 401, "signature_base": theirs.removesuffix("\n")})
+    refusal = RequestSignatureInvalid("…", signature_base=theirs.removesuffix("\n").encode())
+    problem = describe(refusal, request_id="req_eu_1").body.decode()
     content = {
         "bare": theirs,
         "problem": problem,
@@ -188,7 +191,9 @@ def test_importing_the_library_does_not_load_the_command() -> None:
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("problem", [b"{}", b'{"signature_base":1}', b"{", b"[]", b""])
+@pytest.mark.parametrize(
+    "problem", [b"{}", b'{"signature_base":1}', b'{"signature_base":""@method": GET"}', b"{", b"[]", b""]
+)
 def test_a_problem_without_a_base_cannot_be_compared(
     problem: bytes, request_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,6 +17,7 @@ from signing import (
     SigningKey,
     VerifyingKey,
     keys_to_jwks,
+    signing_key_to_jwk,
     verify_possession,
 )
 from tests.unit.signing import signing_samples as samples
@@ -150,3 +151,49 @@ def test_public_keys_are_read_in_each_form(
 
     assert (run.code, too_large.code, foreign.code) == (0, 1, 1)
     assert "key_unknown" in foreign.err
+
+
+@pytest.mark.parametrize("alg", ["ed25519", "ecdsa-p256-sha256"])
+def test_a_private_jwk_signs_like_its_pem(
+    alg: str, tmp_path: Path, body_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pem = tmp_path / "key.pem"
+    Run(capsys, "keygen", "--alg", alg, "--out", pem)
+    key = SigningKey.from_pem(pem.read_bytes())
+    jwk = tmp_path / "private.jwk"
+    jwk.write_text("\n" + json.dumps(signing_key_to_jwk(key), indent=2) + "\n")
+    run = Run(capsys, "sign", "--key", jwk, "--url", URL, "--body", body_path, "--json")
+    request = tmp_path / "request.json"
+    request.write_text(run.out)
+    verified = Run(capsys, "verify", request, "--public-key", tmp_path / "key.jwk.json", "--json")
+
+    assert (0, 0, key.key_id) == (run.code, verified.code, json.loads(verified.out)["key_id"])
+    assert "chmod 600" in run.err
+    assert (1, "private key") == (
+        (as_public := Run(capsys, "verify", request, "--public-key", jwk)).code,
+        next(word for word in ["private key"] if word in as_public.err),
+    )
+
+
+def test_results_and_refusals_are_json_for_machines(
+    key_path: Path, request_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Run(capsys, "keygen", "--out", tmp_path / "other.pem", "--json")
+    explained = Run(capsys, "explain", request_path, "--json")
+    foreign = Run(capsys, "verify", request_path, "--public-key", tmp_path / "other.jwk.json", "--json")
+    unreadable = Run(capsys, "explain", key_path, "--json")
+
+    assert str(tmp_path / "other.jwk.json") == json.loads(made.out)["public_key"]
+    assert json.loads(explained.out)["signature_base"].startswith('"@method": POST\n')
+    assert (1, "key_unknown") == (foreign.code, json.loads(foreign.out)["error"]["code"])
+    assert (2, "message_unreadable") == (unreadable.code, json.loads(unreadable.out)["error"]["code"])
+
+
+def test_every_command_takes_json_and_documents_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["keygen", "prove", "register", "sign", "verify", "explain", "webhook", "receipt"]
+    for name in names:
+        shown = " ".join(Run(capsys, name, "--help").out.split())
+
+        assert "--json" in shown
+        assert "0 fine, 1 refused, 2 wrong usage or unreadable file, 3 no believable answer" in shown
+    assert all(f"    {name} " in Run(capsys, "--help").out for name in names)

@@ -5,13 +5,13 @@ import re
 import pytest
 
 import signing
-from signing import RequestRefused, SigningError, VerifyingKey, errors
+from signing import RequestRefused, SigningError, VerifyingKey, client_errors, errors
 
 
 def _listed() -> list[type[SigningError]]:
     return [
         value
-        for value in vars(errors).values()
+        for value in {**vars(errors), **vars(client_errors)}.values()
         if isinstance(value, type) and issubclass(value, SigningError)
     ]
 
@@ -49,6 +49,7 @@ def test_every_name_that_is_exported_exists_and_every_refusal_of_a_request_is_ex
     exported = set(signing.__all__)
 
     assert {error.__name__ for error in _listed() if issubclass(error, RequestRefused)} <= exported
+    assert {error.__name__ for error in _listed() if error.__module__ == client_errors.__name__} <= exported
 
 
 def test_keys_are_equal_by_their_id() -> None:

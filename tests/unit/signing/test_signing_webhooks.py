@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,6 +10,9 @@ from hypothesis import strategies as st
 
 from signing import (
     KeyRefused,
+    VerifyingKey,
+    WebhookBodyNotRaw,
+    WebhookBodyReserialised,
     WebhookExpired,
     WebhookMalformed,
     WebhookRefused,
@@ -150,3 +155,76 @@ _values = st.sampled_from([value for _, value in HEADERS]) | st.text(max_size=20
 def test_no_webhook_makes_verification_fail_in_another_way(headers: list[tuple[str, str]]) -> None:
     with pytest.raises(WebhookRefused):
         verify_webhook(headers, b"another body", KEYS, now=samples.NOW)
+
+
+EVENT: dict[str, object] = {"type": "payment.captured", "data": {"name": "Grüße", "amounts": [1, 2]}}
+COMPACT = json.dumps(EVENT, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"indent": 2},
+        {"ensure_ascii": False},
+        {"separators": (",", ":")},
+        {"indent": 2, "ensure_ascii": False},
+        {"indent": 4},
+        {"indent": "\t"},
+    ],
+    ids=str,
+)
+def test_a_body_that_was_parsed_and_written_again_is_told_apart(options: dict[str, Any]) -> None:
+    headers = sign_webhook("msg_1", samples.NOW, COMPACT, samples.GATEWAY)
+    rewritten = json.dumps(json.loads(COMPACT), **options).encode()
+    with pytest.raises(WebhookBodyReserialised, match="raw bytes") as refused:
+        verify_webhook(headers, rewritten, [NEXT.verifying_key, *KEYS], now=samples.NOW)
+
+    assert isinstance(refused.value, WebhookSignatureInvalid)
+    assert "webhook_body_reserialised" == refused.value.code
+
+
+def test_a_sender_that_indents_is_told_apart_too() -> None:
+    headers = sign_webhook("msg_1", samples.NOW, json.dumps(EVENT, indent=2).encode(), samples.GATEWAY)
+    with pytest.raises(WebhookBodyReserialised):
+        verify_webhook(headers, COMPACT, KEYS, now=samples.NOW)
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"type":"payment.failed"}', b"", b"{", b"\xff", b"[" * 100_000, b'"' + b"x" * 70_000 + b'"']
+)
+def test_another_body_is_just_not_signed(body: bytes) -> None:
+    headers = sign_webhook("msg_1", samples.NOW, COMPACT, samples.GATEWAY)
+    with pytest.raises(WebhookSignatureInvalid) as refused:
+        verify_webhook(headers, body, KEYS, now=samples.NOW)
+
+    assert "webhook_signature_invalid" == refused.value.code
+
+
+@pytest.mark.parametrize(
+    "body", [COMPACT.decode(), EVENT, None, bytearray(COMPACT)], ids=lambda b: type(b).__name__
+)
+def test_a_body_that_is_not_the_raw_bytes_is_refused_with_the_way_out(body: Any) -> None:
+    headers = sign_webhook("msg_1", samples.NOW, COMPACT, samples.GATEWAY)
+    with pytest.raises(WebhookBodyNotRaw, match="raw bytes") as refused:
+        verify_webhook(headers, body, KEYS, now=samples.NOW)
+
+    assert isinstance(refused.value, TypeError)
+    assert "Grüße" not in str(refused.value)
+
+
+def test_a_forger_cannot_make_a_receiver_verify_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    verify = VerifyingKey.verify
+
+    def count(key: VerifyingKey, signature: bytes, base: bytes) -> None:
+        calls.append(key.key_id)
+        verify(key, signature, base)
+
+    monkeypatch.setattr(VerifyingKey, "verify", count)
+    keys = [samples.ed25519_key(f"receiver {n}").verifying_key for n in range(10)]
+    forged = dict(sign_webhook("msg_1", samples.NOW, b"{}", samples.MALLORY, also=[samples.MALLORY] * 7))
+    with pytest.raises(WebhookSignatureInvalid):
+        verify_webhook(list(forged.items()), COMPACT, keys, now=samples.NOW)
+
+    assert 8 * 10 + 24 == len(calls)

@@ -1,0 +1,247 @@
+"""The gateway's operations by name, for the blocking and the awaiting client alike.
+
+Each method makes one `Call` and hands it to `run`; what comes back is an `Answer`,
+or something that is awaited for one. An idempotency key is made where none is given,
+once, and is on the answer and on every error: keep your own to survive a crash.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, TypeVar
+
+from . import calls
+from .registration import registration_statement, sign_possession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .keys import VerifyingKey
+
+ResultT = TypeVar("ResultT")
+EVIDENCE_WAIT_S_MAX: Final = 60.0  # a checkpoint of the log comes within seconds
+
+
+class ProvenSigner(Protocol):
+    """A key that is about to be registered: it signs, and shows its public half."""
+
+    @property
+    def verifying_key(self) -> VerifyingKey: ...
+
+    def sign(self, base: bytes, /) -> bytes: ...
+
+
+class _Resource(Generic[ResultT]):
+    """Operations on one kind of object."""
+
+    def __init__(self, run: Callable[[calls.Call], ResultT], new_key: Callable[[], str]) -> None:
+        self._run = run
+        self._new_key = new_key
+
+    def _act(self, path: str, members: Mapping[str, object], idempotency_key: str | None) -> ResultT:
+        key = self._new_key() if idempotency_key is None else idempotency_key
+        return self._run(calls.act(path, members, idempotency_key=key))
+
+    def _list(self, path: str, query: Mapping[str, calls.Plain | None]) -> ResultT:
+        return self._run(calls.read(path, query))
+
+
+class Payments(_Resource[ResultT]):
+    """POST and GET of /v1/payments."""
+
+    def create(
+        self,
+        *,
+        kind: Literal["collect", "payout"],
+        amount: int,
+        currency: str,
+        instrument: str,
+        merchant_reference: str | None = None,
+        further: Mapping[str, object] | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResultT:
+        """Make a payment.
+
+        Args:
+            kind: `collect` takes money in for the merchant, `payout` sends it out.
+            amount: in minor units of the currency: 1999 stands for 19.99 EUR.
+            currency: ISO 4217, upper case.
+            instrument: a token, never a card or account number.
+            merchant_reference: the merchant's own name for it.
+            further: members of the body that this client has no argument for.
+            idempotency_key: 16 to 64 characters; the same for each repeat of this one payment.
+        """
+        members = {
+            "kind": kind,
+            "amount": amount,
+            "currency": currency,
+            "instrument": instrument,
+            "merchant_reference": merchant_reference,
+            **(further or {}),
+        }
+        return self._act("/v1/payments", members, idempotency_key)
+
+    def read(self, payment_id: str) -> ResultT:
+        """Return a payment as it is now."""
+        return self._run(calls.read(calls.item("payments", payment_id)))
+
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        starting_after: str | None = None,
+        ending_before: str | None = None,
+        merchant_reference: str | None = None,
+        status: str | None = None,
+        created_gte: int | None = None,
+        created_lte: int | None = None,
+    ) -> ResultT:
+        """Return a page of payments, newest first; `has_more` tells whether there is another."""
+        return self._list(
+            "/v1/payments",
+            {
+                "limit": limit,
+                "starting_after": starting_after,
+                "ending_before": ending_before,
+                "merchant_reference": merchant_reference,
+                "status": status,
+                "created_gte": created_gte,
+                "created_lte": created_lte,
+            },
+        )
+
+    def events(self, payment_id: str) -> ResultT:
+        """Return what happened to a payment, in order."""
+        return self._run(calls.read(f"{calls.item('payments', payment_id)}/events"))
+
+    def capture(
+        self, payment_id: str, *, amount: int | None = None, idempotency_key: str | None = None
+    ) -> ResultT:
+        """Capture an authorised payment, in part if an amount is given."""
+        return self._act(f"{calls.item('payments', payment_id)}/capture", {"amount": amount}, idempotency_key)
+
+    def cancel(self, payment_id: str, *, idempotency_key: str | None = None) -> ResultT:
+        """Withdraw a payment that was not captured yet."""
+        return self._act(f"{calls.item('payments', payment_id)}/cancel", {}, idempotency_key)
+
+
+class Refunds(_Resource[ResultT]):
+    """Refunds of payments."""
+
+    def create(
+        self,
+        payment_id: str,
+        *,
+        amount: int | None = None,
+        reason: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> ResultT:
+        """Refund a payment, in part if an amount is given, in minor units."""
+        path = f"{calls.item('payments', payment_id)}/refunds"
+        return self._act(path, {"amount": amount, "reason": reason}, idempotency_key)
+
+    def read(self, refund_id: str) -> ResultT:
+        """Return a refund as it is now."""
+        return self._run(calls.read(calls.item("refunds", refund_id)))
+
+
+class Keys(_Resource[ResultT]):
+    """The merchant's keys."""
+
+    def register_first(
+        self, public_key: VerifyingKey, enrolment_token: str, *, idempotency_key: str | None = None
+    ) -> ResultT:
+        """Register the key that this client signs with, by the token that an operator handed out.
+
+        Args:
+            public_key: the public half of this client's own signer.
+            enrolment_token: good for one key, once.
+            idempotency_key: to repeat it with.
+        """
+        members = {"public_key": public_key.to_jwk(), "enrolment_token": enrolment_token}
+        return self._act("/v1/keys", members, idempotency_key)
+
+    def register(
+        self, new: ProvenSigner, *, merchant_id: str, now: int, idempotency_key: str | None = None
+    ) -> ResultT:
+        """Register a later key: it proves that it is held, this client's key vouches for it.
+
+        Args:
+            new: the key to register.
+            merchant_id: the owner, as the first registration's answer says.
+            now: seconds since the epoch, UTC.
+            idempotency_key: to repeat it with; a repeat needs the same `now`.
+        """
+        public = new.verifying_key
+        statement = registration_statement(merchant_id, public.key_id, public.alg, now)
+        proof = sign_possession(statement, _Named(new))
+        return self.register_proven(public, proof, issued_at=now, idempotency_key=idempotency_key)
+
+    def register_proven(
+        self, public_key: VerifyingKey, proof: bytes, *, issued_at: int, idempotency_key: str | None = None
+    ) -> ResultT:
+        """Register a later key with a proof that was made elsewhere, see `sign_possession`."""
+        members = {
+            "public_key": public_key.to_jwk(),
+            "proof": base64.b64encode(proof).decode("ascii"),
+            "issued_at": issued_at,
+        }
+        return self._act("/v1/keys", members, idempotency_key)
+
+    def list(self) -> ResultT:
+        """Return the merchant's keys with their states."""
+        return self._list("/v1/keys", {})
+
+    def revoke(
+        self, key_id: str, *, reason: str | None = None, idempotency_key: str | None = None
+    ) -> ResultT:
+        """Revoke a key: from then on nothing that it signs is accepted."""
+        return self._act(f"{calls.item('keys', key_id)}/revoke", {"reason": reason}, idempotency_key)
+
+
+class Events(_Resource[ResultT]):
+    """What happened to all of the merchant's objects."""
+
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        starting_after: str | None = None,
+        ending_before: str | None = None,
+        type: str | None = None,  # noqa: A002 - the parameter's name on the wire
+    ) -> ResultT:
+        """Return a page of events, newest first."""
+        return self._list(
+            "/v1/events",
+            {
+                "limit": limit,
+                "starting_after": starting_after,
+                "ending_before": ending_before,
+                "type": type,
+            },
+        )
+
+
+class Evidence(_Resource[ResultT]):
+    """Evidence bundles: what an arbiter needs, checked without a network."""
+
+    def download(self, payment_id: str, *, wait_s_max: float = EVIDENCE_WAIT_S_MAX) -> ResultT:
+        """Return a payment's bundle: the bytes of a tar.gz.
+
+        A bundle is complete once the log's next checkpoint is signed. Until then the gateway answers
+        `evidence_pending`, and is asked again when it says.
+
+        Args:
+            payment_id: the payment.
+            wait_s_max: how long to wait for a bundle that is not complete yet.
+        """
+        return self._run(calls.evidence(payment_id, wait_s_max=wait_s_max))
+
+
+class _Named:
+    """A proven signer with the names that `Signer` has."""
+
+    def __init__(self, key: ProvenSigner) -> None:
+        self.alg = key.verifying_key.alg
+        self.key_id = key.verifying_key.key_id
+        self.sign = key.sign

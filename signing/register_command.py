@@ -1,0 +1,120 @@
+"""`register`: a first key with an operator's token, a later key with a key that is registered already.
+
+The one command that speaks with the gateway. The token is read from a file
+descriptor or from the terminal, never from an argument.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .arguments import add_key, add_passphrase, address, descriptor
+from .client_errors import ExchangeFailed
+from .errors import KeyRefused
+from .key_file import load_signing_key, load_verifying_keys, read_secret
+from .terminal import print_json, print_lines, say
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .arguments import AddCommand
+    from .client import Gateway
+    from .keys import SigningKey
+
+
+def add_register(add: AddCommand) -> None:
+    """Add `register`."""
+    parser = add("register", "register a key with the gateway: a first one with a token, or a later one", run)
+    add_key(parser)
+    parser.add_argument(
+        "--url", required=True, metavar="URL", help="the gateway's origin, https://host[:port]"
+    )
+    parser.add_argument(
+        "--token-fd",
+        type=descriptor,
+        metavar="N",
+        help="read the enrolment token from this open file descriptor; else the terminal is asked",
+    )
+    parser.add_argument(
+        "--with-key",
+        type=Path,
+        metavar="OLD.pem",
+        help="a registered key that vouches for the new one; no token is needed then",
+    )
+    add_passphrase(parser, "--with-passphrase-fd")
+    parser.add_argument("--merchant-id", help="with --with-key: the owner of both keys")
+    pins = parser.add_mutually_exclusive_group()
+    pins.add_argument("--gateway-keys", type=Path, metavar="FILE", help="the gateway's public keys, pinned")
+    pins.add_argument(
+        "--gateway-key-id",
+        action="append",
+        metavar="ID",
+        help="a pinned id of a gateway key; may be repeated. Without pins, TLS alone vouches for the keys",
+    )
+    parser.add_argument("--cafile", type=Path, metavar="PEM", help="believe these authorities alone")
+    parser.add_argument(
+        "--connect", type=address, metavar="HOST:PORT", help="connect here; the certificate is still checked"
+    )
+    parser.add_argument("--idempotency-key", help="of an earlier run whose outcome is unknown, to repeat it")
+    parser.add_argument(
+        "--issued-at", type=int, metavar="SECONDS", help="with --with-key: of an earlier run, to repeat it"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Register a key; print what the gateway says about it."""
+    if (options.with_key is None) != (options.merchant_id is None):
+        say("--with-key and --merchant-id belong together: a proof names the owner of both keys")
+        return 2
+    if options.with_key is not None and options.token_fd is not None:
+        say("a key is registered with a token or with --with-key, not with both")
+        return 2
+    new = load_signing_key(options.key, options.passphrase_fd)
+    if options.with_key is None:
+        token = _read_token(options.token_fd)
+        with _connect(options, new) as gateway:
+            answer = gateway.keys.register_first(
+                new.verifying_key, token, idempotency_key=options.idempotency_key
+            )
+    else:
+        old = load_signing_key(options.with_key, options.with_passphrase_fd)
+        issued_at = int(time.time()) if options.issued_at is None else options.issued_at
+        try:
+            with _connect(options, old) as gateway:
+                answer = gateway.keys.register(
+                    new,
+                    merchant_id=options.merchant_id,
+                    now=issued_at,
+                    idempotency_key=options.idempotency_key,
+                )
+        except ExchangeFailed as error:
+            # The time is a part of the body, and a repeat has the same body.
+            error.add_note(f"to repeat it: --idempotency-key {error.idempotency_key} --issued-at {issued_at}")
+            raise
+    document = {**answer.data, "receipt_key_id": answer.receipt.key_id}
+    (print_json if options.json else print_lines)(document)
+    say(f"registered, and the answer's receipt verified under {answer.receipt.key_id}")
+    return 0
+
+
+def _connect(options: argparse.Namespace, signer: SigningKey) -> Gateway:
+    from .client import Gateway  # noqa: PLC0415 - no other command needs sockets
+
+    keys = None if options.gateway_keys is None else load_verifying_keys(options.gateway_keys).values()
+    return Gateway(
+        options.url,
+        signer,
+        gateway_keys=keys,
+        gateway_key_ids=options.gateway_key_id,
+        cafile=options.cafile,
+        connect_to=options.connect,
+    )
+
+
+def _read_token(token_fd: int | None) -> str:
+    token = read_secret(token_fd, "Enrolment token: ", name="token", option="--token-fd").strip()
+    if not token.isascii() or not token.decode("ascii").isprintable():
+        raise KeyRefused("an enrolment token is one line of ASCII: give it as the operator printed it")
+    return token.decode("ascii")
