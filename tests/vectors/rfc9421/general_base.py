@@ -62,13 +62,15 @@ def signature_base(message: Message, inner_list: str) -> bytes:
         NoSuchBase: a component is unknown, absent or covered twice.
     """
     try:
-        ((covered, _parameters),) = http_sf.parse(inner_list.encode(), tltype="list")
+        ((covered, _parameters),) = cast(
+            "Sequence[tuple[Any, Parameters]]", http_sf.parse(inner_list.encode(), tltype="list")
+        )
     except (http_sf.StructuredFieldError, ValueError) as error:
         raise NoSuchBase("not one inner list") from error
     if not isinstance(covered, list):
         raise NoSuchBase("not an inner list")
     lines: list[str] = []
-    for name, parameters in cast("Sequence[tuple[str, Parameters]]", covered):
+    for name, parameters in covered:
         identifier = http_sf.ser((name, parameters))
         if any(line.startswith(f"{identifier}: ") for line in lines):
             raise NoSuchBase(f"{identifier} is covered twice")
