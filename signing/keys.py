@@ -13,7 +13,7 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final, Literal, NoReturn, Protocol, get_args
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
@@ -219,7 +219,7 @@ class SigningKey:
         except TypeError as error:
             needs = "needs its" if password is None else "takes no"
             raise KeyRefused(f"this private key {needs} password") from error
-        except (ValueError, UnsupportedAlgorithm):
+        except (ValueError, UnsupportedAlgorithm, InternalError):  # InternalError: X448 of a wrong length
             # The cause is cut off: what a PEM decoder quotes could be key material.
             raise KeyRefused(
                 "this is no PEM private key of a supported kind, or the password is wrong"
