@@ -35,8 +35,8 @@ async def test_a_method_that_cannot_be_signed_is_refused(stack: Gateway, method:
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 async def test_a_signature_for_one_method_is_refused_under_another(
-    stack: Gateway, frequent: Merchant, method: str
+    stack: Gateway, another: Merchant, method: str
 ) -> None:
-    octets = wire(stack.sign(payment_request(), frequent.key)).replace(b"POST", method.encode(), 1)
+    octets = wire(stack.sign(payment_request(), another.key)).replace(b"POST", method.encode(), 1)
 
     await refuse(stack, octets, 401, "signature_invalid", rows=1, signed=False)

@@ -79,11 +79,11 @@ async def test_the_way_the_next_attack_signs_is_accepted_when_nothing_is_changed
 
 @pytest.mark.parametrize("spelling", [*_SPELLINGS, *_OUTSIDE])
 async def test_a_request_that_a_proxy_normalised_is_refused_and_shows_where(
-    stack: Gateway, frequent: Merchant, spelling: str
+    stack: Gateway, another: Merchant, spelling: str
 ) -> None:
     # The merchant signed one spelling, the proxy handed on the canonical one.
-    request = stack.sign(payment_request(), frequent.key)
-    rewritten = signed_for(request, ORIGIN + spelling, frequent.key)
+    request = stack.sign(payment_request(), another.key)
+    rewritten = signed_for(request, ORIGIN + spelling, another.key)
 
     answer = await refuse(stack, rewritten, 401, "signature_invalid", rows=1, signed=False)
 
@@ -91,7 +91,7 @@ async def test_a_request_that_a_proxy_normalised_is_refused_and_shows_where(
 
 
 @pytest.mark.parametrize("target", ["/v1/payments?limit=1", "/v1/payments?a=1&b=2"])
-async def test_a_query_added_on_the_way_is_refused(stack: Gateway, frequent: Merchant, target: str) -> None:
-    signed = stack.sign(payment_request(), frequent.key)
+async def test_a_query_added_on_the_way_is_refused(stack: Gateway, another: Merchant, target: str) -> None:
+    signed = stack.sign(payment_request(), another.key)
 
     await refuse(stack, wire(signed, target=target), 401, "signature_invalid", rows=1, signed=False)
