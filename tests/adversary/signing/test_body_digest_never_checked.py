@@ -7,7 +7,7 @@ import inspect
 
 import pytest
 
-from signing import Request, parse_request, verify_request
+from signing import Request, Response, parse_request, sign_receipt, verify_receipt, verify_request
 from signing.digest import content_digest
 from signing.profile import BODY_BYTES_MAX
 from tests.adversary.signing import attacked_request as attack
@@ -52,6 +52,19 @@ def test_the_largest_body_is_accepted_and_one_byte_more_is_not() -> None:
     with attack.refused("too_large") as refusal:
         attack.accept(dataclasses.replace(attack.good(), body=largest + b" "))
     assert (refusal.value.code, refusal.value.status) == ("too_large", 413)
+
+
+def test_a_receipt_whose_body_or_whose_requests_body_was_swapped_is_refused() -> None:
+    request, answer = attack.good(), Response(202, (("Content-Type", "application/json"),), b"{}")
+    keys = {attack.MALLORY.key_id: attack.MALLORY.verifying_key}
+    fields = sign_receipt(attack.accept(request).signed, answer, attack.MALLORY, now=attack.NOW)
+    answered = answer.with_headers(fields)
+
+    assert 202 == verify_receipt(request, answered, keys.get, now=attack.NOW).status
+    with attack.refused("receipt_digest_mismatch"):
+        verify_receipt(request, dataclasses.replace(answered, body=b"[]"), keys.get, now=attack.NOW)
+    with attack.refused("receipt_digest_mismatch"):
+        verify_receipt(dataclasses.replace(request, body=b"{}"), answered, keys.get, now=attack.NOW)
 
 
 def test_there_is_no_way_to_verify_without_the_body() -> None:

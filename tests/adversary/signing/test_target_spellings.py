@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from signing import Request
+from signing import Request, sign_request
 from tests.adversary.signing import attacked_request as attack
 
 _TRICKS = [
@@ -118,3 +118,14 @@ def test_a_request_signed_for_one_target_is_refused_at_another() -> None:
     for path in ("/v1/refunds", "/v1/payments/a", "/v1/payments?a=1"):
         with attack.refused("signature_invalid"):
             attack.accept(dataclasses.replace(attack.good(), target_uri=attack.ORIGIN + path))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://pay.example:443", "https://pay.example:0443", "https://pay.example:", "https://PAY.example",
+     "https://pay.example.", "https://pay..example", "http://pay.example", "https://[::1", "https://pay.example:99999x"],
+)  # fmt: skip
+def test_the_signer_signs_for_no_origin_that_has_another_spelling(origin: str) -> None:
+    request = dataclasses.replace(attack.unsigned(), target_uri=f"{origin}/v1/payments")
+    with attack.refused("unsignable_request"):
+        sign_request(request, attack.ALICE, now=attack.NOW, nonce=attack.NONCE)
