@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from .message import Request
 
 _EXCERPT_BYTES = 24  # on each side of the difference: enough to recognise the place on one line
-_COMPONENT = re.compile(r'"([^"]*)"[^:]*: ?')
+# A name of other characters is not shown: a base that was handed in may hold what a terminal obeys.
+_COMPONENT = re.compile(r'"(@?[a-z0-9!#$%&*+.^_`|~-]+)"[^:]*: ?')
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -94,7 +94,7 @@ class SigningKey:
         except TypeError as error:
             needs = "needs its" if password is None else "takes no"
             raise KeyRefused(f"this private key {needs} password") from error
-        except (ValueError, UnsupportedAlgorithm):
+        except (ValueError, UnsupportedAlgorithm, InternalError):  # InternalError: X448 of a wrong length
             # The cause is cut off: what a PEM decoder quotes could be key material.
             raise KeyRefused(
                 "this is no PEM private key of a supported kind, or the password is wrong"

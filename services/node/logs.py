@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_PLACES_MAX = 8  # the innermost frames; those around them are the event loop's
 
 
 def set_up_logs(service: str, level: str) -> None:
@@ -57,6 +59,9 @@ class _StructlogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, Any] = {"library": record.name, "text": record.getMessage()[:500]}
-        if record.exc_info:
-            fields["exc_info"] = record.exc_info
+        if record.exc_info and record.exc_info[0] is not None:
+            # A parser's exception quotes what a peer sent: its kind and its places are kept, never its text.
+            frames = traceback.extract_tb(record.exc_info[2])
+            fields["fault"] = record.exc_info[0].__qualname__
+            fields["places"] = [f"{frame.filename}:{frame.lineno}" for frame in frames[-_PLACES_MAX:]]
         structlog.get_logger().log(record.levelno, "a library reported", **fields)

@@ -5,11 +5,22 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from signing import Request, SigningKey, VerifyingKey, parse_request, sign_request, verify_request
+from signing import (
+    Request,
+    SigningError,
+    SigningKey,
+    VerifyingKey,
+    parse_request,
+    sign_request,
+    verify_request,
+)
 from signing.digest import content_digest
 
 if TYPE_CHECKING:
@@ -55,6 +66,14 @@ def good_get(key: SigningKey = ALICE) -> Request:
 def accept(request: Request, key: VerifyingKey = ALICE.verifying_key, *, now: int = NOW) -> VerifiedRequest:
     """Do what the gateway does; raises what it refuses with."""
     return verify_request(parse_request(request, origins=ORIGINS), key, now=now)
+
+
+@contextmanager
+def refused(code: str, match: str | None = None) -> Iterator[Any]:
+    """Expect a refusal by its stable code, which is what callers and merchants rely on."""
+    with pytest.raises(SigningError, match=match) as refusal:
+        yield refusal
+    assert code == refusal.value.code
 
 
 def value(request: Request, name: str) -> str:

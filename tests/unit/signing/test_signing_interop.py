@@ -33,14 +33,18 @@ _THEIRS: dict[Algorithm, type[Any]] = {
     "ecdsa-p256-sha256": algorithms.ECDSA_P256_SHA256,
 }
 _COVERED = ("@method", "@target-uri", "content-type", "content-digest", "idempotency-key")
-_RECEIPT_COVERED = (
-    '"@status"',
-    '"content-type"',
-    '"content-digest"',
-    *(f'"{name}";req' for name in _COVERED),
-    '"signature-input";req;key="countermark"',
-    '"signature";req;key="countermark"',
-)
+
+
+def _receipt_covered(request: Request) -> tuple[str, ...]:
+    names = _COVERED[:2] if request.method == "GET" else _COVERED
+    return (
+        '"@status"',
+        '"content-type"',
+        '"content-digest"',
+        *(f'"{name}";req' for name in names),
+        '"signature-input";req;key="countermark"',
+        '"signature";req;key="countermark"',
+    )
 
 
 class _OneKey(HTTPSignatureKeyResolver):
@@ -146,9 +150,10 @@ def test_their_verifier_accepts_our_receipts(key: SigningKey, unsigned: Request)
     assert base.encode() == receipt.signature_base
 
 
-def test_we_accept_a_receipt_that_their_signer_made() -> None:
-    key = samples.GATEWAY
-    request = _signed_now(samples.payment(), samples.MERCHANT_ED25519)
+@pytest.mark.parametrize("key", [samples.GATEWAY, samples.GATEWAY_P256], ids=lambda key: key.alg)
+@pytest.mark.parametrize("unsigned", [samples.payment(), samples.inquiry()], ids=["post", "get"])
+def test_we_accept_receipts_that_their_signer_made(key: SigningKey, unsigned: Request) -> None:
+    request = _signed_now(unsigned, samples.MERCHANT_ED25519)
     response = samples.answer().with_headers((("Content-Digest", content_digest(samples.ANSWER)),))
     view = _response_view(response, request)
     HTTPMessageSigner(signature_algorithm=_THEIRS[key.alg], key_resolver=_OneKey(key)).sign(
@@ -156,7 +161,7 @@ def test_we_accept_a_receipt_that_their_signer_made() -> None:
         key_id=key.key_id,
         label="countermark",
         tag="countermark-receipt-v1",
-        covered_component_ids=_RECEIPT_COVERED,
+        covered_component_ids=_receipt_covered(unsigned),
         use_existing_digest=True,
     )
     signed = Response(view.status_code, tuple(view.headers.items()), response.body)

@@ -1,16 +1,9 @@
-"""Second signatures, labels, members and field lines: exactly one of each is accepted."""
+"""Attack 4: several signatures, of which another one is verified than the one believed (RFC 9421 §7.2.6)."""
 
 from __future__ import annotations
 
 import pytest
 
-from signing import (
-    HeaderDuplicated,
-    RequestRefused,
-    RequestSignatureInvalid,
-    SignatureMalformed,
-    SignatureMissing,
-)
 from tests.adversary.signing import attacked_request as attack
 
 
@@ -35,14 +28,14 @@ def test_a_second_signature_in_the_same_fields_is_refused(separator: str, order:
         )
         request = attack.changed(request, "signature", lambda old: more[len(separator) :] + separator + old)
     for key in (attack.ALICE, attack.MALLORY):
-        with pytest.raises(SignatureMalformed):
+        with attack.refused("signature_malformed"):
             attack.accept(request, key.verifying_key)
 
 
 @pytest.mark.parametrize("name", ["Signature", "signature-input", "SIGNATURE"])
 def test_a_second_field_line_is_refused(name: str) -> None:
     request = attack.good()
-    with pytest.raises(HeaderDuplicated) as refusal:
+    with attack.refused("header_duplicated") as refusal:
         attack.accept(request.with_headers(((name, attack.value(request, name.lower())),)))
 
     assert (refusal.value.code, refusal.value.status) == ("header_duplicated", 400)
@@ -50,20 +43,14 @@ def test_a_second_field_line_is_refused(name: str) -> None:
 
 def test_a_member_without_its_partner_is_refused() -> None:
     more_input, more = _appended(", ")
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(attack.changed(attack.good(), "signature-input", lambda old: old + more_input))
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(attack.changed(attack.good(), "signature", lambda old: old + more))
 
 
-@pytest.mark.parametrize("label", ["sig1", "Countermark", "countermark2", "*countermark"])
-def test_any_other_label_is_refused_though_labels_are_not_signed(label: str) -> None:
-    with pytest.raises(SignatureMalformed, match=r"label|member"):
-        attack.accept(attack.payment_signed_with(attack.parameters(), label=label))
-
-
 def test_fields_with_different_labels_are_refused() -> None:
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(
             attack.changed(attack.good(), "signature", lambda old: old.replace("countermark", "sig1"))
         )
@@ -71,7 +58,7 @@ def test_fields_with_different_labels_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["signature", "signature-input"])
 def test_a_missing_field_is_a_missing_signature(name: str) -> None:
-    with pytest.raises(SignatureMissing) as refusal:
+    with attack.refused("signature_missing") as refusal:
         attack.accept(attack.without(attack.good(), name))
 
     assert (refusal.value.code, refusal.value.status) == ("signature_missing", 401)
@@ -79,43 +66,27 @@ def test_a_missing_field_is_a_missing_signature(name: str) -> None:
 
 def test_mallorys_signature_under_alices_key_id_is_refused() -> None:
     alices, mallorys = attack.good(), attack.good(attack.MALLORY)
-    with pytest.raises(RequestSignatureInvalid):
+    with attack.refused("signature_invalid"):
         attack.accept(attack.changed(alices, "signature", lambda _: attack.value(mallorys, "signature")))
 
 
 def test_mallorys_key_under_alices_request_is_refused() -> None:
-    with pytest.raises(RequestSignatureInvalid, match="key id"):
+    with attack.refused("signature_invalid", match="key id"):
         attack.accept(attack.good(), attack.MALLORY.verifying_key)
 
 
-@pytest.mark.parametrize(
-    "form",
-    [
-        "countermark=:AAAA:",
-        "countermark=::",
-        "countermark=",
-        "countermark",
-        "countermark=:{0}: ",
-        " countermark=:{0}:",
-        "countermark=:{0}:;x=1",
-        "countermark=:{0}",
-        "countermark=:{0}=:",
-        'countermark="{0}"',
-        "countermark=:{0}:\n",
-        "countermark=:" + "A" * 2000 + ":",
-    ],
-)
-def test_a_signature_in_another_form_is_refused(form: str) -> None:
-    encoded = attack.value(attack.good(), "signature").removeprefix("countermark=:").removesuffix(":")
-    with pytest.raises(SignatureMalformed):
-        attack.accept(attack.changed(attack.good(), "signature", lambda _: form.format(encoded)))
+def test_a_tampered_signature_followed_by_a_valid_one_of_somebody_else_is_refused() -> None:
+    # A library was seen to return the last result alone: true, whatever the first one was.
+    more_input, more = _appended(", ")
+    alices = attack.good()
+    tampered = attack.changed(alices, "signature", lambda old: old.replace(":", ":AAAA", 1)[:-5] + ":")
+    both = attack.changed(tampered, "signature-input", lambda old: old + more_input)
+    with attack.refused("signature_malformed"):
+        attack.accept(attack.changed(both, "signature", lambda old: old + more))
 
 
-def test_base64_with_left_over_bits_is_refused() -> None:
-    request = attack.good()
-    encoded = attack.value(request, "signature")
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-    last = encoded[-4]
-    twin = encoded[:-4] + alphabet[alphabet.index(last) + 1] + encoded[-3:]
-    with pytest.raises(RequestRefused):
-        attack.accept(attack.changed(request, "signature", lambda _: twin))
+def test_what_was_verified_says_whose_key_it_was() -> None:
+    for key in (attack.ALICE, attack.ALICE_P256, attack.MALLORY):
+        verified = attack.accept(attack.good(key), key.verifying_key)
+
+        assert (key.key_id, key.alg) == (verified.key_id, verified.alg)

@@ -1,10 +1,11 @@
-"""Whatever is sent, the answer is a verified request or one of the listed refusals, and nothing else."""
+"""Attack 8: inputs that make a verifier fall over before it verifies (GHSA-6wwm-chj6-h3p2)."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -12,11 +13,23 @@ from signing import Request, RequestRefused, parse_request, verify_request
 from tests.adversary.signing import attacked_request as attack
 
 _PRINTABLE = set(map(chr, range(32, 127))) | {"…"}
+
+
 _GOOD = attack.good()
+
+
 _FIELDS = [name.lower() for name, _ in _GOOD.headers]
+
+
 _any_text = st.text(st.characters(), max_size=30)  # lone surrogates included, as servers decode bytes to them
+
+
 _any_name = st.sampled_from([*_FIELDS, "content-encoding", "trailer", "@method"]) | _any_text
+
+
 _any_value = st.sampled_from([value for _, value in _GOOD.headers]) | _any_text
+
+
 _any_request = st.builds(
     Request,
     method=st.sampled_from(["GET", "POST", "post"]) | _any_text,
@@ -26,6 +39,8 @@ _any_request = st.builds(
     headers=st.lists(st.tuples(_any_name, _any_value), max_size=10).map(tuple),
     body=st.none() | st.binary(max_size=30) | st.just(_GOOD.body),
 )
+
+
 _pieces = st.sampled_from(
     [
         "",
@@ -101,3 +116,15 @@ def test_any_bit_of_the_signature_counts(bit: int) -> None:
     encoded = base64.b64encode(bytes(signature)).decode()
 
     assert not _accepted(attack.changed(_GOOD, "signature", lambda _: f"countermark=:{encoded}:"))
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [";req=1", ';sf="y"', ";key", ";key=1", ";bs=:AA==:", ";name", ";tr=?1", ";req=()", ";=", ";;"],
+)
+def test_a_component_parameter_of_the_wrong_type_is_refused_and_crashes_nothing(parameter: str) -> None:
+    covered = attack.COVERED.replace('"content-type"', f'"content-type"{parameter}')
+    with attack.refused("signature_malformed"):
+        attack.accept(
+            attack.changed(attack.good(), "signature-input", lambda old: old.replace(attack.COVERED, covered))
+        )

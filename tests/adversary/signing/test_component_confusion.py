@@ -1,4 +1,4 @@
-"""Signatures that are right, but cover less, more or something else than the profile."""
+"""Attack 2: signatures that are right, but cover less, more or something else (RFC 9421 §7.2.1)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from signing import Request, SignatureMalformed, sign_request
+from signing import Request, sign_request
 from tests.adversary.signing import attacked_request as attack
 
 _COMPONENTS = attack.COVERED.split(" ")
@@ -25,27 +25,20 @@ def test_the_way_these_attacks_are_signed_is_accepted_when_nothing_is_changed() 
 
 @pytest.mark.parametrize("index", range(5))
 def test_a_component_taken_out_is_refused(index: int) -> None:
-    with pytest.raises(SignatureMalformed, match="covered components"):
+    with attack.refused("signature_malformed", match="covered components"):
         attack.accept(_signed_over(_COMPONENTS[:index] + _COMPONENTS[index + 1 :]))
 
 
 def test_a_signature_over_nothing_is_refused() -> None:
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(_signed_over([]))
-
-
-@pytest.mark.parametrize("component", ['"@authority"', '"@path"', '"@method"'])
-@pytest.mark.parametrize("index", [0, 5])
-def test_a_component_added_or_repeated_is_refused(component: str, index: int) -> None:
-    with pytest.raises(SignatureMalformed):
-        attack.accept(_signed_over([*_COMPONENTS[:index], component, *_COMPONENTS[index:]]))
 
 
 @pytest.mark.parametrize("index", range(4))
 def test_another_order_is_refused(index: int) -> None:
     order = list(_COMPONENTS)
     order[index], order[index + 1] = order[index + 1], order[index]
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(_signed_over(order))
 
 
@@ -54,14 +47,14 @@ def test_another_order_is_refused(index: int) -> None:
 def test_a_component_with_a_parameter_is_refused(index: int, parameter: str) -> None:
     components = list(_COMPONENTS)
     components[index] += parameter
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(_signed_over(components))
 
 
 @pytest.mark.parametrize("component", ['"Content-Type"', '"content-type "', "content-type", "'content-type'"])
 def test_a_component_in_another_spelling_is_refused(component: str) -> None:
     spelled = attack.COVERED.replace('"content-type"', component)
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(
             attack.changed(attack.good(), "signature-input", lambda old: old.replace(attack.COVERED, spelled))
         )
@@ -71,9 +64,9 @@ def test_a_gets_coverage_does_not_do_for_a_request_that_acts() -> None:
     get = attack.good_get()
     acting = attack.good()
     borrowed = attack.changed(acting, "signature-input", lambda _: attack.value(get, "signature-input"))
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(attack.changed(borrowed, "signature", lambda _: attack.value(get, "signature")))
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(_signed_over(_COMPONENTS[:2]))
 
 
@@ -81,5 +74,5 @@ def test_a_get_signed_as_if_it_acted_is_refused() -> None:
     request = attack.unsigned()
     fields = sign_request(request, attack.ALICE, now=attack.NOW, nonce=attack.NONCE)
     get = dataclasses.replace(request, method="GET", body=None, headers=fields)
-    with pytest.raises(SignatureMalformed):
+    with attack.refused("signature_malformed"):
         attack.accept(get)
