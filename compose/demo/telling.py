@@ -1,4 +1,4 @@
-"""What the demonstration's merchant says: a JSON object a line for each step that held, or why one did not."""
+"""What the demonstration's merchant says: a JSON object a line for each step that held, or why not."""
 
 from __future__ import annotations
 

@@ -14,16 +14,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from signing.evidence.archive import pack
-from signing.evidence.bundle import BundleParts, LoggedRecord, build_files, folder_name
-from signing.evidence.layout import CHAIN_MAX, KeyHistory
 
 from gateway.access.exchange import EXCHANGE
 from gateway.api.payments import payment_id_of
 from gateway.errors import EvidencePending, NotFound, StateConflict
 from gateway.store.evidence import EvidenceStore, Located, SignedCheckpoint, instant
 from signing import SigningKey, VerifyingKey
+from signing.evidence.archive import pack
+from signing.evidence.bundle import BundleParts, LoggedRecord, build_files, folder_name
 from signing.evidence.errors import TileRefused
+from signing.evidence.layout import CHAIN_MAX, KeyHistory
 from signing.evidence.note import parse_note
 from signing.evidence.tile_places import tiles_to_read
 from signing.evidence.tiles import node_from_tiles, parse_tile_path

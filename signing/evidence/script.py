@@ -22,4 +22,4 @@ def verify_script() -> bytes:
 
 def bundle_readme() -> bytes:
     """Return the text for the arbiter that is put into bundles."""
-    return resources.files(__package__).joinpath("README").read_bytes()
+    return resources.files(__package__).joinpath("bundle_readme.txt").read_bytes()

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from signing.evidence.archive import unpack
-from signing.evidence.verification import verify_bundle
 
+from signing.evidence.archive import unpack
 from signing.evidence.errors import EvidenceRefused
 from signing.evidence.trust import TrustedKeys, fingerprint
+from signing.evidence.verification import verify_bundle
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 CHECKPOINT_S_MAX = 1.0  # What merchants are promised; cosigning and this host's other work come on top.

@@ -8,12 +8,12 @@ import os
 import signal
 
 import pytest
-from signing.evidence.archive import unpack
-from signing.evidence.verification import verify_bundle
 
 from compose.launcher.release import checkout_root
 from compose.launcher.stack import Stack
 from compose.mesh import read_mesh
+from signing.evidence.archive import unpack
+from signing.evidence.verification import verify_bundle
 from tests.mesh.enrolled_merchant import EnrolledMerchant, send_until_answered
 
 BACK_S_MAX = 10.0  # What the product promises after a fault has ended.

@@ -89,7 +89,7 @@ async def test_a_proof_made_for_one_merchant_is_none_for_another(stack: Gateway,
 
 
 async def test_a_token_binds_no_key_that_is_registered(stack: Gateway, another: Merchant) -> None:
-    token = stack.enrol_only("Thief", "EUR")["enrolment_token"]
-    request = stack.sign(first_key_request(another.key, token), another.key)
+    enrolled = stack.enrol_only("Thief", "EUR")
+    request = stack.sign(first_key_request(another.key, enrolled), another.key)
 
     await refuse(stack, request, 409, "state_conflict", rows=1, signed=True)

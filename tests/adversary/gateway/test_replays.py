@@ -31,7 +31,7 @@ _ORDER_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 async def by_p256(stack: Gateway) -> Merchant:
     """A merchant whose signatures have twins."""
     enrolled, key = stack.enrol_only("Malleable", "EUR"), SigningKey.generate("ecdsa-p256-sha256")
-    answer = await stack.send(stack.sign(first_key_request(key, enrolled["enrolment_token"]), key))
+    answer = await stack.send(stack.sign(first_key_request(key, enrolled), key))
     assert 201 == answer.status
     return Merchant(enrolled["merchant_id"], key)
 

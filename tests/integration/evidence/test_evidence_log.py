@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from functools import partial
 
 import pytest
 
@@ -74,7 +75,7 @@ async def test_a_killed_sequencer_leaves_a_log_that_the_next_one_continues(log: 
     for round_ in range(5):
         program = log.add_sequencer()
         await log.accept(30)
-        await until(lambda wanted=round_: _appended_beyond(log, wanted * 30), SETTLE_S_MAX)
+        await until(partial(_appended_beyond, log, round_ * 30), SETTLE_S_MAX)
         await log.accept(20)
         program.stop(signal.SIGKILL)
     log.add_sequencer()

@@ -85,7 +85,7 @@ def test_the_wheel_holds_every_module_of_the_package_under_its_public_name_and_n
     ours = [
         "countermark/" + file.relative_to(ROOT / "signing").as_posix()
         for file in (ROOT / "signing").rglob("*")
-        if file.is_file() and file.suffix in {".py", ".typed"}
+        if file.is_file() and file.suffix in {".py", ".typed", ".sh", ".txt"}
     ]
 
     assert sorted(ours) == sorted(names)
