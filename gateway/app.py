@@ -14,6 +14,7 @@ from gateway.access.authenticate import Authenticator
 from gateway.access.merchants import AccountDirectory, KeyDirectory
 from gateway.access.refusals import RefusalLog
 from gateway.access.replay import ReplayMemory
+from gateway.access.self_test import require_working_verification
 from gateway.api.answers import answering
 from gateway.api.evidence import EvidenceHandlers
 from gateway.api.keys import KeyHandlers
@@ -40,6 +41,7 @@ CONNECTIONS_MAX = 8
 
 async def main(config: GatewayConfig) -> None:
     """Serve until stopped, then answer what is under way and write what was counted."""
+    require_working_verification(now=int(time.time()))
     receipt_key = SigningKey.from_pem(Path(config.receipt_key_file).read_bytes())
     webhook_keys = keys_from_jwks(Path(config.webhook_jwks_file).read_bytes())
     jwks = keys_to_jwks({receipt_key.key_id: receipt_key.verifying_key, **webhook_keys}.values())

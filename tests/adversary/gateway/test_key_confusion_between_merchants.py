@@ -30,8 +30,8 @@ async def test_a_payment_belongs_to_the_key_that_signed_it_whatever_it_says(
 
     await refuse(stack, request, 422, "validation_failed", rows=1, signed=True)
     owner = await stack.query(
-        "select count(*) from payments.payment p join payments.evidence e on e.payment_id = p.payment_id"
-        " where e.key_id = $1 and p.merchant_id = $2",
+        "select count(*) from evidence.record"
+        " where key_id = $1 and merchant_id = $2 and decision = 'accepted'",
         another.key.key_id,
         victim.merchant_id,
     )
