@@ -148,44 +148,48 @@ class Refunds(_Resource[ResultT]):
 class Keys(_Resource[ResultT]):
     """The merchant's keys."""
 
-    def register_first(
-        self, public_key: VerifyingKey, enrolment_token: str, *, idempotency_key: str | None = None
-    ) -> ResultT:
-        """Register the key that this client signs with, by the token that an operator handed out.
-
-        Args:
-            public_key: the public half of this client's own signer.
-            enrolment_token: good for one key, once.
-            idempotency_key: to repeat it with.
-        """
-        members = {"public_key": public_key.to_jwk(), "enrolment_token": enrolment_token}
-        return self._act("/v1/keys", members, idempotency_key)
-
     def register(
-        self, new: ProvenSigner, *, merchant_id: str, now: int, idempotency_key: str | None = None
+        self,
+        new: ProvenSigner,
+        *,
+        merchant_id: str,
+        now: int,
+        enrolment_token: str | None = None,
+        idempotency_key: str | None = None,
     ) -> ResultT:
-        """Register a later key: it proves that it is held, this client's key vouches for it.
+        """Register a key: it proves that it is held, and a token or this client's key vouches for it.
 
         Args:
-            new: the key to register.
-            merchant_id: the owner, as the first registration's answer says.
+            new: the key to register. With a token it is this client's own, and the merchant's first.
+            merchant_id: the owner, as the operator said.
             now: seconds since the epoch, UTC.
+            enrolment_token: for a first key; good for one key, once.
             idempotency_key: to repeat it with; a repeat needs the same `now`.
         """
         public = new.verifying_key
         statement = registration_statement(merchant_id, public.key_id, public.alg, now)
         proof = sign_possession(statement, _Named(new))
-        return self.register_proven(public, proof, issued_at=now, idempotency_key=idempotency_key)
+        return self.register_proven(
+            public, proof, issued_at=now, enrolment_token=enrolment_token, idempotency_key=idempotency_key
+        )
 
     def register_proven(
-        self, public_key: VerifyingKey, proof: bytes, *, issued_at: int, idempotency_key: str | None = None
+        self,
+        public_key: VerifyingKey,
+        proof: bytes,
+        *,
+        issued_at: int,
+        enrolment_token: str | None = None,
+        idempotency_key: str | None = None,
     ) -> ResultT:
-        """Register a later key with a proof that was made elsewhere, see `sign_possession`."""
-        members = {
+        """Register a key with a proof that was made elsewhere, see `sign_possession`."""
+        members: dict[str, object] = {
             "public_key": public_key.to_jwk(),
             "proof": base64.b64encode(proof).decode("ascii"),
             "issued_at": issued_at,
         }
+        if enrolment_token is not None:
+            members["enrolment_token"] = enrolment_token
         return self._act("/v1/keys", members, idempotency_key)
 
     def list(self) -> ResultT:

@@ -44,7 +44,7 @@ def add_register(add: AddCommand) -> None:
         help="a registered key that vouches for the new one; no token is needed then",
     )
     add_passphrase(parser, "--with-passphrase-fd")
-    parser.add_argument("--merchant-id", help="with --with-key: the owner of both keys")
+    parser.add_argument("--merchant-id", required=True, help="the owner, as the operator said")
     pins = parser.add_mutually_exclusive_group()
     pins.add_argument("--gateway-keys", type=Path, metavar="FILE", help="the gateway's public keys, pinned")
     pins.add_argument(
@@ -58,41 +58,31 @@ def add_register(add: AddCommand) -> None:
         "--connect", type=address, metavar="HOST:PORT", help="connect here; the certificate is still checked"
     )
     parser.add_argument("--idempotency-key", help="of an earlier run whose outcome is unknown, to repeat it")
-    parser.add_argument(
-        "--issued-at", type=int, metavar="SECONDS", help="with --with-key: of an earlier run, to repeat it"
-    )
+    parser.add_argument("--issued-at", type=int, metavar="SECONDS", help="of an earlier run, to repeat it")
 
 
 def run(options: argparse.Namespace) -> int:
     """Register a key; print what the gateway says about it."""
-    if (options.with_key is None) != (options.merchant_id is None):
-        say("--with-key and --merchant-id belong together: a proof names the owner of both keys")
-        return 2
     if options.with_key is not None and options.token_fd is not None:
         say("a key is registered with a token or with --with-key, not with both")
         return 2
     new = load_signing_key(options.key, options.passphrase_fd)
-    if options.with_key is None:
-        token = _read_token(options.token_fd)
-        with _connect(options, new) as gateway:
-            answer = gateway.keys.register_first(
-                new.verifying_key, token, idempotency_key=options.idempotency_key
+    token = _read_token(options.token_fd) if options.with_key is None else None
+    signer = new if token is not None else load_signing_key(options.with_key, options.with_passphrase_fd)
+    issued_at = int(time.time()) if options.issued_at is None else options.issued_at
+    try:
+        with _connect(options, signer) as gateway:
+            answer = gateway.keys.register(
+                new,
+                merchant_id=options.merchant_id,
+                now=issued_at,
+                enrolment_token=token,
+                idempotency_key=options.idempotency_key,
             )
-    else:
-        old = load_signing_key(options.with_key, options.with_passphrase_fd)
-        issued_at = int(time.time()) if options.issued_at is None else options.issued_at
-        try:
-            with _connect(options, old) as gateway:
-                answer = gateway.keys.register(
-                    new,
-                    merchant_id=options.merchant_id,
-                    now=issued_at,
-                    idempotency_key=options.idempotency_key,
-                )
-        except ExchangeFailed as error:
-            # The time is a part of the body, and a repeat has the same body.
-            error.add_note(f"to repeat it: --idempotency-key {error.idempotency_key} --issued-at {issued_at}")
-            raise
+    except ExchangeFailed as error:
+        # The time is a part of the body, and a repeat has the same body.
+        error.add_note(f"to repeat it: --idempotency-key {error.idempotency_key} --issued-at {issued_at}")
+        raise
     document = {**answer.data, "receipt_key_id": answer.receipt.key_id}
     (print_json if options.json else print_lines)(document)
     say(f"registered, and the answer's receipt verified under {answer.receipt.key_id}")

@@ -64,7 +64,12 @@ async def enrolled(stack: Gateway, name: str) -> tuple[str, SigningKey]:
     token = stack.enrol_only(name, "EUR")
     key = SigningKey.generate("ecdsa-p256-sha256")
     gateway, _ = client(stack, key)
-    registered = await gateway.keys.register_first(key.verifying_key, token["enrolment_token"])
+    registered = await gateway.keys.register(
+        key,
+        merchant_id=token["merchant_id"],
+        now=int(time.time()),
+        enrolment_token=token["enrolment_token"],
+    )
 
     assert (201, key.key_id, token["merchant_id"]) == (
         registered.status, registered["key_id"], registered["merchant_id"],

@@ -72,6 +72,9 @@ def descriptor(content: bytes) -> int:
     return read_end
 
 
+OWNER = ("--merchant-id", "m_1")
+
+
 def reach(server: WireServer) -> tuple[str | Path, ...]:
     return ("--url", server.origin, "--cafile", server.cafile, "--gateway-key-id", samples.GATEWAY.key_id)
 
@@ -80,7 +83,9 @@ def test_a_first_key_is_registered_with_a_token_from_a_descriptor(
     server: WireServer, key_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     token_fd = descriptor(f"{TOKEN}\n".encode())
-    run = Run(capsys, "register", "--key", key_path, *reach(server), "--token-fd", str(token_fd), "--json")
+    run = Run(
+        capsys, "register", "--key", key_path, *reach(server), "--token-fd", str(token_fd), *OWNER, "--json"
+    )
     request = server.requests()[-1]
     signed = parse_request(request, origins=frozenset({server.origin}))
     verify_request(signed, samples.MERCHANT_ED25519.verifying_key, now=int(time.time()))
@@ -88,10 +93,13 @@ def test_a_first_key_is_registered_with_a_token_from_a_descriptor(
     assert (0, "m_1", samples.GATEWAY.key_id) == (
         run.code, json.loads(run.out)["merchant_id"], json.loads(run.out)["receipt_key_id"],
     )  # fmt: skip
-    assert {
-        "public_key": samples.MERCHANT_ED25519.verifying_key.to_jwk(),
-        "enrolment_token": TOKEN,
-    } == json.loads(request.body or b"")
+    body = json.loads(request.body or b"")
+    key = samples.MERCHANT_ED25519.verifying_key
+    statement = registration_statement("m_1", key.key_id, key.alg, body["issued_at"])
+    verify_possession(
+        statement, base64.b64decode(body["proof"]), key, merchant_id="m_1", now=int(time.time())
+    )
+    assert (key.to_jwk(), TOKEN) == (body["public_key"], body["enrolment_token"])
     assert TOKEN not in run.out + run.err
 
 
@@ -127,7 +135,7 @@ def test_a_later_key_needs_no_token_but_its_own_proof(
 def test_a_refusal_and_an_unknown_outcome_have_their_own_exit_codes(
     server: WireServer, key_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("register", "--key", key_path, *reach(server), "--json", "--token-fd")
+    arguments = ("register", "--key", key_path, *reach(server), *OWNER, "--json", "--token-fd")
     server.script += [answer_all, refuse(403, "not_permitted", detail="the enrolment token is not good")]
     refused = Run(capsys, *arguments, str(descriptor(TOKEN.encode())))
     server.script += [answer_all, lambda _: http(201, (), REGISTERED)]
@@ -148,7 +156,14 @@ def test_a_401_is_explained(server: WireServer, key_path: Path, capsys: pytest.C
 
     server.script += [answer_all, answer]
     run = Run(
-        capsys, "register", "--key", key_path, *reach(server), "--token-fd", str(descriptor(TOKEN.encode()))
+        capsys,
+        "register",
+        "--key",
+        key_path,
+        *reach(server),
+        *OWNER,
+        "--token-fd",
+        str(descriptor(TOKEN.encode())),
     )
 
     assert 1 == run.code
@@ -157,7 +172,7 @@ def test_a_401_is_explained(server: WireServer, key_path: Path, capsys: pytest.C
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--with-key", "x.pem"), ("--merchant-id", "m_1"), ("--token", TOKEN), ("--connect", "here"),
+    [("--with-key", "x.pem"), (), (*OWNER, "--token", TOKEN), (*OWNER, "--connect", "here"),
      ("--with-key", "x.pem", "--merchant-id", "m_1", "--token-fd", "0")],
     ids=str,
 )  # fmt: skip
@@ -171,7 +186,15 @@ def test_wrong_usage_sends_nothing(
 
 def test_without_a_terminal_the_token_is_not_read_from_stdin(server: WireServer, key_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "signing", "register", "--key", str(key_path), *map(str, reach(server))],
+        [
+            sys.executable,
+            "-m",
+            "signing",
+            "register",
+            "--key",
+            str(key_path),
+            *map(str, (*reach(server), *OWNER)),
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -189,7 +212,14 @@ def test_a_lost_answer_is_asked_for_again(
 ) -> None:
     server.script += [answer_all, cut]
     run = Run(
-        capsys, "register", "--key", key_path, *reach(server), "--token-fd", str(descriptor(TOKEN.encode()))
+        capsys,
+        "register",
+        "--key",
+        key_path,
+        *reach(server),
+        *OWNER,
+        "--token-fd",
+        str(descriptor(TOKEN.encode())),
     )
     posts = [request for request in server.requests() if request.method == "POST"]
 
@@ -204,7 +234,14 @@ def test_the_key_and_the_token_are_never_shown(
     path = tmp_path / "broken.jwk"
     path.write_text(json.dumps(jwk | {"x": "A" * 43}))
     run = Run(
-        capsys, "register", "--key", path, *reach(server), "--token-fd", str(descriptor(TOKEN.encode()))
+        capsys,
+        "register",
+        "--key",
+        path,
+        *reach(server),
+        *OWNER,
+        "--token-fd",
+        str(descriptor(TOKEN.encode())),
     )
 
     assert (1, "") == (run.code, run.out)
