@@ -16,7 +16,7 @@ from compose.demo.wire import Wire
 from signing import SigningKey
 from signing.evidence.archive import unpack
 from signing.evidence.bundle import folder_name
-from signing.evidence.trust import fingerprint, parse_trust
+from signing.evidence.trust import TrustedKeys, fingerprint, parse_trust
 from signing.evidence.verification import verify_bundle
 
 BUNDLE_FILE = "evidence.tar.gz"
@@ -40,9 +40,7 @@ async def prove(wire: Wire, key: SigningKey, payment_id: str, folder: Path, trus
     files = unpack(bundle)
     verified = verify_bundle(files, trust)
     (folder / BUNDLE_FILE).write_bytes(bundle)
-    fingerprints = [fingerprint(each) for each in trust.gateways]
-    fingerprints += [fingerprint(named.key) for named in (*trust.logs, *trust.witnesses)]
-    said = await _run_script(files, folder / folder_name(payment_id), fingerprints)
+    said = await _run_script(files, folder / folder_name(payment_id), script_arguments(trust))
     tell(
         "evidence",
         payment_id=payment_id,
@@ -52,6 +50,13 @@ async def prove(wire: Wire, key: SigningKey, payment_id: str, folder: Path, trus
         not_proven=[finding.what for finding in verified.findings if not finding.proven],
         script_said=said,
     )
+
+
+def script_arguments(trust: TrustedKeys) -> list[str]:
+    """The fingerprints that the bundle's script takes: gateways, logs, then each witness."""
+    gateways = ",".join(fingerprint(key) for key in trust.gateways)
+    logs = ",".join(fingerprint(named.key) for named in trust.logs)
+    return [gateways, logs, *(fingerprint(named.key) for named in trust.witnesses)]
 
 
 async def _download(wire: Wire, key: SigningKey, payment_id: str) -> bytes:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from compose.demo.evidence import script_arguments
 from compose.demo.merchant import KEY_FILE
+from compose.derive.process_config import TRUST_KEYS_FILE
 from compose.launcher.demonstration import TRUST_FILE
 from compose.launcher.errors import EXIT_FAILED, StartError
 from compose.launcher.layout import default_data_dir
@@ -13,6 +15,7 @@ from compose.launcher.ports import LOOPBACK
 from compose.launcher.release import checkout_root
 from compose.launcher.stack import DEMO_MERCHANT, Stack
 from signing import SigningKey
+from signing.evidence.trust import parse_trust
 
 ENVIRONMENT_FILE = "demo.env"
 
@@ -28,6 +31,7 @@ SDK_EXAMPLE = """\
 def environment_text(stack: Stack) -> str:
     """Shell assignments that the examples use; nothing in it is secret, the key is a path."""
     key_file = stack.layout.state / DEMO_MERCHANT / KEY_FILE
+    trust_file = stack.layout.run / TRUST_KEYS_FILE
     host, port = stack.mesh.dns("edge"), stack.ports["edge.public"]
     values = {
         "CM_ORIGIN": stack.places.origins[0],
@@ -35,6 +39,9 @@ def environment_text(stack: Stack) -> str:
         "CM_CACERT": str(stack.layout.run / DEMO_MERCHANT / TRUST_FILE),
         "CM_KEY": str(key_file),
         "CM_KEY_ID": SigningKey.from_pem(key_file.read_bytes()).key_id,
+        "CM_CONNECT": f"{LOOPBACK}:{port}",
+        "CM_TRUST": str(trust_file),
+        "CM_FINGERPRINTS": " ".join(script_arguments(parse_trust(trust_file.read_bytes()))),
     }
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in values.items())
 

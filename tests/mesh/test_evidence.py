@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from compose.demo.evidence import script_arguments
 from signing.evidence.archive import unpack
 from signing.evidence.errors import EvidenceRefused
-from signing.evidence.trust import TrustedKeys, fingerprint
+from signing.evidence.trust import TrustedKeys
 from signing.evidence.verification import verify_bundle
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
@@ -38,10 +39,8 @@ def arbiters_machine(folder: Path) -> dict[str, str]:
 def run_script(
     folder: Path, trust: TrustedKeys, environment: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    fingerprints = [fingerprint(key) for key in trust.gateways]
-    fingerprints += [fingerprint(named.key) for named in (*trust.logs, *trust.witnesses)]
     return subprocess.run(
-        ["/bin/sh", "verify.sh", *fingerprints],
+        ["/bin/sh", "verify.sh", *script_arguments(trust)],
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
