@@ -130,7 +130,7 @@ def _header(path: str, size: int) -> bytes:
     fields = struct.pack(
         "100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12x",
         name.encode("ascii"), b"%07o" % _MODE, b"%07o" % 0, b"%07o" % 0, b"%011o" % size, b"%011o" % 0,
-        b" " * 8, b"0", b"", b"ustar", b"00", b"", b"", b"%07o" % 0, b"%07o" % 0, prefix.encode("ascii"),
+        b" " * 8, b"0", b"", b"ustar", b"00", b"", b"", b"", b"", prefix.encode("ascii"),
     )  # fmt: skip
     return fields[:148] + b"%06o\0 " % sum(fields) + fields[156:]
 

@@ -41,7 +41,8 @@ RECORD_FILES: Final = {
 }
 STATEMENT_FILES: Final = {"statement": "statement", "statement.sig": "statement_signature"}
 _TOP: Final = (SCRIPT, "README", MANIFEST, MANIFEST_SIGNATURE, "checkpoint", "history", "keys/log.pem")
-_WITNESS_FILE: Final = re.compile(r"keys/witness-[a-z0-9][a-z0-9._-]{0,63}\.pem")
+WITNESS_FILE_PREFIX: Final = "keys/witness-"
+_WITNESS_FILE: Final = re.compile(WITNESS_FILE_PREFIX + r"[a-z0-9][a-z0-9._-]{0,63}\.pem")
 _NUMBER = r"0|[1-9][0-9]{0,18}"
 _PROOF: Final = re.compile(
     rf"index ({_NUMBER})\nsize ({_NUMBER})\n((?:[0-9a-f]{{64}}\n){{0,{PATH_HASHES_MAX}}})"
@@ -112,7 +113,7 @@ def gateway_key_file(position: int) -> str:
 
 def witness_key_file(name: str) -> str:
     """Return the file of a witness's key; a slash of its name is an underscore, which no name holds."""
-    return f"keys/witness-{name.replace('/', '_')}.pem"
+    return f"{WITNESS_FILE_PREFIX}{name.replace('/', '_')}.pem"
 
 
 def count_of(files: Iterable[str], first: str, further: str) -> int:

@@ -20,7 +20,6 @@ from .errors import (
     FilesDiffer,
     KeyUntrusted,
     ManifestInvalid,
-    NoteNotSigned,
     ScriptUnknown,
     TimesImplausible,
 )
@@ -31,6 +30,7 @@ from .layout import (
     MANIFEST_SIGNATURE,
     MANIFEST_TITLE,
     SCRIPT,
+    WITNESS_FILE_PREFIX,
     count_of,
     gateway_key_file,
     manifest_of,
@@ -185,15 +185,15 @@ def _verify_witnesses(
     files: Mapping[str, bytes], note: Note, payment: LoggedRequest, trust: TrustedKeys
 ) -> list[Finding]:
     findings = []
+    for name in files:
+        if name.startswith(WITNESS_FILE_PREFIX):
+            _load(files, name)
     for witness in trust.witnesses:
         seen_by = fingerprint(witness.key)
-        try:
-            if files.get(witness_key_file(witness.name)) != witness.key.to_spki_pem():
-                raise NoteNotSigned("the bundle does not name this witness")
-            time = verify_cosignature(note, witness.name, witness.key)
-        except NoteNotSigned:
+        if files.get(witness_key_file(witness.name)) != witness.key.to_spki_pem():
             findings.append(Finding(False, f"that the witness with key {seen_by} saw this log"))
             continue
+        time = verify_cosignature(note, witness.name, witness.key)
         if not payment.decided_at - WITNESS_S_MAX <= time <= _TIME_S_MAX:
             raise TimesImplausible("a witness says that it saw the log before the payment was decided")
         findings.append(
