@@ -16,6 +16,7 @@ from . import commands
 from .arguments import JSON, MESSAGE, PUBLIC_KEYS, add_at, add_key, add_origin, add_passphrase
 from .client_errors import AnswerNotTrusted, ExchangeFailed, GatewayRefused, OutcomeUnknown
 from .errors import MessageUnreadable, SigningError
+from .evidence_command import add_evidence
 from .keys import ALGORITHMS
 from .profile import LIFETIME_S_MAX
 from .register_command import add_register
@@ -65,7 +66,7 @@ def _refuse(error: SigningError, *, as_json: bool) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_program(),
-        description="Sign payment requests; verify requests, receipts and webhooks; register keys.",
+        description="Sign payment requests; verify requests, receipts, webhooks and evidence; register keys.",
         epilog=_EXIT_CODES,
         allow_abbrev=False,
     )
@@ -157,6 +158,11 @@ def add_answers(add: AddCommand) -> None:
     add_at(receipt)
 
 
-# One function for each group of commands; their order is the order of the help. A further module of
-# commands is one more function here, such as its `add_evidence`.
-_COMMANDS: tuple[Callable[[AddCommand], None], ...] = (add_keys, add_register, add_requests, add_answers)
+# One function for each group of commands; their order is the order of the help.
+_COMMANDS: tuple[Callable[[AddCommand], None], ...] = (
+    add_keys,
+    add_register,
+    add_requests,
+    add_answers,
+    add_evidence,
+)

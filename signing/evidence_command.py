@@ -6,51 +6,49 @@ archive: regular files, one folder deep, and nothing else.
 
 from __future__ import annotations
 
-import json
 import stat
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from .arguments import JSON
 from .evidence.archive import ARCHIVE_BYTES_MAX, FILE_BYTES_MAX, FILES_MAX, unpack
 from .evidence.errors import FilesDiffer, TrustMalformed
 from .evidence.script import SCRIPT_SHA256
 from .evidence.trust import TRUST_BYTES_MAX, TrustedKeys, fingerprint, parse_trust
 from .evidence.verification import verify_bundle
+from .terminal import print_json, say
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+
+    from .arguments import AddCommand
 
 _DEPTH_MAX: Final = 2  # a file, or a file in a folder
 _TRUST_HELP: Final = "PEM public keys below lines `# gateway`, `# log NAME`, `# witness NAME`"
 
 
-def add_evidence(
-    add: Callable[[str, str, Callable[[argparse.Namespace], int]], argparse.ArgumentParser],
-) -> None:
-    """Add the command to a parser.
-
-    Args:
-        add: adds a command of this name, with this help, that runs this function.
-    """
-    evidence = add("evidence", "verify evidence offline: payment, receipt, place in the log", verify)
+def add_evidence(add: AddCommand) -> None:
+    """Add `evidence`."""
+    text = "verify evidence offline: payment, receipt, place in the log"
+    evidence = add("evidence", text, verify, has_json=False)
     actions = evidence.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     text = "verify a bundle; print what is proven and what is not"
     parser = actions.add_parser("verify", help=text, description=text, allow_abbrev=False)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="the .tar.gz, or the folder in it")
     parser.add_argument("--trust", type=Path, required=True, metavar="KEYS.pem", help=_TRUST_HELP)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--json", action="store_true", help=JSON)
     parser.set_defaults(run=verify)
 
     text = "print the arguments of verify.sh for these trusted keys"
     parser = actions.add_parser("fingerprints", help=text, description=text, allow_abbrev=False)
     parser.add_argument("--trust", type=Path, required=True, metavar="KEYS.pem", help=_TRUST_HELP)
+    parser.add_argument("--json", action="store_true", help=JSON)
     parser.set_defaults(run=fingerprints)
 
     text = "print the SHA-256 of the verify.sh that bundles of this version hold"
     parser = actions.add_parser("script-hash", help=text, description=text, allow_abbrev=False)
+    parser.add_argument("--json", action="store_true", help=JSON)
     parser.set_defaults(run=script_hash)
 
 
@@ -69,31 +67,45 @@ def verify(options: argparse.Namespace) -> int:
                 for finding in bundle.findings
             ],
         }
-        print(json.dumps(document, indent=2))
+        print_json(document)
     else:
         print("\n".join(map(str, bundle.findings)))
-    print(f"verified: {bundle.subject} of {bundle.merchant_id}", file=sys.stderr)
+    say(f"verified: {bundle.subject} of {bundle.merchant_id}")
     return 0
 
 
 def fingerprints(options: argparse.Namespace) -> int:
     """Print what `sh verify.sh` must be given to trust the same keys."""
-    trust = _read_trust(options.trust)
+    arguments = script_arguments(_read_trust(options.trust))
+    if options.json:
+        print_json({"arguments": arguments})
+    else:
+        print(" ".join(arguments))
+    return 0
+
+
+def script_hash(options: argparse.Namespace) -> int:
+    """Print the hash of the shipped script."""
+    if options.json:
+        print_json({"sha256": SCRIPT_SHA256})
+    else:
+        print(SCRIPT_SHA256)
+    return 0
+
+
+def script_arguments(trust: TrustedKeys) -> list[str]:
+    """Return what `verify.sh` takes: fingerprints of gateways, of logs, then of each witness.
+
+    Raises:
+        TrustMalformed: there is no gateway or no log among the keys.
+    """
     if not trust.gateways or not trust.logs:
         raise TrustMalformed("verify.sh needs the key of a gateway and of a log, and the file lacks one")
-    groups = [
+    return [
         ",".join(map(fingerprint, trust.gateways)),
         ",".join(fingerprint(named.key) for named in trust.logs),
         *(fingerprint(named.key) for named in trust.witnesses),
     ]
-    print(" ".join(groups))
-    return 0
-
-
-def script_hash(_: argparse.Namespace) -> int:
-    """Print the hash of the shipped script."""
-    print(SCRIPT_SHA256)
-    return 0
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

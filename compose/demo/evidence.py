@@ -16,8 +16,9 @@ from compose.demo.wire import Wire
 from signing import SigningKey
 from signing.evidence.archive import unpack
 from signing.evidence.bundle import folder_name
-from signing.evidence.trust import TrustedKeys, fingerprint, parse_trust
+from signing.evidence.trust import parse_trust
 from signing.evidence.verification import verify_bundle
+from signing.evidence_command import script_arguments
 
 BUNDLE_FILE = "evidence.tar.gz"
 PENDING_TIMES_MAX = (
@@ -50,13 +51,6 @@ async def prove(wire: Wire, key: SigningKey, payment_id: str, folder: Path, trus
         not_proven=[finding.what for finding in verified.findings if not finding.proven],
         script_said=said,
     )
-
-
-def script_arguments(trust: TrustedKeys) -> list[str]:
-    """The fingerprints that the bundle's script takes: gateways, logs, then each witness."""
-    gateways = ",".join(fingerprint(key) for key in trust.gateways)
-    logs = ",".join(fingerprint(named.key) for named in trust.logs)
-    return [gateways, logs, *(fingerprint(named.key) for named in trust.witnesses)]
 
 
 async def _download(wire: Wire, key: SigningKey, payment_id: str) -> bytes:

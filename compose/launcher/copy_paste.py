@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from compose.demo.evidence import script_arguments
 from compose.demo.merchant import KEY_FILE
 from compose.derive.process_config import TRUST_KEYS_FILE
 from compose.launcher.demonstration import TRUST_FILE
@@ -16,6 +15,7 @@ from compose.launcher.release import checkout_root
 from compose.launcher.stack import DEMO_MERCHANT, Stack
 from signing import SigningKey
 from signing.evidence.trust import parse_trust
+from signing.evidence_command import script_arguments
 
 ENVIRONMENT_FILE = "demo.env"
 

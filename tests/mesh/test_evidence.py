@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from compose.demo.evidence import script_arguments
 from signing.evidence.archive import unpack
 from signing.evidence.errors import EvidenceRefused
 from signing.evidence.trust import TrustedKeys
 from signing.evidence.verification import verify_bundle
+from signing.evidence_command import script_arguments
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 CHECKPOINT_S_MAX = 1.0  # What merchants are promised; cosigning and this host's other work come on top.
