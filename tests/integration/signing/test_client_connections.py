@@ -26,6 +26,7 @@ from signing.exchange import Surroundings
 from tests.integration.signing.client_runs import PAYMENT, Merchant, merchant
 from tests.integration.signing.wire_answers import accept
 from tests.integration.signing.wire_server import (
+    WAIT_S_MAX,
     WireServer,
     http,
     parse_raw,
@@ -59,12 +60,6 @@ def _forget(server: WireServer) -> Iterator[None]:
     server.script.clear()
     yield
     SHOWN[:] = [samples.GATEWAY]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_without_pins_the_keys_are_fetched_once_and_unsigned(server: WireServer, merchant: Merchant) -> None:
@@ -138,9 +133,12 @@ def test_an_address_that_cannot_be_signed_is_refused(address: str) -> None:
 
 
 def test_where_nobody_listens_nothing_was_sent(server: WireServer, merchant: Merchant) -> None:
-    merchant.options["origin"] = f"https://localhost:{free_port()}"
-    with pytest.raises(GatewayUnreachable) as unreachable:
-        merchant.pay(idempotency_key="order-2041-attempt-1")
+    # Bound and not listened on: nobody else can take the port meanwhile.
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        merchant.options["origin"] = f"https://localhost:{held.getsockname()[1]}"
+        with pytest.raises(GatewayUnreachable) as unreachable:
+            merchant.pay(idempotency_key="order-2041-attempt-1")
 
     assert "order-2041-attempt-1" == unreachable.value.idempotency_key
     assert 3 == len(merchant.pauses)
@@ -198,24 +196,29 @@ def test_tls_before_1_3_is_refused(merchant: Merchant, tmp_path: Path) -> None:
     assert [] == old.received
 
 
-def test_a_connection_is_used_again_and_one_that_was_closed_is_not(server: WireServer) -> None:
-    keys = [samples.GATEWAY.verifying_key]
+def test_a_connection_is_used_again_and_one_that_was_closed_is_not(tmp_path: Path) -> None:
     pauses: list[float] = []
-    with Gateway(
-        server.origin, samples.MERCHANT_ED25519, gateway_keys=keys, cafile=server.cafile, sleep=pauses.append
-    ) as gateway:
-        before = server.connections
+    with (
+        running_wire_server(tmp_path, answer_all) as server,
+        Gateway(
+            server.origin,
+            samples.MERCHANT_ED25519,
+            gateway_keys=[samples.GATEWAY.verifying_key],
+            cafile=server.cafile,
+            sleep=pauses.append,
+        ) as gateway,
+    ):
         gateway.payments.read("pay_eu_1")
         gateway.payments.read("pay_eu_1")
-        once = server.connections - before
+        once = server.connections
         server.script.append(
             lambda raw: accept(raw).replace(b"\r\n", b"\r\nX-Note: Connection: close\r\n", 1)
         )
         gateway.payments.read("pay_eu_1")
+        server.ended.get(timeout=WAIT_S_MAX)
         gateway.payments.read("pay_eu_1")
-        twice = server.connections - before
 
-    assert (1, 2, []) == (once, twice, pauses)
+    assert (1, 2, []) == (once, server.connections, pauses)
 
 
 def test_threads_share_one_client(server: WireServer) -> None:

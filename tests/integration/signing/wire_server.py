@@ -6,6 +6,7 @@ What a request is, is read here from the raw bytes alone, by other code than the
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import ssl
 import threading
@@ -37,6 +38,7 @@ class WireServer:
     script: list[Script] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
     connections: int = 0
+    ended: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
 
     @property
     def origin(self) -> str:
@@ -110,6 +112,7 @@ def running_wire_server(
                 server.connections += 1
                 while _exchange(server, tls):
                     pass
+            server.ended.put(server.connections)
 
         def accept() -> None:
             while not stop.is_set():
