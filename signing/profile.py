@@ -79,11 +79,12 @@ RECEIPT_INPUT_GET: Final = re.compile(rf"{LABEL}=\({re.escape(RECEIPT_COVERED_GE
 # Printable ASCII that neither begins nor ends with a space: a header value that has one reading.
 PLAIN_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 
+_ORIGIN = r"https://[a-z0-9.:\[\]-]+"
 _PATH = r"/v1(?:/[A-Za-z0-9_-]+)+"
 _PAIR = r"[A-Za-z0-9_-]+=[A-Za-z0-9_.-]*"
 # No percent, dot or empty segment, user information, fragment or bare question mark exists in this form:
 # these are what proxies and libraries rewrite, each in its own way.
-TARGET: Final = re.compile(rf"(https://[a-z0-9.:\[\]-]+)({_PATH})(?:\?({_PAIR}(?:&{_PAIR})*))?")
+TARGET: Final = re.compile(rf"({_ORIGIN})({_PATH})(?:\?({_PAIR}(?:&{_PAIR})*))?")
 _CANONICAL_ORIGIN = (
     r"https://(?:[a-z0-9-]+(?:\.[a-z0-9-]+)*|\[[0-9a-f:]+\])(?!:443(?:/|\Z))(?::[1-9][0-9]{0,4})?"
 )
@@ -92,21 +93,20 @@ CANONICAL_ORIGIN: Final = re.compile(_CANONICAL_ORIGIN)
 # The signature bases of nearly all requests: one expression says in one pass that each part has its form.
 # Five line breaks are ours (two for a GET) and no part's form holds another, so the lines are the parts.
 # What these do not match is unusual, not wrong: it is read part by part, and refused with its reason.
-_USUAL_TARGET = rf"({_CANONICAL_ORIGIN}){_PATH}"
 _USUAL_PARAMETERS = (
     rf';created=({_INTEGER});expires=({_INTEGER});nonce="({_NONCE})";keyid="({_KEY_ID})";alg="({_ALG})"'
     rf';tag="{REQUEST_TAG}"'
 )
 USUAL_BASE_ACTING: Final = re.compile(
-    rf'"@method": (?:POST|PUT|PATCH|DELETE)\n"@target-uri": {_USUAL_TARGET}\n'
+    rf'"@method": (?:POST|PUT|PATCH|DELETE)\n"@target-uri": ({_ORIGIN}){_PATH}\n'
     rf'"content-type": {MEDIA_TYPE}\n"content-digest": {_CONTENT_DIGEST}\n'
     rf'"idempotency-key": {_IDEMPOTENCY_KEY}\n'
     rf'"@signature-params": \({re.escape(COVERED_ACTING)}\){_USUAL_PARAMETERS}'
 )
 USUAL_BASE_GET: Final = re.compile(
-    rf'"@method": GET\n"@target-uri": {_USUAL_TARGET}\n'
+    rf'"@method": GET\n"@target-uri": ({_ORIGIN}){_PATH}\n'
     rf'"@signature-params": \({re.escape(COVERED_GET)}\){_USUAL_PARAMETERS}'
 )
 # The same for a signer, who need not match what is its own or was matched before.
-USUAL_TARGET: Final = re.compile(_USUAL_TARGET)
+USUAL_TARGET: Final = re.compile(_CANONICAL_ORIGIN + _PATH)
 USUAL_KEY_AND_NONCE: Final = re.compile(rf"{_IDEMPOTENCY_KEY}\n{_NONCE}")

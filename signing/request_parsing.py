@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from . import profile
 from .diagnosis import why_not_signature_input
@@ -118,7 +118,7 @@ def parse_for_origins(request: Request, origins: frozenset[str] | None) -> Signe
         "__dict__",
         {
             "key_id": key_id,
-            "alg": cast("Algorithm", alg),  # the expressions admit no other word
+            "alg": alg,  # the expressions admit the two words alone
             "created": created,
             "expires": expires,
             "nonce": nonce,
@@ -152,7 +152,10 @@ def _usual_claims(
     if signature_match is None or not fields["signature-input"].startswith(_LABEL_AND_EQUALS):
         return None
     origin, created, expires, nonce, key_id, alg = match.groups()
-    if origins is not None and origin not in origins:
+    if origins is None:
+        if profile.CANONICAL_ORIGIN.fullmatch(origin) is None:
+            return None
+    elif origin not in origins:
         return None
     return created, expires, nonce, key_id, alg, signature_match[1]
 
