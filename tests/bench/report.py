@@ -17,10 +17,13 @@ class Target:
     Attributes:
         figure: its name among the report's figures.
         least: the value to reach, in the figure's unit.
+        bound: name of a figure that this one cannot exceed, whatever we do; None if there is none known. A
+            target above its bound is shown as out of reach, and cannot be missed.
     """
 
     figure: str
     least: float
+    bound: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,11 @@ class Report:
 
     def missed(self) -> list[Target]:
         """Return the targets that were not reached; a figure that is absent was not."""
-        return [target for target in self.targets if not self._value(target) >= target.least]
+        return [
+            target
+            for target in self.targets
+            if not self._value(target) >= target.least and not self._out_of_reach(target)
+        ]
 
     def as_json(self) -> str:
         """Return one object."""
@@ -55,6 +62,7 @@ class Report:
                 "least": target.least,
                 "value": self._value(target),
                 "reached": self._value(target) >= target.least,
+                "out_of_reach": self._out_of_reach(target),
             }
             for target in self.targets
         ]
@@ -81,13 +89,25 @@ class Report:
 
     def targets_as_text(self) -> str:
         """Return each target with its figure, one a line."""
-        missed = self.missed()
         width = max(len(target.figure) for target in self.targets) if self.targets else 0
         return "\n".join(
-            f"{'MISSED ' if target in missed else 'reached'}  {target.figure.ljust(width)}"
-            f"  {shown(self._value(target))}, at least {shown(target.least)}"
+            f"{self._verdict(target):<12}  {target.figure.ljust(width)}"
+            f"  {shown(self._value(target))}, at least {shown(target.least)}{self._bound_as_text(target)}"
             for target in self.targets
         )
+
+    def _verdict(self, target: Target) -> str:
+        if self._value(target) >= target.least:
+            return "reached"
+        return "OUT OF REACH" if self._out_of_reach(target) else "MISSED"
+
+    def _bound_as_text(self, target: Target) -> str:
+        if target.bound is None or not self._out_of_reach(target):
+            return ""
+        return f"; {target.bound} is {shown(self.figures[target.bound])}"
+
+    def _out_of_reach(self, target: Target) -> bool:
+        return target.bound is not None and self.figures.get(target.bound, target.least) < target.least
 
     def _value(self, target: Target) -> float:
         return self.figures.get(target.figure, 0.0)

@@ -18,7 +18,7 @@ _RAW: Final = "cryptography, bare call"
 _OURS: Final = "this library"
 _HMS: Final = "http-message-signatures"
 _JWT: Final = "PyJWT (JWS)"
-# Of P-256 alone: with Ed25519 the bare call is itself only about 3.1 times as fast as that package.
+# Beyond reach with Ed25519 while the bare call is itself only about 3.1 times as fast as that package.
 _RATIO_TO_HMS_MIN: Final = 3.5
 _RATIOS_TO_RAW_MIN: Final[dict[tuple[Algorithm, str], float]] = {
     ("ed25519", "verify"): 0.90,
@@ -81,6 +81,9 @@ def measure(*, quick: bool) -> Report:
                 figures[f"{prefix}_ours_to_{_KEYS[contender.name]}_median_ratio"] = round(
                     ours_to_it.median, 4
                 )
+        hms = next((each for each in race.field if each.name == _HMS), None)
+        if hms is not None:
+            figures[f"{prefix}_bare_to_hms_median_ratio"] = round(ratio(raw, hms).median, 4)
     return Report(
         benchmark="signing",
         method=(*_WHAT, *METHOD, f"{rounds} rounds."),
@@ -131,5 +134,13 @@ def _targets() -> tuple[Target, ...]:
         Target(f"{alg.replace('-', '_')}_{operation}_ours_to_bare_median_ratio", least)
         for (alg, operation), least in _RATIOS_TO_RAW_MIN.items()
     ]
-    to_hms = Target("ecdsa_p256_sha256_verify_ours_to_hms_median_ratio", _RATIO_TO_HMS_MIN)
-    return (*to_raw, to_hms)
+    # Whoever verifies calls the primitive: compared with the same package, nobody is faster than the bare call.
+    to_hms = [
+        Target(
+            f"{alg}_verify_ours_to_hms_median_ratio",
+            _RATIO_TO_HMS_MIN,
+            f"{alg}_verify_bare_to_hms_median_ratio",
+        )
+        for alg in ("ed25519", "ecdsa_p256_sha256")
+    ]
+    return (*to_raw, *to_hms)

@@ -60,3 +60,15 @@ def test_help_lists_the_benchmarks(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert 0 == leaving.value.code
     assert "\n  signing " in capsys.readouterr().out
+
+
+def test_a_target_above_its_bound_is_shown_as_out_of_reach_and_not_missed() -> None:
+    target = Target("ours_ratio", 3.5, "bare_ratio")
+
+    def report(bare: float) -> Report:
+        return Report("b", (), (), [], {"ours_ratio": 2.8, "bare_ratio": bare}, (target,))
+
+    assert ([], [target]) == (report(3.1).missed(), report(3.6).missed())
+    assert report(3.1).targets_as_text().startswith("OUT OF REACH")
+    assert "bare_ratio is 3.100" in report(3.1).targets_as_text()
+    assert report(3.6).targets_as_text().startswith("MISSED")
