@@ -134,7 +134,7 @@ def _targets() -> tuple[Target, ...]:
         Target(f"{alg.replace('-', '_')}_{operation}_ours_to_bare_median_ratio", least)
         for (alg, operation), least in _RATIOS_TO_RAW_MIN.items()
     ]
-    # Whoever verifies calls the primitive: compared with the same package, nobody is faster than the bare call.
+    # Whoever verifies calls the primitive: beside the same package, nobody is faster than the bare call.
     to_hms = [
         Target(
             f"{alg}_verify_ours_to_hms_median_ratio",
