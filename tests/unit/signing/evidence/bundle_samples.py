@@ -98,7 +98,13 @@ class World:
             self.append(b"another entry %d" % self.size)
 
     def answered(
-        self, request: Request, key: SigningKey, status: int, body: bytes, gateway: SigningKey | None = None
+        self,
+        request: Request,
+        key: SigningKey,
+        status: int,
+        body: bytes,
+        gateway: SigningKey | None = None,
+        delay_s: int = 1,
     ) -> dict[str, bytes | None]:
         """Sign, verify and answer a request; return the parts of its record."""
         nonce = f"nonce-of-the-request-{self.size:08}"
@@ -106,7 +112,7 @@ class World:
         signed = parse_request(sent, origins=samples.ORIGINS)
         verified = verify_request(signed, key.verifying_key, now=self.now + 1)
         keeping = _Keeping(gateway or self.gateway)
-        sign_receipt(signed, samples.answer(status, body), keeping, now=self.now + 1)
+        sign_receipt(signed, samples.answer(status, body), keeping, now=self.now + delay_s)
         return {
             "request_head": head_of(sent),
             "request_body": sent.body,
