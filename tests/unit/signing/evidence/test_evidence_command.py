@@ -1,16 +1,15 @@
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from signing.cli import main
 from signing.errors import SigningError
 from signing.evidence import SCRIPT_SHA256, pack, write_trust
 from signing.evidence import errors as refusals
-from signing.evidence_command import add_evidence, read_folder
+from signing.evidence_command import read_folder
 from tests.unit.signing.evidence.bundle_samples import plain_world
 from tests.unit.signing.evidence.script_run import arguments, write_folder
 
@@ -19,17 +18,7 @@ FILES, TRUST = WORLD.files(), WORLD.trust()
 
 
 def run(*words: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    groups = parser.add_subparsers()
-
-    def add(name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
-        added = groups.add_parser(name, help=text)
-        added.set_defaults(run=run)
-        return added
-
-    add_evidence(add)
-    options = parser.parse_args(["evidence", *map(str, words)])
-    return int(options.run(options))
+    return main(["evidence", *map(str, words)])
 
 
 @pytest.fixture
@@ -64,10 +53,11 @@ def test_fingerprints_and_hash_are_what_the_script_needs(
     assert f"{SCRIPT_SHA256}\n" == capsys.readouterr().out
 
 
-def test_keys_without_a_gateway_make_no_arguments(tmp_path: Path) -> None:
+def test_keys_without_a_gateway_make_no_arguments(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "keys.pem").write_bytes(b"")
-    with pytest.raises(refusals.TrustMalformed):
-        run("fingerprints", "--trust", tmp_path / "keys.pem")
+
+    assert 1 == run("fingerprints", "--trust", tmp_path / "keys.pem")
+    assert "refused (evidence_trust_malformed)" in capsys.readouterr().err
 
 
 def test_a_link_or_a_deeper_folder_is_refused(tmp_path: Path, trust: Path) -> None:
