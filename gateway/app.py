@@ -25,6 +25,7 @@ from gateway.metrics import Metrics
 from gateway.store.audit import AuditStore
 from gateway.store.evidence import EvidenceStore
 from gateway.store.payments import Payments
+from gateway.store.published_log import PublishedLog
 from gateway.store.readiness import Readiness
 from gateway.store.registry import Registry
 from services.node.cache import open_redis
@@ -55,6 +56,7 @@ async def main(config: GatewayConfig) -> None:
         registry, payments, readiness = Registry(pool), Payments(pool), Readiness(pool)
         keys = KeyDirectory(registry.find_keys, time.monotonic)
         evidence = EvidenceStore(pool)
+        published = PublishedLog(evidence, time.monotonic)
         refusals = RefusalLog(AuditStore(pool).append, evidence.record_refusals, time.monotonic)
         replays = ReplayMemory(cache, time.monotonic, metrics.reads_unremembered.inc)
         authenticator = Authenticator(
@@ -84,13 +86,14 @@ async def main(config: GatewayConfig) -> None:
             keys=KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
             evidence=EvidenceHandlers(
                 evidence=evidence,
+                published=published,
                 receipt_key=receipt_key,
                 trust=parse_trust(Path(config.trust_file).read_bytes()),
                 cell=config.cell,
             ),
             metrics=metrics,
         )
-        for part in (payments, keys, refusals):
+        for part in (payments, keys, refusals, published):
             stack.push_async_callback(part.close)
         await stack.enter_async_context(_in_background(readiness.run, refusals.run))
         await stack.enter_async_context(

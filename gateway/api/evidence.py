@@ -19,6 +19,7 @@ from gateway.access.exchange import EXCHANGE
 from gateway.api.payments import payment_id_of
 from gateway.errors import EvidencePending, NotFound, StateConflict
 from gateway.store.evidence import EvidenceStore, Located, SignedCheckpoint, instant
+from gateway.store.published_log import PublishedLog
 from signing import SigningKey, VerifyingKey
 from signing.evidence.archive import pack
 from signing.evidence.bundle import BundleParts, LoggedRecord, build_files, folder_name
@@ -26,7 +27,7 @@ from signing.evidence.errors import TileRefused
 from signing.evidence.layout import CHAIN_MAX, KeyHistory
 from signing.evidence.note import parse_note
 from signing.evidence.tile_places import tiles_to_read
-from signing.evidence.tiles import node_from_tiles, parse_tile_path
+from signing.evidence.tiles import TILE_WIDTH, node_from_tiles, parse_tile_path
 from signing.evidence.tree import HASH_BYTES, inclusion_path
 from signing.evidence.trust import TrustedKeys, write_trust
 
@@ -55,17 +56,25 @@ class EvidenceHandlers:
 
     Args:
         evidence: the records and the log.
+        published: the log as strangers may read it.
         receipt_key: signs bundles' manifests.
         trust: the public keys with their roles; one log.
         cell: whose payments are here.
     """
 
     def __init__(
-        self, *, evidence: EvidenceStore, receipt_key: SigningKey, trust: TrustedKeys, cell: str
+        self,
+        *,
+        evidence: EvidenceStore,
+        published: PublishedLog,
+        receipt_key: SigningKey,
+        trust: TrustedKeys,
+        cell: str,
     ) -> None:
         if receipt_key.verifying_key not in trust.gateways or len(trust.logs) != 1:
             raise ValueError("trust_file must hold this gateway's receipt key and exactly one log")
         self._evidence = evidence
+        self._published = published
         self._receipt_key = receipt_key
         self._trust = trust
         self._trust_text = write_trust(trust)
@@ -104,7 +113,7 @@ class EvidenceHandlers:
 
     async def checkpoint(self, _: web.Request) -> web.Response:
         """GET /.well-known/countermark-log/checkpoint: the newest signed note (C2SP tlog-checkpoint)."""
-        checkpoint = await self._evidence.published_checkpoint()
+        checkpoint = await self._published.checkpoint()
         if checkpoint is None:
             raise NotFound("the log is empty")
         headers = {"Content-Type": _TEXT, "Cache-Control": "no-cache"}
@@ -116,9 +125,8 @@ class EvidenceHandlers:
             level, index, width = parse_tile_path(f"tile/{request.match_info['tile']}")
         except TileRefused:
             raise NotFound("there is no such tile") from None
-        tiles = await self._evidence.tiles({(level, index)})
-        hashes = tiles.get((level, index), b"")
-        wanted = (256 if width is None else width) * HASH_BYTES
+        hashes = await self._published.tile(level, index)
+        wanted = (TILE_WIDTH if width is None else width) * HASH_BYTES
         if len(hashes) < wanted:
             raise NotFound("there is no such tile")
         # A tile of this width never changes again.
