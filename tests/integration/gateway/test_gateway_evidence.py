@@ -19,8 +19,9 @@ from signing.evidence.tiles import node_from_tiles, tile_path
 from signing.evidence.tree import root
 from signing.evidence.trust import TrustedKeys, parse_trust
 from signing.evidence.verification import verify_bundle
+from signing.profile import BODY_BYTES_MAX
 from tests.integration.gateway.gateway_stack import LOG_NAME, Gateway, Merchant
-from tests.integration.gateway.merchant_requests import get, header, payment_request, problem
+from tests.integration.gateway.merchant_requests import get, header, payment_request, post, problem
 from tests.integration.gateway.test_gateway_keys import later_key_request
 
 
@@ -192,3 +193,43 @@ async def test_the_kept_head_has_no_credential_and_nothing_that_the_mesh_added(s
     assert "X-Trace: mine\n" in head
     assert "secret" not in head
     assert "x-forwarded" not in head.lower()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        (("X-Empty", ""),),
+        (("X-Tab", "a\tb"),),
+        (("X-Latin", "caf\xe9 \xa0\x85"),),
+        (("X-Twice", "1"), ("x-twice", "2")),
+        (("X-Colon", ": : "), ("Accept", "*/*"), ("TE", "trailers")),
+        tuple((f"X-Many-{number}", "v" * 100) for number in range(70)),
+        (("X-Long", "x" * 7000), ("X-Longer", "y" * 5000)),
+        (("Signature-Agent", '"https://agent.example"'), ("Content-Language", "de")),
+    ],
+    ids=lambda extra: str(extra[0][0]),
+)
+async def test_whatever_header_a_payment_came_with_its_evidence_can_be_exported(
+    stack: Gateway, log: Store, extra: tuple[tuple[str, str], ...]
+) -> None:
+    merchant = await stack.merchant()
+    answer = await stack.send(stack.sign(payment_request().with_headers(extra), merchant.key))
+    assert 202 == answer.status, answer.body
+    payment_id = str(json.loads(answer.body)["id"])
+    await append_all(stack, log)
+
+    exported = await export(stack, merchant, payment_id)
+
+    assert payment_id == verify_bundle(unpack(exported.body), await trusted(stack)).subject
+
+
+async def test_the_evidence_of_the_longest_body_can_be_exported(stack: Gateway, log: Store) -> None:
+    merchant = await stack.merchant()
+    body = (payment_request().body or b"").ljust(BODY_BYTES_MAX)
+    answer = await stack.send(stack.sign(post("/v1/payments", body), merchant.key))
+    assert 202 == answer.status, answer.body
+    await append_all(stack, log)
+
+    exported = await export(stack, merchant, json.loads(answer.body)["id"])
+
+    assert body == unpack(exported.body)["payment/request.body"]
