@@ -107,7 +107,7 @@ def sign_receipt(
     for name in ("signature", "signature-input", "content-digest", "content-encoding"):
         if name in fields:
             raise UnsignableResponse(f"leave {name} out: a receipt is made once, over the content as it is")
-    if not 0 <= now < profile.TIME_S_END:
+    if type(now) is not int or not 0 <= now < profile.TIME_S_END:
         raise UnsignableResponse("now must be whole seconds since 1970")
     digest = content_digest(response.body)
     covered = profile.RECEIPT_COVERED_GET

@@ -116,9 +116,9 @@ def _prepare(
     request: Request, key_id: str, alg: Algorithm, now: int, nonce: str, lifetime_s: int
 ) -> tuple[bytes, str, str | None]:
     """Return signature base, value of Signature-Input and digest."""
-    if not 1 <= lifetime_s <= profile.LIFETIME_S_MAX:
+    if type(lifetime_s) is not int or not 1 <= lifetime_s <= profile.LIFETIME_S_MAX:
         raise UnsignableRequest(f"lifetime_s must be 1 to {profile.LIFETIME_S_MAX}")
-    if not 0 <= now < profile.TIME_S_END:
+    if type(now) is not int or not 0 <= now < profile.TIME_S_END:
         raise UnsignableRequest("now must be whole seconds since 1970")
     parameters = f';created={now};expires={now + lifetime_s};nonce="{nonce}"{_parameters_of_key(key_id, alg)}'
     try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -231,3 +232,17 @@ def test_a_foreign_signer_must_name_a_key_and_an_algorithm_of_the_profile() -> N
                 now=samples.NOW,
                 nonce=samples.NONCE,
             )
+
+
+@pytest.mark.parametrize("now", [1.5, True, "1790000000", -1, 10**12], ids=repr)
+def test_a_time_that_is_no_whole_second_is_not_signed(now: Any) -> None:
+    with pytest.raises(UnsignableRequest, match="whole seconds"):
+        sign_request(samples.payment(), samples.MERCHANT_ED25519, now=now, nonce="n" * 32)
+
+
+def test_a_lifetime_that_is_no_whole_second_is_not_signed() -> None:
+    lifetime: Any = 1.5
+    with pytest.raises(UnsignableRequest, match="lifetime_s"):
+        sign_request(
+            samples.payment(), samples.MERCHANT_ED25519, now=samples.NOW, nonce="n" * 32, lifetime_s=lifetime
+        )
