@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from compose.demo.evidence import BUNDLE_FILE
 from compose.demo.merchant import KEY_FILE
 from compose.derive.process_config import TRUST_KEYS_FILE
 from compose.launcher.demonstration import TRUST_FILE
@@ -27,6 +28,9 @@ SDK_EXAMPLE = """\
   curl -i --cacert "$CM_CACERT" --resolve "$CM_RESOLVE" "$CM_ORIGIN/v1/payments" \\
     -H @payment.headers --data-binary @payment.json"""
 
+EVIDENCE_EXAMPLE = """\
+  .venv/bin/python -m signing evidence verify "$CM_EVIDENCE" --trust "$CM_TRUST\""""
+
 
 def environment_text(stack: Stack) -> str:
     """Shell assignments that the examples use; nothing in it is secret, the key is a path."""
@@ -40,6 +44,7 @@ def environment_text(stack: Stack) -> str:
         "CM_KEY": str(key_file),
         "CM_KEY_ID": SigningKey.from_pem(key_file.read_bytes()).key_id,
         "CM_CONNECT": f"{LOOPBACK}:{port}",
+        "CM_EVIDENCE": str(stack.layout.state / DEMO_MERCHANT / BUNDLE_FILE),
         "CM_TRUST": str(trust_file),
         "CM_FINGERPRINTS": " ".join(script_arguments(parse_trust(trust_file.read_bytes()))),
     }
@@ -70,6 +75,9 @@ Sign a request with openssl and curl (README, "With openssl and curl"); in anoth
 
 Or sign it with the SDK:
 {SDK_EXAMPLE}
+
+Verify the evidence of the payment above, as an arbiter would:
+{EVIDENCE_EXAMPLE}
 
 Logs are in {stack.layout.log}. Stop everything with Ctrl-C.
 """

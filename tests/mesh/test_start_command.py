@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from compose.launcher.copy_paste import SDK_EXAMPLE
+from compose.launcher.copy_paste import EVIDENCE_EXAMPLE, SDK_EXAMPLE
 from compose.launcher.proc import started_at_ticks, state_of
 from compose.launcher.release import checkout_root
 
@@ -137,7 +137,7 @@ def test_a_place_that_cannot_be_written_is_named() -> None:
 
 def test_the_pasted_examples_get_a_202_each(place: Path, tmp_path: Path) -> None:
     sdk = SDK_EXAMPLE.replace("payment.", f"{tmp_path}/payment.")
-    script = f'eval "$(./start --env --data-dir {place})"; sh compose/demo/pay.sh\n{sdk}'
+    script = f'eval "$(./start --env --data-dir {place})"; sh compose/demo/pay.sh\n{sdk}\n{EVIDENCE_EXAMPLE}'
     with started(place) as running:
         facts_of(running)
         pasted = subprocess.run(
@@ -153,6 +153,7 @@ def test_the_pasted_examples_get_a_202_each(place: Path, tmp_path: Path) -> None
 
     assert 2 == len(re.findall(r"HTTP/\S+ 202", pasted.stdout)), pasted.stdout + pasted.stderr
     assert 2 == pasted.stdout.count('tag="countermark-receipt-v1"')
+    assert "proven: the gateway put together exactly these files" in pasted.stdout
     assert 0 == left
 
 
