@@ -18,6 +18,8 @@ MESSAGE: Final = "what `sign --json` printed, or HTTP text"
 PUBLIC_KEYS: Final = "public key file: PEM, JWK, JWKS or whpk_ lines"
 JSON: Final = "print the result, or the refusal, as one JSON object"
 _PORTS: Final = range(1, 65536)
+_DESCRIPTORS: Final = range(2**31)  # a C int
+_DESCRIPTOR_DIGITS_MAX: Final = 10
 
 
 class AddCommand(Protocol):
@@ -73,7 +75,7 @@ def add_at(parser: argparse.ArgumentParser) -> None:
 
 def descriptor(text: str) -> int:
     """Read the number of an open file."""
-    if not text.isdecimal():
+    if not text.isdecimal() or int(text[: _DESCRIPTOR_DIGITS_MAX + 1]) not in _DESCRIPTORS:
         raise argparse.ArgumentTypeError("a file descriptor is a number such as 3")
     return int(text)
 

@@ -1,13 +1,16 @@
 """The command: parses arguments, calls the library, prints.
 
 Data goes to stdout, words for people to stderr. Exit codes: 0 fine, 1 refused,
-2 usage, 3 outcome unknown. Passphrases and tokens never pass through arguments or
+2 usage, 3 outcome unknown, 130 interrupted. Passphrases and tokens never pass through arguments or
 the environment.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,21 +32,42 @@ if TYPE_CHECKING:
 
 _EXIT_CODES = (
     "exit codes: 0 fine, 1 refused, 2 wrong usage or unreadable file, "
-    "3 no believable answer: repeat with the idempotency key that is shown"
+    "3 no believable answer: repeat with the idempotency key that is shown, 130 interrupted"
 )
+_INTERRUPTED = 130  # what shells say of a process that Ctrl-C ended
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = _parser().parse_args(arguments)
+    if sys.stdout is None:
+        say("standard output is closed: there is nowhere to print to")
+        return 2
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except SigningError as error:
         return _refuse(error, as_json=options.json)
     except OSError as error:
-        say(f"cannot use {error.filename or 'a file'}: {error.strerror or error}")
-        return 2
+        return _cannot_use(error, as_json=options.json)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return _INTERRUPTED
     return code
+
+
+def _cannot_use(error: OSError, *, as_json: bool) -> int:
+    text = f"cannot use {error.filename or 'an input or the output'}: {error.strerror or error}"
+    with contextlib.suppress(OSError):
+        if as_json:
+            print_json({"error": {"code": "file_unusable", "message": text}})
+        sys.stdout.flush()
+    if isinstance(error, BrokenPipeError) or error.errno == errno.ENOSPC:
+        # What could not be written would be tried again, and complained about, when the process ends.
+        with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    say(text)
+    return 2
 
 
 def _refuse(error: SigningError, *, as_json: bool) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .keys import Signer, VerifyingKey
     from .transport import Transport
 
+_PORT_MAX: Final = 65535  # larger ones would be taken modulo 65536 by the system: another port than is signed
 _RANDOM_BYTES: Final = 24  # 192 bits, 32 characters: nonces and idempotency keys never meet by chance
 _chance = secrets.SystemRandom().random
 
@@ -50,7 +51,8 @@ def require_origin(base_url: str) -> str:
         UnsignableRequest: it is not `https://host` or `https://host:port`, lower case, without `:443`.
     """
     origin = base_url.removesuffix("/")
-    if profile.CANONICAL_ORIGIN.fullmatch(origin) is None:
+    port = origin.rpartition(":")[2]
+    if profile.CANONICAL_ORIGIN.fullmatch(origin) is None or (port.isdecimal() and int(port) > _PORT_MAX):
         raise UnsignableRequest(
             "the gateway's address must be https://host or https://host:port, lower case, without :443"
         )

@@ -216,6 +216,8 @@ def _read(path: Path) -> bytes:
 def _read_body(name: str) -> bytes:
     # One byte more than permitted is enough for the library to refuse the rest.
     if name == "-":
+        if sys.stdin is None:
+            raise MessageUnreadable("standard input is closed: give the body as a file")
         return sys.stdin.buffer.read(BODY_BYTES_MAX + 1)
     with open(name, "rb") as stream:  # noqa: PTH123 - the name stays as typed, for the curl command
         return stream.read(BODY_BYTES_MAX + 1)

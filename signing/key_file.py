@@ -6,6 +6,7 @@ arguments or the environment, which other processes and logs can see.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -21,7 +22,7 @@ from .keys import Algorithm, SigningKey, VerifyingKey
 from .private_jwk import signing_key_from_jwk_document
 from .webhook import PUBLIC_KEY_PREFIX, webhook_key_from_text
 
-_SECRET_BYTES_MAX: Final = 1024
+_SECRET_BYTES_MAX: Final = 1023  # what OpenSSL takes as a passphrase
 _KEY_FILE_BYTES_MAX: Final = 64 * 1024
 _OWNER_ALONE: Final = 0o600
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -41,9 +42,11 @@ def generate_key_files(alg: Algorithm, out: Path, passphrase: bytes | None) -> t
     Raises:
         FileExistsError: one of the files exists; neither is touched.
     """
+    if not out.name:
+        raise IsADirectoryError(errno.EISDIR, "is a directory: name a new file in it", str(out))
     public_path = out.with_suffix(".jwk.json")
     if public_path.exists():
-        raise FileExistsError(17, "exists already, and is never overwritten", str(public_path))
+        raise FileExistsError(errno.EEXIST, "exists already, and is never overwritten", str(public_path))
     key = SigningKey.generate(alg)
     _write_new(out, key.to_pem(passphrase), _OWNER_ALONE)
     _write_new(public_path, json.dumps(key.verifying_key.to_jwk(), indent=2).encode("ascii") + b"\n", 0o644)
@@ -118,10 +121,14 @@ def read_secret(
 
     Raises:
         KeyRefused: empty, too long, typed differently twice, or there is no terminal.
+        OSError: the descriptor cannot be read.
     """
     if descriptor is not None:
-        with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            secret = stream.readline(_SECRET_BYTES_MAX + 2).rstrip(b"\r\n")
+        try:
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                secret = stream.readline(_SECRET_BYTES_MAX + 2).rstrip(b"\r\n")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{option} {descriptor}") from error
     else:
         secret = _ask(prompt, name, option)
         if repeat and _ask("Again: ", name, option) != secret:

@@ -6,6 +6,9 @@ descriptor or from the terminal, never from an argument.
 
 from __future__ import annotations
 
+import errno
+import secrets
+import ssl
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
     from .arguments import AddCommand
     from .client import Gateway
     from .keys import SigningKey
+
+_RANDOM_BYTES = 24  # 192 bits, 32 characters: idempotency keys never meet by chance
 
 
 def add_register(add: AddCommand) -> None:
@@ -69,7 +74,9 @@ def run(options: argparse.Namespace) -> int:
     new = load_signing_key(options.key, options.passphrase_fd)
     token = _read_token(options.token_fd) if options.with_key is None else None
     signer = new if token is not None else load_signing_key(options.with_key, options.with_passphrase_fd)
+    idempotency_key = options.idempotency_key or secrets.token_urlsafe(_RANDOM_BYTES)
     issued_at = int(time.time()) if options.issued_at is None else options.issued_at
+    repeat = f"to repeat it: --idempotency-key {idempotency_key} --issued-at {issued_at}"
     try:
         with _connect(options, signer) as gateway:
             answer = gateway.keys.register(
@@ -77,11 +84,14 @@ def run(options: argparse.Namespace) -> int:
                 merchant_id=options.merchant_id,
                 now=issued_at,
                 enrolment_token=token,
-                idempotency_key=options.idempotency_key,
+                idempotency_key=idempotency_key,
             )
     except ExchangeFailed as error:
         # The time is a part of the body, and a repeat has the same body.
-        error.add_note(f"to repeat it: --idempotency-key {error.idempotency_key} --issued-at {issued_at}")
+        error.add_note(repeat)
+        raise
+    except KeyboardInterrupt:
+        say(f"the key may be registered; {repeat}")
         raise
     document = {**answer.data, "receipt_key_id": answer.receipt.key_id}
     (print_json if options.json else print_lines)(document)
@@ -92,6 +102,8 @@ def run(options: argparse.Namespace) -> int:
 def _connect(options: argparse.Namespace, signer: SigningKey) -> Gateway:
     from .client import Gateway  # noqa: PLC0415 - no other command needs sockets
 
+    if options.cafile is not None:
+        _require_authorities(options.cafile)
     keys = None if options.gateway_keys is None else load_verifying_keys(options.gateway_keys).values()
     return Gateway(
         options.url,
@@ -101,6 +113,15 @@ def _connect(options: argparse.Namespace, signer: SigningKey) -> Gateway:
         cafile=options.cafile,
         connect_to=options.connect,
     )
+
+
+def _require_authorities(cafile: Path) -> None:
+    try:
+        ssl.create_default_context(cafile=str(cafile))
+    except ssl.SSLError as error:
+        raise OSError(errno.EINVAL, "it holds no certificate in PEM", str(cafile)) from error
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(cafile)) from error
 
 
 def _read_token(token_fd: int | None) -> str:

@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .answers import ANSWER_S_MAX, NoAnswer
 from .message import Request, Response
@@ -22,11 +22,12 @@ from .message import Request, Response
 if TYPE_CHECKING:
     from pathlib import Path
 
-CONNECT_S_MAX: Final = 10.0  # name, connection and handshake, each; all take milliseconds
+CONNECT_S_MAX: Final = 10.0  # connection and handshake, together; both take milliseconds
 _IDLE_MAX: Final = 8  # connections kept; more threads than this at once open their own
 _IDLE_S_MAX: Final = 20.0  # shorter than servers wait, so that few are found closed
 _CHUNK_BYTES: Final = 64 * 1024
 _HTTPS_PORT: Final = 443
+_TIMEOUT_S_MIN: Final = 0.001  # a timeout of nothing would mean not to wait at all
 
 
 class Transport(Protocol):
@@ -37,6 +38,26 @@ class Transport(Protocol):
     def send(self, request: Request, *, answer_bytes_max: int) -> Response | NoAnswer: ...
 
     def close(self) -> None: ...
+
+
+class _BoundedSocket(ssl.SSLSocket):
+    """Ends an exchange at its deadline, however slowly bytes drip: http.client reads in many steps."""
+
+    deadline: float  # on the monotonic clock; set before each exchange
+
+    def recv_into(self, *arguments: Any, **named: Any) -> int:  # noqa: ANN401 - as the class above has them
+        self._bound()
+        return super().recv_into(*arguments, **named)
+
+    def send(self, *arguments: Any, **named: Any) -> int:  # noqa: ANN401 - as the class above has them
+        self._bound()
+        return super().send(*arguments, **named)
+
+    def _bound(self) -> None:
+        left_s = self.deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        self.settimeout(left_s)
 
 
 @dataclass(slots=True)
@@ -53,7 +74,7 @@ class HTTPSTransport:
         cafile: PEM file of the only authorities to believe; None for the system's.
         connect_to: address and port to connect to instead; the certificate must still be for the origin's
             host. For demonstrations on one machine, like `curl --connect-to`.
-        answer_s_max: how long an exchange may take.
+        answer_s_max: how long an exchange may take, connecting included; the resolver has its own limits.
     """
 
     def __init__(
@@ -74,6 +95,7 @@ class HTTPSTransport:
         self._answer_s_max = answer_s_max
         self._context = ssl.create_default_context(cafile=None if cafile is None else str(cafile))
         self._context.minimum_version = ssl.TLSVersion.TLSv1_3
+        self._context.sslsocket_class = _BoundedSocket
         self._lock = threading.Lock()
         self._idle: list[_Idle] = []
 
@@ -84,7 +106,7 @@ class HTTPSTransport:
         deadline = time.monotonic() + self._answer_s_max
         connection = self._take()
         if connection is None:
-            opened = self._open()
+            opened = self._open(deadline)
             if isinstance(opened, NoAnswer):
                 return opened
             connection = opened
@@ -109,12 +131,16 @@ class HTTPSTransport:
         for each in idle:
             each.connection.close()
 
-    def _open(self) -> http.client.HTTPConnection | NoAnswer:
+    def _open(self, deadline: float) -> http.client.HTTPConnection | NoAnswer:
+        deadline = min(deadline, time.monotonic() + CONNECT_S_MAX)
         try:
-            plain = socket.create_connection(self._address, timeout=CONNECT_S_MAX)
+            plain = _connect(self._address, deadline)
+        except UnicodeError:
+            return NoAnswer(f"{self._authority} is no name that can be looked up", lasting=True)
         except OSError as error:
             return NoAnswer(f"no connection to {self._authority}: {_name(error)}")
         try:
+            plain.settimeout(max(_TIMEOUT_S_MIN, deadline - time.monotonic()))
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             secured = self._context.wrap_socket(plain, server_hostname=self._host)
         except ssl.SSLCertVerificationError as error:
@@ -137,7 +163,8 @@ class HTTPSTransport:
         deadline: float,
     ) -> Response | NoAnswer:
         secured = connection.sock
-        secured.settimeout(max(0.001, deadline - time.monotonic()))
+        assert isinstance(secured, _BoundedSocket)
+        secured.deadline = deadline
         target = request.target_uri[len(self._origin) :]
         connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
         connection.putheader("Host", self._authority)
@@ -148,15 +175,7 @@ class HTTPSTransport:
         connection.endheaders(request.body)
         answer = connection.getresponse()
         body = bytearray()
-        # Each read may take what is left of the time, so that a drip of bytes does not go on for ever.
-        while True:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                return NoAnswer("the answer took too long", may_have_arrived=True)
-            secured.settimeout(left_s)
-            chunk = answer.read1(_CHUNK_BYTES)
-            if not chunk:
-                break
+        while chunk := answer.read1(_CHUNK_BYTES):
             body += chunk
             if len(body) > answer_bytes_max:
                 return NoAnswer(f"the answer has more than {answer_bytes_max} bytes", may_have_arrived=True)
@@ -184,8 +203,32 @@ class HTTPSTransport:
         connection.close()
 
 
+def _connect(address: tuple[str, int], deadline: float) -> socket.socket:
+    """Connect to the first address of a name that answers, all within the deadline."""
+    failure = OSError("no address")
+    for family, kind, protocol, _, each in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        plain = socket.socket(family, kind, protocol)
+        try:
+            plain.settimeout(left_s)
+            plain.connect(each)
+        except OSError as error:
+            plain.close()
+            failure = error
+        except BaseException:
+            plain.close()
+            raise
+        else:
+            return plain
+    raise failure
+
+
 def _has_something_to_read(idle: socket.socket) -> bool:
     """Tell whether an idle connection can be read from: nothing was asked, so it was closed by the server."""
+    if isinstance(idle, ssl.SSLSocket) and idle.pending():
+        return True
     if not hasattr(select, "poll"):  # Windows, where `select` knows no largest descriptor
         return bool(select.select([idle], [], [], 0)[0])
     poll = select.poll()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -36,9 +37,9 @@ _SIGNATURE = re.compile(r"v1a,([A-Za-z0-9+/]{85}[AQgw]==)")
 _NAMES: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class VerifiedWebhook:
-    """What a verified webhook says.
+    """What a verified webhook says. Made by `verify_webhook` alone.
 
     Attributes:
         message_id: the same for each delivery of one event: ignore an id seen before.
@@ -51,6 +52,9 @@ class VerifiedWebhook:
     timestamp: int
     body: bytes
     key_id: str
+
+    def __init__(self, *_: object, **__: object) -> None:
+        raise TypeError("a VerifiedWebhook is made by verify_webhook alone")
 
 
 def sign_webhook(
@@ -90,12 +94,16 @@ def sign_webhook(
 
 
 def verify_webhook(
-    headers: Iterable[tuple[str, str]], body: bytes, keys: Sequence[VerifyingKey], *, now: int
+    headers: Mapping[str, str] | Iterable[tuple[str, str]],
+    body: bytes,
+    keys: Sequence[VerifyingKey],
+    *,
+    now: int,
 ) -> VerifiedWebhook:
     """Verify a received webhook.
 
     Args:
-        headers: name and value of each field line, names in any case.
+        headers: name and value of each field line, names in any case; or a framework's mapping of them.
         body: the raw bytes as received, before any JSON parser.
         keys: the sender's public keys; keys of other algorithms are passed over.
         now: seconds since the epoch, UTC.
@@ -129,7 +137,7 @@ def verify_webhook(
     ]
     for signature, key in pairs:
         if _is_signed(key, signature, content):
-            return VerifiedWebhook(message_id, int(timestamp), body, key.key_id)
+            return _verified(message_id, int(timestamp), body, key.key_id)
     others = (
         (key, signature, _signed_content(message_id, timestamp, other))
         for other in other_serialisations(body)
@@ -179,9 +187,17 @@ def _signed_content(message_id: str, timestamp: str, body: bytes) -> bytes:
     return f"{message_id}.{timestamp}.".encode("ascii") + body
 
 
-def _read_fields(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _verified(message_id: str, timestamp: int, body: bytes, key_id: str) -> VerifiedWebhook:
+    webhook = object.__new__(VerifiedWebhook)
+    claims = {"message_id": message_id, "timestamp": timestamp, "body": body, "key_id": key_id}
+    for name, value in claims.items():
+        object.__setattr__(webhook, name, value)
+    return webhook
+
+
+def _read_fields(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
     fields: dict[str, str] = {}
-    for name, value in headers:
+    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         lower = name.lower() if name.isascii() else name
         if lower in _NAMES:
             if lower in fields:

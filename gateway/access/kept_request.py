@@ -6,6 +6,7 @@ credentials, which nobody may find in an archive. The signature's own fields are
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from signing import Request
@@ -20,24 +21,40 @@ _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie
 _ADDED_BY_THE_MESH: Final = ("x-forwarded-", "x-envoy-", "x-request-id")
 
 
-# Their bodies hold an enrolment token, which is a secret until it is spent; refused, it was not.
-_SECRET_ROUTES: Final = frozenset({"/v1/keys"})
+# Of these alone a refused body is kept. A request of /v1/keys, by whatever method, may hold an enrolment
+# token that is not spent; what was sent to no route may hold anything.
+_KEPT_ROUTES: Final = frozenset({"/v1/payments"})
 # What our operations take is far shorter. A longer body that was refused stays out of the archive: nobody can
 # fill it with nonsense.
 REFUSED_BODY_BYTES_MAX: Final = 16 * 1024
+# Card numbers have 13 to 19 digits, perhaps in groups; an IBAN two letters, two digits, up to 30 more.
+_CARD_NUMBER: Final = re.compile(rb"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
+_IBAN: Final = re.compile(rb"(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2}(?:[ -]?[A-Za-z0-9]){11,30}(?![A-Za-z0-9])")
 
 
 def refused_body(request: Request, route: str) -> bytes | None:
     """Return the body of a refused request that goes into the evidence.
 
-    None if the digest in the signature base has to do; the sender has the body.
+    None if the digest in the signature base has to do; the sender has the body. So it is where the body might
+    hold a card or account number, which has no place in a payment request, nor in an archive.
 
     Args:
         request: as received.
         route: the template that matched.
     """
     body = request.body or b""
-    return None if route in _SECRET_ROUTES or len(body) > REFUSED_BODY_BYTES_MAX else body
+    if route not in _KEPT_ROUTES or len(body) > REFUSED_BODY_BYTES_MAX:
+        return None
+    if any(_is_luhn(found[0]) for found in _CARD_NUMBER.finditer(body)) or _IBAN.search(body):
+        return None
+    return body
+
+
+def _is_luhn(digits: bytes) -> bool:
+    """ISO/IEC 7812-1, annex B."""
+    numbers = [byte - ord("0") for byte in reversed(digits) if byte not in b" -"]
+    doubled = [2 * number - 9 * (number > 4) for number in numbers[1::2]]  # noqa: PLR2004 - 10 and more have two digits
+    return (sum(numbers[::2]) + sum(doubled)) % 10 == 0
 
 
 def request_head(request: Request) -> bytes:

@@ -23,13 +23,13 @@ from gateway.store.published_log import PublishedLog
 from signing import SigningKey, VerifyingKey
 from signing.evidence.archive import pack
 from signing.evidence.bundle import BundleParts, LoggedRecord, build_files, folder_name
-from signing.evidence.errors import TileRefused
+from signing.evidence.errors import EvidenceRefused, TileRefused
 from signing.evidence.layout import CHAIN_MAX, KeyHistory
-from signing.evidence.note import parse_note
+from signing.evidence.note import Note, parse_note, verify_cosignature
 from signing.evidence.tile_places import tiles_to_read
 from signing.evidence.tiles import TILE_WIDTH, node_from_tiles, parse_tile_path
 from signing.evidence.tree import HASH_BYTES, inclusion_path
-from signing.evidence.trust import TrustedKeys, write_trust
+from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
 
 if TYPE_CHECKING:
     from signing.evidence.tree import Node
@@ -43,12 +43,10 @@ _TEXT = "text/plain; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A key of the chain that leads to the one that signed: its public half, registration, revocation."""
+    """A key of the chain that leads to the one that signed: its public half and its registration."""
 
     key: VerifyingKey
     registration: Located
-    revoked_at: int | None
-    compromised_since: str | None
 
 
 class EvidenceHandlers:
@@ -94,7 +92,9 @@ class EvidenceHandlers:
             raise EvidencePending("the evidence is being witnessed: ask again in a second")
         tiles = await self._evidence.tiles(tiles_to_read(indexes, checkpoint.size))
         node = node_from_tiles(lambda level, index: tiles.get((level, index), b""))
-        files = build_files(self._parts(payment, chain, checkpoint, node), self._receipt_key)
+        # Read last: what the log held at this checkpoint is there by now, whatever came in meanwhile.
+        histories = tuple([await self._history(link, checkpoint.size) for link in chain])
+        files = build_files(self._parts(payment, chain, histories, checkpoint, node), self._receipt_key)
         folder = folder_name(payment_id)
         headers = {
             "Content-Type": BUNDLE_MEDIA_TYPE,
@@ -142,44 +142,59 @@ class EvidenceHandlers:
             history = await self._evidence.key_history(key_id)
             if registration is None or history is None:
                 raise StateConflict("the key was registered before evidence of registrations was kept")
-            revocation = await self._evidence.find(merchant_id, "key-revocation", key_id)
-            revoked_at = revocation.leaf_index if revocation is not None else None
-            since = history.compromised_since
-            chain.append(
-                _Link(
-                    VerifyingKey.from_jwk(json.loads(history.jwk)),
-                    registration,
-                    revoked_at,
-                    instant(since) if since is not None else None,
-                )
-            )
+            chain.append(_Link(VerifyingKey.from_jwk(json.loads(history.jwk)), registration))
             if registration.record.key_id == key_id:
                 return chain
             key_id = registration.record.key_id
         raise StateConflict(f"more than {CHAIN_MAX} keys vouched for each other: enrol one with a new token")
 
+    async def _history(self, link: _Link, size: int) -> KeyHistory:
+        """Return what the log of this size holds about a key; a later revocation is later news."""
+        record = link.registration.record
+        revocation = await self._evidence.find(record.merchant_id, "key-revocation", record.subject)
+        revoked_at = None if revocation is None else revocation.leaf_index
+        if revoked_at is not None and revoked_at >= size:
+            revoked_at = None
+        since = None
+        if revoked_at is not None:
+            history = await self._evidence.key_history(record.subject)
+            since = None if history is None else history.compromised_since
+        return KeyHistory(
+            key_id=record.subject,
+            merchant_id=record.merchant_id,
+            registered_at=_place(link.registration),
+            revoked_at=revoked_at,
+            compromised_since=None if since is None else instant(since),
+            tree_size=size,
+        )
+
     def _parts(
-        self, payment: Located, chain: list[_Link], checkpoint: SignedCheckpoint, node: Node
+        self,
+        payment: Located,
+        chain: list[_Link],
+        histories: tuple[KeyHistory, ...],
+        checkpoint: SignedCheckpoint,
+        node: Node,
     ) -> BundleParts:
         def logged(located: Located) -> LoggedRecord:
             index = _place(located)
             return LoggedRecord(located.record, index, tuple(inclusion_path(index, checkpoint.size, node)))
 
-        signed_by = {signature.name for signature in parse_note(checkpoint.note).signatures}
+        note = parse_note(checkpoint.note)
         located = (payment, *(link.registration for link in chain))
         receipts = [each.record.receipt_base or b"" for each in located]
         return BundleParts(
             payment=logged(payment),
             registrations=tuple(logged(link.registration) for link in chain),
             merchant_keys=tuple(link.key for link in chain),
-            histories=tuple(_history(link, checkpoint.size) for link in chain),
+            histories=histories,
             size=checkpoint.size,
             checkpoint_note=checkpoint.note,
             gateway_keys=tuple(
                 key for key in self._trust.gateways if any(key.key_id.encode() in base for base in receipts)
             ),
             log=self._trust.logs[0],
-            witnesses=tuple(named for named in self._trust.witnesses if named.name in signed_by),
+            witnesses=tuple(named for named in self._trust.witnesses if _cosigned(note, named)),
         )
 
 
@@ -189,15 +204,10 @@ def _place(located: Located) -> int:
     return located.leaf_index
 
 
-def _history(link: _Link, size: int) -> KeyHistory:
-    """What is known of the key at this size of the log; a later revocation is another checkpoint's news."""
-    revoked = link.revoked_at is not None and link.revoked_at < size
-    record = link.registration.record
-    return KeyHistory(
-        key_id=record.subject,
-        merchant_id=record.merchant_id,
-        registered_at=_place(link.registration),
-        revoked_at=link.revoked_at if revoked else None,
-        compromised_since=link.compromised_since if revoked else None,
-        tree_size=size,
-    )
+def _cosigned(note: Note, witness: NamedKey) -> bool:
+    """Tell whether this very key cosigned: while a witness changes its key, two stand under one name."""
+    try:
+        verify_cosignature(note, witness.name, witness.key)
+    except EvidenceRefused:
+        return False
+    return True

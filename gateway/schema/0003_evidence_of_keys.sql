@@ -16,6 +16,10 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
     number bigint;
 begin
+    -- A transaction that has its id already would stand in the log before whatever is committed meanwhile.
+    if pg_current_xact_id_if_assigned() is not null then
+        raise exception 'keys are held before anything is written' using errcode = 'invalid_transaction_state';
+    end if;
     for number in select distinct registry.lock_of(k) from unnest(p_key_ids) k order by 1 loop
         perform pg_advisory_xact_lock_shared(number);
     end loop;
@@ -26,7 +30,8 @@ drop function registry.register_key(
     bytea, bytea, bytea);
 
 -- One call, one transaction. A refusal is raised, so that it leaves nothing: CM403 the token is not good (any
--- more), CM409 the key is registered. `token_id` is null for a later key. `p_signed_by` is the key that signed
+-- more), CM409 the key is registered, CM412 too many keys vouched one for the other: evidence leads back from the
+-- key that signed to a first key, and a bundle holds eight of them (signing/evidence/layout.py). `token_id` is null for a later key. `p_signed_by` is the key that signed
 -- the request: the new key itself if it is the first, else the vouching one.
 create function registry.register_key(
     p_scope text, p_key_hash bytea, p_fingerprint bytea, p_response_status integer, p_response_body bytea,
@@ -36,6 +41,7 @@ create function registry.register_key(
 ) returns table (outcome text, response_status integer, response_body bytea)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    chain_max constant int := 8;
     earlier registry.key_request;
 begin
     perform registry.hold_keys(array[p_signed_by]);
@@ -66,6 +72,18 @@ begin
             where k.key_id = p_signed_by and k.merchant_id = p_merchant_id and k.revoked_at is null;
         if not found then
             raise exception 'the vouching key is not valid' using errcode = 'CM403';
+        end if;
+        perform 1 from (
+            with recursive chain (key_id, length) as (
+                select p_signed_by, 1
+                union all
+                select r.key_id, c.length + 1
+                from chain c join evidence.record r on r.kind = 'key-registration' and r.subject = c.key_id
+                where r.key_id <> c.key_id and c.length < chain_max)
+            select max(length) as length from chain) vouched
+        where vouched.length >= chain_max;
+        if found then
+            raise exception 'too many keys vouched one for the other' using errcode = 'CM412';
         end if;
     end if;
 
@@ -101,6 +119,9 @@ begin
         raise exception 'a reason is one line of printable ASCII' using errcode = 'invalid_parameter_value';
     end if;
     -- Waits for every acceptance under this key that is under way, before this transaction has an id.
+    if pg_current_xact_id_if_assigned() is not null then
+        raise exception 'a key is revoked in a transaction of its own' using errcode = 'invalid_transaction_state';
+    end if;
     perform pg_advisory_xact_lock(registry.lock_of(p_key_id));
     update registry.merchant_key k set revoked_at = p_at, compromised_since = p_compromised_since
         where k.key_id = p_key_id and k.revoked_at is null returning k.merchant_id into owner;

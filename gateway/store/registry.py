@@ -12,9 +12,10 @@ import asyncpg
 from gateway.errors import IdempotencyKeyReused, NotPermitted, StateConflict
 from gateway.store.record import connected
 from signing import VerifyingKey
+from signing.evidence.layout import CHAIN_MAX
 
 # The codes that `registry.register_key` raises, so that a refusal rolls everything back.
-_NOT_PERMITTED, _CONFLICT = "CM403", "CM409"
+_NOT_PERMITTED, _CONFLICT, _CHAIN_TOO_LONG = "CM403", "CM409", "CM412"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class Registry:
 
         Raises:
             NotPermitted: the token or the vouching key is not good (any more).
-            StateConflict: the key is registered, to whomever.
+            StateConflict: the key is registered, to whomever, or too many keys vouched one for the other.
             IdempotencyKeyReused: the idempotency key was used for another request.
         """
         r = registration
@@ -154,6 +155,10 @@ class Registry:
             except asyncpg.PostgresError as fault:
                 if fault.sqlstate == _NOT_PERMITTED:
                     raise NotPermitted("the enrolment token or the vouching key is not good") from None
+                if fault.sqlstate == _CHAIN_TOO_LONG:
+                    raise StateConflict(
+                        f"{CHAIN_MAX} keys vouched one for the other: ask your operator for a new token"
+                    ) from None
                 if fault.sqlstate == _CONFLICT:
                     raise StateConflict("this key is registered to a merchant, for ever") from None
                 raise

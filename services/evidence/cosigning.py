@@ -97,6 +97,9 @@ class Cosigning:
             path = consistency_path(known, newest.size, node)
         answer = await self._witness.add_checkpoint(add_checkpoint_request(known, path, newest.note))
         match answer:
+            case Conflict(size) if size == known:
+                # It remembers the size that we named, and another tree: the log has two histories.
+                self._alarm("the witness remembers another log of this size", known, newest.size)
             case Conflict(size):
                 # It remembers another size than we thought: our last answer from it was lost.
                 counters.WITNESS_FAULTS.labels(self._name, "conflict").inc()

@@ -57,6 +57,8 @@ class Sequencer:
             _log.warning("the database is away, records wait", fault=type(fault).__name__)
             return AWAY_S
         except EvidenceRefused as fault:
+            self.reached = False
+            counters.STOPS.inc()
             _log.error("a record cannot become a leaf, the log stands still", code=fault.code)
             return STOPPED_S
         self.reached = True

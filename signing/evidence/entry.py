@@ -152,7 +152,9 @@ class Record:
         for name in _SIGNATURES:
             signed = getattr(self, "statement" if name == "statement" else f"{name}_base")
             signature = getattr(self, f"{name}_signature")
-            if (signed is None) != (signature is None):
+            # A revocation is the gateway's own statement, which no key signs.
+            unsigned = name == "statement" and self.kind == "key-revocation"
+            if (signed is None) != (signature is None) and not (unsigned and signature is None):
                 raise RecordUnfit(f"the {name}'s signature and what it signs go together")
             if signature is not None and len(signature) != SIGNATURE_BYTES:
                 raise RecordUnfit(f"a signature has {SIGNATURE_BYTES} raw bytes, r || s for ECDSA")

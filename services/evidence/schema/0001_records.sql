@@ -12,7 +12,7 @@ create table evidence.record (
     subject             text not null check (subject ~ '^[A-Za-z0-9_-]{1,64}$'),
     merchant_id         text not null check (merchant_id ~ '^[A-Za-z0-9_-]{1,64}$'),
     -- The key that signed the request; of a revocation, the key that was revoked.
-    key_id              text not null,
+    key_id              text not null check (key_id ~ '^[A-Za-z0-9_-]{43}$'),
     decision            text not null check (decision ~ '^(accepted|refused:[a-z_]{1,64})$'),
     decided_at          timestamptz not null,
     request_head        bytea,
@@ -34,6 +34,11 @@ create table evidence.record (
         case kind when 'key-revocation' then statement is not null and decision = 'accepted'
                   else num_nulls(request_base, request_signature, receipt_base, receipt_signature) = 0
         end),
+    constraint record_decided check ((kind = 'refusal') = (decision <> 'accepted')),
+    -- What an entry could not be made of must not be stored: the log would stand still at it.
+    constraint record_signatures check (
+        coalesce(octet_length(request_signature), 64) = 64 and coalesce(octet_length(receipt_signature), 64) = 64
+        and coalesce(octet_length(statement_signature), 64) = 64),
     constraint record_of_key check (kind <> 'key-registration' or num_nulls(statement, statement_signature) = 0)
 );
 create index record_order on evidence.record (xid, position);

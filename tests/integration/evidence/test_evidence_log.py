@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import time
 from functools import partial
 
@@ -217,5 +218,31 @@ async def test_a_line_that_is_not_the_witnesses_is_not_kept(log: LogStack) -> No
         return "a witness is away" in fault.read_text()
 
     await until(told, SETTLE_S_MAX)
+
+    assert 0 == await log.world.owner.fetchval("select count(*) from evidence.cosignature")
+
+
+async def test_a_witness_that_remembers_another_log_of_this_size_is_an_alarm(log: LogStack) -> None:
+    sequencer = log.add_sequencer()
+    witness = log.add_witness()
+    await log.accept(5)
+    await log.settled()
+    await log.cosigned()
+    sequencer.stop()
+    witness.stop()
+    # As if the witness had been shown another tree of this size, and its line had not come back.
+    memory = sqlite3.connect(log.folder / "witness" / "witness.sqlite")
+    memory.execute("update seen set root = ?", (bytes(32),))
+    memory.commit()
+    memory.close()
+    await log.world.owner.execute("alter table evidence.cosignature disable trigger append_only")
+    await log.world.owner.execute("delete from evidence.cosignature")
+    witness.start()
+    sequencer.start()
+
+    async def alarmed() -> bool:
+        return "another log of this size" in (log.folder / "evidence.log").read_text()
+
+    await until(alarmed, SETTLE_S_MAX)
 
     assert 0 == await log.world.owner.fetchval("select count(*) from evidence.cosignature")

@@ -56,3 +56,25 @@ def test_a_refused_body_is_kept_unless_it_is_long_or_may_hold_a_secret() -> None
     assert longest == kept(longest, "/v1/payments")
     assert None is kept(longest + b"x", "/v1/payments")
     assert None is kept(b"{}", "/v1/keys")
+    assert None is kept(b"{}", "unmatched")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instrument":"4242424242424242"}',
+        b'{"instrument":"4242 4242-4242 4242"}',
+        b'{"note":"card 378282246310005 of mine"}',
+        b'{"account":"DE89370400440532013000"}',
+        b'{"account":"GB29 NWBK 6016 1331 9268 19"}',
+    ],
+)
+def test_a_refused_body_that_may_hold_a_card_or_account_number_is_not_kept(body: bytes) -> None:
+    assert None is refused_body(Request("POST", TARGET, (), body), "/v1/payments")
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"amount":1999,"reference":"4242424242424241"}', b'{"reference":"order-2026-11-25-000123"}']
+)
+def test_a_refused_body_with_other_numbers_is_kept(body: bytes) -> None:
+    assert body == refused_body(Request("POST", TARGET, (), body), "/v1/payments")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from signing import (
     KeyRefused,
+    VerifiedWebhook,
     VerifyingKey,
     WebhookBodyNotRaw,
     WebhookBodyReserialised,
@@ -228,3 +229,19 @@ def test_a_forger_cannot_make_a_receiver_verify_without_end(monkeypatch: pytest.
         verify_webhook(list(forged.items()), COMPACT, keys, now=samples.NOW)
 
     assert 8 * 10 + 24 == len(calls)
+
+
+def test_a_verified_webhook_is_made_by_its_verification_alone() -> None:
+    with pytest.raises(TypeError, match="verify_webhook alone"):
+        VerifiedWebhook("msg_1", 1, b"{}", "key")  # type: ignore[call-arg, unused-ignore]
+
+
+def test_the_headers_of_a_framework_may_be_a_mapping() -> None:
+    key = samples.MERCHANT_ED25519
+    fields = dict(sign_webhook("msg_1", samples.NOW, b"{}", key))
+
+    webhook = verify_webhook(fields, b"{}", [key.verifying_key], now=samples.NOW)
+
+    assert ("msg_1", samples.NOW, b"{}", key.key_id) == (
+        webhook.message_id, webhook.timestamp, webhook.body, webhook.key_id,
+    )  # fmt: skip
