@@ -107,4 +107,6 @@ def test_a_name_that_cannot_be_looked_up_is_no_answer() -> None:
 
 def test_a_port_that_no_host_has_is_refused() -> None:
     with pytest.raises(UnsignableRequest, match="https://host:port"):
-        Gateway("https://127.0.0.1:99999", samples.MERCHANT_ED25519, gateway_keys=[samples.GATEWAY.verifying_key])
+        Gateway(
+            "https://127.0.0.1:99999", samples.MERCHANT_ED25519, gateway_keys=[samples.GATEWAY.verifying_key]
+        )
