@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,12 +35,15 @@ _EXIT_CODES = (
     "exit codes: 0 fine, 1 refused, 2 wrong usage or unreadable file, "
     "3 no believable answer: repeat with the idempotency key that is shown, 130 interrupted"
 )
+_TAKE_RANDOM_TEXT = frozenset({"--idempotency-key", "--gateway-key-id"})
+# One that begins like an option is told from one by its length: no option has as many characters.
+_HYPHENED = re.compile(r"-[A-Za-z0-9_][A-Za-z0-9_-]{14,62}|--[A-Za-z0-9_-]{30,62}")
 _INTERRUPTED = 130  # what shells say of a process that Ctrl-C ended
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_joined(sys.argv[1:] if arguments is None else arguments))
     if sys.stdout is None:
         say("standard output is closed: there is nowhere to print to")
         return 2
@@ -54,6 +58,20 @@ def main(arguments: list[str] | None = None) -> int:
         say("interrupted")
         return _INTERRUPTED
     return code
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """Join options and values that begin with a hyphen, as one random text in 64 does.
+
+    argparse takes such a value for an option of its own.
+    """
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in _TAKE_RANDOM_TEXT and _HYPHENED.fullmatch(argument) is not None:
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _cannot_use(error: OSError, *, as_json: bool) -> int:

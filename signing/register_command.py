@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     signer = new if token is not None else load_signing_key(options.with_key, options.with_passphrase_fd)
     idempotency_key = options.idempotency_key or secrets.token_urlsafe(_RANDOM_BYTES)
     issued_at = int(time.time()) if options.issued_at is None else options.issued_at
-    repeat = f"to repeat it: --idempotency-key {idempotency_key} --issued-at {issued_at}"
+    repeat = f"to repeat it: --idempotency-key={idempotency_key} --issued-at {issued_at}"
     try:
         with _connect(options, signer) as gateway:
             answer = gateway.keys.register(
