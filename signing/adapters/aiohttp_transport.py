@@ -83,6 +83,7 @@ class AIOHTTPTransport:
     def _open(self) -> aiohttp.ClientSession:
         resolver = None if self._connect_to is None else _OneAddress(*self._connect_to)
         return aiohttp.ClientSession(
+            cookie_jar=aiohttp.DummyCookieJar(),  # a cookie would travel unsigned
             connector=aiohttp.TCPConnector(ssl=self._context, resolver=resolver),
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             auto_decompress=False,
