@@ -18,11 +18,12 @@ from aiohttp import web
 from gateway.access.exchange import EXCHANGE
 from gateway.api.payments import payment_id_of
 from gateway.errors import EvidencePending, NotFound, StateConflict
-from gateway.store.evidence import EvidenceStore, Located, SignedCheckpoint, instant
+from gateway.store.evidence import EvidenceStore, Located, SignedCheckpoint
 from gateway.store.published_log import PublishedLog
 from signing import SigningKey, VerifyingKey
 from signing.evidence.archive import pack
 from signing.evidence.bundle import BundleParts, LoggedRecord, build_files, folder_name
+from signing.evidence.entry import utc_text
 from signing.evidence.errors import EvidenceRefused, TileRefused
 from signing.evidence.layout import CHAIN_MAX, KeyHistory
 from signing.evidence.note import Note, parse_note, verify_cosignature
@@ -164,7 +165,7 @@ class EvidenceHandlers:
             merchant_id=record.merchant_id,
             registered_at=_place(link.registration),
             revoked_at=revoked_at,
-            compromised_since=None if since is None else instant(since),
+            compromised_since=None if since is None else utc_text(since),
             tree_size=size,
         )
 

@@ -28,6 +28,7 @@ from gateway.metrics import Metrics
 from gateway.store.payments import Acceptance, Payments
 from services.node.identifiers import RANDOM_BITS, is_id, new_id
 from signing import Signer, VerifiedRequest
+from signing.evidence.entry import utc_text
 
 MEDIA_TYPE = "application/json"
 POLL_HINT_S = 1  # Most payments end within it; polling sooner only costs both sides.
@@ -137,7 +138,7 @@ class PaymentHandlers:
         rows = await self._payments.events_of(known.merchant_id, payment_id_of(request, self._cell))
         if not rows:  # every payment has at least the event of its acceptance
             raise NotFound("there is no such payment")
-        data = [{"sequence": row["sequence"], "type": row["type"], "at": _instant(row["at"])} for row in rows]
+        data = [{"sequence": row["sequence"], "type": row["type"], "at": utc_text(row["at"])} for row in rows]
         return _json(msgspec.json.encode({"object": "list", "data": data}))
 
 
@@ -184,7 +185,7 @@ def _accepted_body(payment_id: str, order: PaymentOrder, accepted_at: datetime) 
         "amount": order.amount,
         "currency": order.currency,
         "merchant_reference": order.merchant_reference,
-        "created_at": _instant(accepted_at),
+        "created_at": utc_text(accepted_at),
     }
 
 
@@ -200,14 +201,9 @@ def _payment_body(row: asyncpg.Record) -> Mapping[str, Any]:
         "currency": row["currency"],
         "merchant_reference": row["merchant_reference"],
         "decline": declined,
-        "created_at": _instant(row["accepted_at"]),
-        "updated_at": _instant(row["updated_at"]),
+        "created_at": utc_text(row["accepted_at"]),
+        "updated_at": utc_text(row["updated_at"]),
     }
-
-
-def _instant(at: datetime) -> str:
-    """Write a time as RFC 3339, UTC, always with microseconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _json(

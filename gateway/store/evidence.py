@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 
 from gateway.store.record import connected
-from signing.evidence import Record
+from signing.evidence import Record, utc_text
 
 REFUSALS_PER_TRANSACTION_MAX = 128  # The same knee as for payments.
 
@@ -90,7 +90,7 @@ class EvidenceStore:
             return None
         values = dict(row)
         leaf_index = values.pop("leaf_index")
-        return Located(Record(**{**values, "decided_at": instant(values["decided_at"])}), leaf_index)
+        return Located(Record(**{**values, "decided_at": utc_text(values["decided_at"])}), leaf_index)
 
     async def find_checkpoint(self, size_min: int, grace: timedelta) -> SignedCheckpoint | None:
         """Return the newest checkpoint over at least `size_min` leaves.
@@ -120,11 +120,6 @@ class EvidenceStore:
         async with connected(self._pool) as connection:
             row = await connection.fetchrow("select * from registry.key_history_of($1)", key_id)
         return None if row is None else KeyHistory(*row.values())
-
-
-def instant(at: datetime) -> str:
-    """Write a time as the log does: RFC 3339, UTC, always with microseconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _checkpoint(rows: Sequence[asyncpg.Record]) -> SignedCheckpoint | None:
