@@ -69,6 +69,30 @@ class TreeError(PKIError):
     code = "tree"
 
 
+class TreeBusy(PKIError):
+    """Another command holds the certificate tree."""
+
+    code = "busy"
+
+
+class ClockFault(PKIError):
+    """This machine's clock contradicts the record; signing by it would break the mesh later."""
+
+    code = "clock"
+
+
+class RotationFault(PKIError):
+    """A rotation cannot begin, go on or go back from where it stands."""
+
+    code = "rotation"
+
+
+class UnconfirmedConsumers(PKIError):
+    """Consumers were not observed to use what they must; the next stage is blocked, everything goes on."""
+
+    code = "unconfirmed"
+
+
 class SecretExposed(PKIError):
     """A secret can be read by accounts that have no business with it, or is tracked by git."""
 
