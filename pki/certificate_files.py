@@ -57,9 +57,19 @@ class CertificateTree(LiveFiles):
             self._take(descriptor)
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, f"{command} (process {os.getpid()})".encode(), 0)
+            self._clear_asides()
             yield
         finally:
             os.close(descriptor)
+
+    def _clear_asides(self) -> None:
+        """Remove what a killed command left half-written; whoever holds the lock is alone."""
+        for folder in (self.root, self.root / "ca", *(self.root / "ca").glob("*-*")):
+            for aside in folder.glob(f"{ASIDE}*"):
+                if aside.is_dir():
+                    shutil.rmtree(aside)
+                else:
+                    aside.unlink()
 
     def _take(self, descriptor: int) -> None:
         give_up = time.monotonic() + LOCK_WAIT_S_MAX

@@ -6,7 +6,10 @@ a message is secret: no passphrase, no key, no plaintext of a sealed file.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pki.consumers.contract import Unconfirmed
 
 
 class PKIError(Exception):
@@ -88,9 +91,17 @@ class RotationFault(PKIError):
 
 
 class UnconfirmedConsumers(PKIError):
-    """Consumers were not observed to use what they must; the next stage is blocked, everything goes on."""
+    """Consumers were not observed to use what they must; the next stage is blocked, everything goes on.
+
+    Attributes:
+        unconfirmed: who, where, and what was seen instead.
+    """
 
     code = "unconfirmed"
+
+    def __init__(self, message: str, unconfirmed: tuple[Unconfirmed, ...] = ()) -> None:
+        super().__init__(message)
+        self.unconfirmed = unconfirmed
 
 
 class SecretExposed(PKIError):

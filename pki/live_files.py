@@ -153,6 +153,10 @@ class LiveFiles:
         link.replace(workload / "current")
         sync_folder(workload)
 
+    def drop_previous(self, name: str) -> None:
+        """Remove every generation but the current one, keys included."""
+        self._prune(name, {self.current(name)})
+
     def _prune(self, name: str, keep: set[Path | None]) -> None:
         kept = {folder.name for folder in keep if folder is not None}
         for entry in (self.root / "live" / name).iterdir():

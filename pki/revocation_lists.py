@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 
 def recorded_revocations(ledger: VerifiedLedger) -> list[Revocation]:
-    """Return every revocation on the record, oldest first."""
-    return [
-        Revocation(
+    """Return every revocation on the record, oldest first; recorded twice, it counts from the first."""
+    found: dict[str, Revocation] = {}
+    for entry in ledger.entries:
+        if entry["event"] != "revoked":
+            continue
+        revocation = Revocation(
             serial=str(entry["serial"]),
             issuer=str(entry["issuer"]),
             subject=str(entry["subject"]),
@@ -35,9 +38,8 @@ def recorded_revocations(ledger: VerifiedLedger) -> list[Revocation]:
             at=datetime.fromisoformat(str(entry["ts"])),
             not_after=datetime.fromisoformat(str(entry["not_after"])),
         )
-        for entry in ledger.entries
-        if entry["event"] == "revoked"
-    ]
+        found.setdefault(revocation.serial, revocation)
+    return list(found.values())
 
 
 def record_revocations(signing: RecordedSigning, revocations: Iterable[Revocation]) -> None:
