@@ -90,6 +90,12 @@ class RotationFault(PKIError):
     code = "rotation"
 
 
+class RevocationFault(PKIError):
+    """What is to be revoked is not a certificate on the record, or cannot be revoked any more."""
+
+    code = "revocation"
+
+
 class UnconfirmedConsumers(PKIError):
     """Consumers were not observed to use what they must; the next stage is blocked, everything goes on.
 

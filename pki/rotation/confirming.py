@@ -77,7 +77,7 @@ def settle(
         if not left:
             return
         if time.monotonic() > give_up:
-            raise UnconfirmedConsumers(_sentence([*left, *refused], next_step), tuple(left))
+            raise UnconfirmedConsumers(blocked([*left, *refused], next_step), tuple(left))
         if len(left) != told:
             told = len(left)
             tell("confirm", f"{told} still to be confirmed, such as {left[0].name} ({left[0].place})")
@@ -110,7 +110,8 @@ def drain(
     settle(fleet, expectation, load=(), tell=tell, skipped=skipped, next_step=next_step)
 
 
-def _sentence(left: list[Unconfirmed], next_step: str) -> str:
+def blocked(left: list[Unconfirmed], next_step: str) -> str:
+    """Return the sentence that names who blocks."""
     named = "; ".join(f"{fault.name} ({fault.place}): {fault.reason}" for fault in left[:NAMED_MAX])
     more = f"; and {len(left) - NAMED_MAX} more" if len(left) > NAMED_MAX else ""
     consumers = len({fault.name for fault in left})
