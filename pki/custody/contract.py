@@ -53,8 +53,10 @@ class Keeper(Protocol):
     def destroy(self, envelope: bytes) -> None:
         """Destroy what exists of the key beside the envelope; the caller removes that. Safe to repeat.
 
+        An envelope of another kind is taken if there is nothing beside it to destroy.
+
         Raises:
-            SealError: it could not be destroyed.
+            SealError: it could not be destroyed, or is in a token that is not this keeper's.
         """
         ...
 

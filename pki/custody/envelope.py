@@ -128,6 +128,16 @@ def token_of(envelope: bytes) -> str:
     return label
 
 
+def require_no_token(envelope: bytes) -> None:
+    """Check that nothing of a key exists beside its envelope.
+
+    Raises:
+        SealError: the key itself is in a token, which only that token's keeper can destroy.
+    """
+    if envelope_kind(envelope) == "pkcs11":
+        raise SealError(f"the key is in token {token_of(envelope)!r}: give its module and PIN to destroy it")
+
+
 def custody_of(envelope: bytes) -> str:
     """Describe in a few words what opens an envelope, for `status`.
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pki.custody.contract import load_sealed_key
-from pki.custody.envelope import require_kind
+from pki.custody.envelope import require_kind, require_no_token
 from pki.issuance import spki_sha256
 from pki.seal import (
     DEFAULT_COST,
@@ -61,4 +61,4 @@ class PassphraseKeeper:
 
     def destroy(self, envelope: bytes) -> None:
         """Destroy nothing: the key is nowhere but in its envelope."""
-        require_kind(envelope, "passphrase")
+        require_no_token(envelope)

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from pkcs11 import Attribute
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
-from pki.custody.envelope import require_kind, sealed_subject
+from pki.custody.envelope import envelope_kind, require_kind, sealed_subject
 from pki.custody.token_key import Token, TokenKey
 from pki.errors import SealError
 from pki.issuance import spki_sha256
@@ -128,6 +128,8 @@ class Pkcs11Keeper:
 
     def destroy(self, envelope: bytes) -> None:
         """Destroy the key in the token; one that is no longer there is destroyed already."""
+        if envelope_kind(envelope) != "pkcs11":
+            return
         key_id = self._found_in(envelope)
         with self._token.session(write=True) as session:
             for found in list(session.get_objects({Attribute.ID: key_id})):

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pki.custody.contract import load_sealed_key
-from pki.custody.envelope import Quorum, quorum_of, require_kind, sealed_subject
+from pki.custody.envelope import Quorum, quorum_of, require_kind, require_no_token, sealed_subject
 from pki.custody.shares import KEK_BYTES, deal, join, require_quorum
 from pki.errors import SealError
 from pki.issuance import spki_sha256
@@ -109,7 +109,7 @@ class SharesKeeper:
 
     def destroy(self, envelope: bytes) -> None:
         """Destroy nothing: without its envelope, all shares together open nothing."""
-        require_kind(envelope, "shares")
+        require_no_token(envelope)
 
 
 def _associated_bytes(subject: SealedSubject, quorum: Quorum) -> bytes:
