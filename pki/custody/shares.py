@@ -94,10 +94,9 @@ def join(shares: Sequence[str], *, identifier: int | None = None) -> bytes:
     Raises:
         SealError: naming the share that is mistyped, of another set, or there twice, or how many are missing.
     """
-    read = [read_share(words, place) for place, words in enumerate(shares, start=1)]
+    read = read_set(shares, identifier)
     if not read:
         raise SealError("no share was given: ask the custodians for theirs")
-    _require_one_set(read, identifier)
     needed = read[0].member_threshold
     if len(read) < needed:
         raise SealError(
@@ -109,6 +108,18 @@ def join(shares: Sequence[str], *, identifier: int | None = None) -> bytes:
     if len(kek) != KEK_BYTES:
         raise SealError("these shares were not dealt together: compare the dates on them, and use one set")
     return kek
+
+
+def read_set(shares: Sequence[str], identifier: int | None) -> list[Share]:
+    """Read shares that must be of one set, and each there once; too few are no fault here.
+
+    Raises:
+        SealError: naming the share that is mistyped, of another set, or there twice.
+    """
+    read = [read_share(words, place) for place, words in enumerate(shares, start=1)]
+    if read:
+        _require_one_set(read, identifier)
+    return read
 
 
 def read_share(text: str, place: int) -> Share:

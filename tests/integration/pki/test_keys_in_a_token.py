@@ -101,7 +101,8 @@ def test_a_chain_and_its_revocation_list_signed_by_the_token_hold(
         (tmp_path / name).write_bytes(content)
     verified = openssl(
         "verify", "-x509_strict", "-crl_check_all", "-CRLfile", tmp_path / "crl",
-        "-CAfile", tmp_path / "root", "-untrusted", tmp_path / "int", "-purpose", "sslserver", tmp_path / "leaf",
+        "-CAfile", tmp_path / "root", "-untrusted", tmp_path / "int",
+        "-purpose", "sslserver", tmp_path / "leaf",
     )  # fmt: skip
     assert verified.endswith(": OK\n")
 
