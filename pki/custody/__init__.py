@@ -1,1 +1,1 @@
-"""How the private keys of authorities are kept: sealed under a passphrase, in shares, or inside a token."""
+"""How the private keys of CAs are kept: under a passphrase, in shares of several people, or in a token."""

@@ -1,19 +1,16 @@
-"""Keys sealed under a passphrase."""
+"""Keys sealed under a passphrase: `pki.seal`, behind the contract of every keeper."""
 
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_der_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pki.errors import SealError
+from pki.custody.contract import load_sealed_key
+from pki.custody.envelope import require_kind, require_no_token
 from pki.issuance import spki_sha256
 from pki.seal import (
     DEFAULT_COST,
@@ -30,46 +27,38 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+@dataclass(frozen=True, slots=True)
 class PassphraseKeeper:
-    """Seals each key under one passphrase."""
+    """A `Keeper`: one passphrase opens the key.
 
-    def __init__(self, passphrase: bytes, cost: ScryptCost = DEFAULT_COST) -> None:
-        """Take the passphrase.
+    Raises:
+        SealError: the passphrase is too short or too long.
+    """
 
-        Raises:
-            SealError: it is too short or too long.
-        """
-        require_passphrase(passphrase)
-        self._passphrase = passphrase
-        self._cost = cost
+    passphrase: bytes = field(repr=False)
+    cost: ScryptCost = DEFAULT_COST
+
+    def __post_init__(self) -> None:
+        require_passphrase(self.passphrase)
 
     def make(self, role: str, created: datetime) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
-        """Make a P-256 key and seal it."""
+        """Make a key; see `Keeper.make`."""
         key = ec.generate_private_key(ec.SECP256R1())
         envelope = seal(
             key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
-            self._passphrase,
+            self.passphrase,
             SealedSubject(role, spki_sha256(key.public_key()), created.isoformat()),
             salt=secrets.token_bytes(SALT_BYTES),
             nonce=secrets.token_bytes(NONCE_BYTES),
-            cost=self._cost,
+            cost=self.cost,
         )
         return key, envelope
 
     def open(self, envelope: bytes) -> ec.EllipticCurvePrivateKey:
-        """Open an envelope.
-
-        Raises:
-            SealError: wrong passphrase, an altered file, or not the key that it says it is.
-        """
-        plaintext, subject = unseal(envelope, self._passphrase)
-        key = load_der_private_key(plaintext, None)
-        if (
-            not isinstance(key, ec.EllipticCurvePrivateKey)
-            or spki_sha256(key.public_key()) != subject.spki_sha256
-        ):
-            raise SealError("the sealed key is not the one that its envelope names: restore it from a backup")
-        return key
+        """Open a key; see `Keeper.open`."""
+        require_kind(envelope, "passphrase")
+        return load_sealed_key(*unseal(envelope, self.passphrase))
 
     def destroy(self, envelope: bytes) -> None:
-        """Do nothing: the envelope's file is all there is."""
+        """Destroy nothing: the key is nowhere but in its envelope."""
+        require_no_token(envelope)
