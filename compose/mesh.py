@@ -24,7 +24,7 @@ _SERVICE_KEYS: Final = {
 }  # fmt: skip
 _HOP_KEYS: Final = {
     "caller": str, "callee": str, "protocol": str, "routes": list, "data": list, "keys": list,
-    "commands": list, "publish": list, "subscribe": list,
+    "commands": list, "publish": list, "subscribe": list, "memberships": list,
 }  # fmt: skip
 _KIND_OF_VALUE: Final = {str: "a text", bool: "true or false", list: "a list of texts"}
 
@@ -74,6 +74,7 @@ class Hop:
     commands: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
+    memberships: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
