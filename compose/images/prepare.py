@@ -12,6 +12,7 @@ from pathlib import Path
 
 from compose.derive.configuration import configuration_files
 from compose.derive.container_places import CLIENT_NETWORK, container_uids, places_in_containers
+from compose.derive.policy_file import account_name
 from compose.launcher.accounts import Account
 from compose.launcher.credentials import provide_certificates, provide_secrets
 from compose.launcher.databases import prepare_cluster
@@ -54,7 +55,7 @@ def main() -> int:
     arguments = parser.parse_args()
     mesh = read_mesh(checkout_root() / "compose" / "mesh.toml")
     accounts = {
-        name: Account(f"cm-{name}", uid, uid, drop=True) for name, uid in container_uids(mesh).items()
+        name: Account(account_name(name), uid, uid, drop=True) for name, uid in container_uids(mesh).items()
     }
     try:
         prepare_containers(mesh, arguments.data, accounts)
