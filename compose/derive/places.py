@@ -50,3 +50,7 @@ class Places:
     def identity(self, name: str) -> Path:
         """The link to a workload's generation in force."""
         return self.certs / "live" / name / "current"
+
+    def admin_socket(self, envoy: str) -> Path:
+        """Where one Envoy is asked which certificates it uses: a socket for its own account alone."""
+        return self.state / envoy / "admin.sock"

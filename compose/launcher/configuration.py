@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from compose.derive.configuration import configuration_files
+from compose.derive.deployment import deployment_text
 from compose.derive.places import Address, Places
 from compose.launcher.accounts import Account
-from compose.launcher.layout import Layout, own_folder, write_readable
+from compose.launcher.layout import Layout, own_folder, write_public, write_readable
 from compose.launcher.ports import LOOPBACK
 from compose.mesh import Mesh
 
@@ -51,6 +52,5 @@ def write_configuration(
         "origins": list(places.origins),
         "listeners": {name: {"host": a.host, "port": a.port} for name, a in places.addresses.items()},
     }
-    aside = layout.addresses_file.with_suffix(".new")
-    aside.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    aside.rename(layout.addresses_file)
+    write_public(layout.addresses_file, json.dumps(document, indent=1))
+    write_public(layout.deployment_file, deployment_text(mesh, places))

@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from compose.derive.deployment import PROCESSES_FILE
 from compose.launcher.accounts import Account
 from compose.launcher.errors import StartError
 
@@ -51,12 +52,17 @@ class Layout:
     @property
     def processes_file(self) -> Path:
         """What a launcher that died had started."""
-        return self.run / "processes.json"
+        return self.run / PROCESSES_FILE
 
     @property
     def addresses_file(self) -> Path:
         """Where every listener of mesh.toml ended up."""
         return self.run / "addresses.json"
+
+    @property
+    def deployment_file(self) -> Path:
+        """Where every certificate is used, and how each user is asked; for `python -m pki`."""
+        return self.run / "deployment.json"
 
 
 def default_data_dir(checkout: Path) -> Path:
@@ -128,6 +134,18 @@ def write_readable(path: Path, text: str | bytes, account: Account) -> None:
         if os.geteuid() == 0:
             os.fchown(file.fileno(), 0, account.gid)
             os.fchmod(file.fileno(), 0o640)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+
+
+def write_public(path: Path, text: str | bytes) -> None:
+    """Write a file that everybody may read: aside first, then renamed over."""
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    with aside.open("xb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+        os.fchmod(file.fileno(), 0o644)
         file.flush()
         os.fsync(file.fileno())
     aside.rename(path)
