@@ -95,6 +95,11 @@ class Mesh:
                 names.append(service.sidecar_name)
         return names
 
+    def envoys(self) -> list[str]:
+        """The workloads that are Envoys: the edge, and every sidecar."""
+        edges = [service.name for service in self.services.values() if service.kind == "edge"]
+        return edges + [service.sidecar_name for service in self.services.values() if service.sidecar]
+
     def spiffe(self, name: str) -> str:
         """SPIFFE id of a workload."""
         return spiffe_id(name, self.trust_domain)

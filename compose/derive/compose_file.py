@@ -143,8 +143,10 @@ def _process(mesh: Mesh, name: str, command: list[str]) -> dict[str, Any]:
 
 
 def _sidecar(mesh: Mesh, service: Service) -> dict[str, Any]:
+    entry = _process(mesh, service.sidecar_name, _envoy(service.sidecar_name))
+    entry["volumes"].append(_mounted("state", service.sidecar_name, writable=True))
     return {
-        **_process(mesh, service.sidecar_name, _envoy(service.sidecar_name)),
+        **entry,
         "network_mode": f"service:{service.name}-namespace",
         "depends_on": {f"{service.name}-namespace": {"condition": "service_started", "restart": True}},
     }
@@ -173,7 +175,7 @@ def _workload(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
         entry["networks"] = _networks_of(mesh, name)
     if "postgres" in depends and name != "migrator":
         depends["migrator"] = {"condition": "service_completed_successfully"}
-    if service.kind not in {"role", "edge"}:
+    if service.kind != "role":
         entry["volumes"].append(_mounted("state", name, writable=True))
     secrets = [
         {"source": secret, "target": f"{SECRETS}/{name}/{file}"}

@@ -40,8 +40,7 @@ def prepare_containers(mesh: Mesh, data: Path, accounts: dict[str, Account], *, 
     files = configuration_files(mesh, places_in_containers(mesh), passwords, CLIENT_NETWORK)
     for name, texts in files.items():
         own_folder(layout.run / name, accounts[name], writable=False)
-        if name in mesh.services:
-            own_folder(layout.state / name, accounts[name], writable=True)
+        own_folder(layout.state / name, accounts[name], writable=True)
         for file, text in texts.items():
             write_readable(layout.run / name / file, text, accounts[name])
     if cluster:

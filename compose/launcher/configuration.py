@@ -44,8 +44,7 @@ def write_configuration(
     """Write all of it; a process reads its own part when it starts."""
     for name, files in configuration_files(mesh, places, passwords, f"{LOOPBACK}/32").items():
         own_folder(layout.run / name, accounts[name], writable=False)
-        if name in mesh.services:
-            own_folder(layout.state / name, accounts[name], writable=True)
+        own_folder(layout.state / name, accounts[name], writable=True)
         for file, text in files.items():
             write_readable(layout.run / name / file, text, accounts[name])
     document = {

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compose.derive.deployment import PROCESSES_FILE
+from compose.derive.places import ADMIN_SOCKET
 from compose.launcher.accounts import Account
 from compose.launcher.errors import StartError
+
+SOCKET_PATH_BYTES_MAX = 107  # The kernel's: sun_path of unix(7) holds 108 with the zero at its end.
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,22 @@ def default_data_dir(checkout: Path) -> Path:
     if os.geteuid() != 0:
         return checkout / ".data"
     return Path("/var/lib/countermark") / hashlib.sha256(str(checkout).encode()).hexdigest()[:12]
+
+
+def require_short(layout: Layout, envoys: list[str]) -> None:
+    """Check that every Envoy's admin socket has a path that the kernel takes.
+
+    Raises:
+        StartError: The data directory's own path is too long; the message says how long it may be.
+    """
+    longest = max((layout.state / name / ADMIN_SOCKET for name in envoys), key=lambda path: len(bytes(path)))
+    excess = len(bytes(longest)) - SOCKET_PATH_BYTES_MAX
+    if excess > 0:
+        length = len(bytes(layout.root))
+        raise StartError(
+            f"the path of the data directory {layout.root} is {length} bytes long and may be "
+            f"{length - excess}, since sockets lie below it: give a shorter one with --data-dir"
+        )
 
 
 def prepare(layout: Layout) -> int:
