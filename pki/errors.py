@@ -66,6 +66,12 @@ class MeshFileError(PKIError):
     code = "mesh-file"
 
 
+class PolicyError(PKIError):
+    """The reviewed policy cannot be read, is broken, differs from the mesh, or does not list a workload."""
+
+    code = "policy"
+
+
 class TreeError(PKIError):
     """The certificate tree is damaged, changed meanwhile, or cannot be written as asked."""
 

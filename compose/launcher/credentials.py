@@ -24,7 +24,7 @@ from compose.derive.process_config import (
     witness_name,
 )
 from compose.launcher.accounts import Account
-from compose.launcher.layout import Layout, own_folder, write_readable
+from compose.launcher.layout import Layout, own_folder, write_public, write_readable
 from compose.mesh import Mesh
 from pki.authority import IssuingAuthority, Owner, initialise, is_initialised, leaves_due, renew_lists
 from pki.custody.passphrase_keeper import PassphraseKeeper
@@ -79,10 +79,7 @@ def _publish_trust(layout: Layout, accounts: dict[str, Account], document: bytes
         own_folder(layout.run / name, accounts[name], writable=False)
         write_readable(layout.run / name / TRUST_KEYS_FILE, document, accounts[name])
     # For people: what a contract with this gateway would print.
-    aside = layout.run / f"{TRUST_KEYS_FILE}.new"
-    aside.write_bytes(document)
-    aside.chmod(0o644)
-    aside.rename(layout.run / TRUST_KEYS_FILE)
+    write_public(layout.run / TRUST_KEYS_FILE, document)
 
 
 def _signing_key(file: Path, account: Account) -> SigningKey:
