@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.crl import plan_list
-from pki.errors import SealError
+from pki.custody.contract import open_key_of
 from pki.inventory import load_certificate
 from pki.issuance import authority_id, plan_below, plan_root
 from pki.profiles import INTERMEDIATE
@@ -52,9 +52,13 @@ def open_authority(tree: CertificateTree, authority: str, keeper: Keeper) -> Ope
         TreeError: its files cannot be read.
     """
     certificate = load_certificate(tree.read_authority(authority), authority)
-    key = keeper.open(tree.read_sealed_key(authority))
-    if key.public_key() != certificate.public_key():
-        raise SealError(f"the sealed key is not that of {authority}: restore it from a backup")
+    key = open_key_of(
+        keeper,
+        tree.read_sealed_key(authority),
+        role=authority.partition("-")[0],
+        public_key=certificate.public_key(),
+        place=authority,
+    )
     return OpenAuthority(authority, certificate, key)
 
 

@@ -44,6 +44,7 @@ class RotationSetting:
         clock: now, UTC.
         by: who rotates, under which policy.
         tell: progress: (stage, sentence).
+        retiring: destroys the old root's key where that is in a token; None where a file is all there is.
         skipped: workloads that need not be confirmed, each with the reason an operator gave.
     """
 
@@ -54,6 +55,7 @@ class RotationSetting:
     clock: Callable[[], datetime]
     by: Attribution
     tell: Callable[[str, str], None] = lambda *_: None
+    retiring: Keeper | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -211,7 +213,10 @@ class StageWork:
         for authority in retired:
             if not self._tree.has_key(authority):
                 continue
-            self._setting.issuing.destroy(self._tree.read_sealed_key(authority))
+            keeper = self._setting.issuing
+            if authority.startswith("root-") and self._setting.retiring is not None:
+                keeper = self._setting.retiring
+            keeper.destroy(self._tree.read_sealed_key(authority))
             self._tree.destroy_key(authority)
             self._signing.record("key-destroyed", {"authority": authority})
 
