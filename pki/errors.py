@@ -79,3 +79,15 @@ class GenerationError(PKIError):
     """A generation directory does not hold a coherent certificate, key and trust bundle."""
 
     code = "generation"
+
+
+class DeploymentError(PKIError):
+    """The description of the running deployment cannot be read, or is not one of ours."""
+
+    code = "deployment"
+
+
+class ProcessGone(PKIError):
+    """A process that should take a signal is not the one that was recorded, or has ended."""
+
+    code = "process-gone"
