@@ -87,7 +87,7 @@ class DeploymentError(PKIError):
     code = "deployment"
 
 
-class ProcessGone(PKIError):
-    """A process that should take a signal is not the one that was recorded, or has ended."""
+class ConsumerAway(PKIError):
+    """A consumer could not be told or asked, or did not prove that it is who it must be."""
 
-    code = "process-gone"
+    code = "consumer-away"

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from pki.errors import GenerationError, IdentityError, PKIError
+from pki.errors import ConsumerAway, GenerationError, IdentityError, PKIError
 from pki.identity import WorkloadIdentity
 from pki.tls import peer_spiffe_id
 
@@ -58,10 +58,6 @@ class Sight:
     serial: str
     answer: Answer
     first_bytes: bytes = b""
-
-
-class ProbeFailed(Exception):
-    """The server could not be verified, or not be reached: nothing is known about the client's side."""
 
 
 class ProbeContexts:
@@ -142,7 +138,7 @@ def look(listener: Listener, server: WorkloadIdentity, context: ssl.SSLContext, 
             server's certificate.
 
     Raises:
-        ProbeFailed: the server did not prove that it is `server`, or cannot be reached; says what was seen.
+        ConsumerAway: the server did not prove that it is `server`, or cannot be reached; says what was seen.
     """
     deadline = time.monotonic() + PROBE_S_MAX
     try:
@@ -156,7 +152,7 @@ def look(listener: Listener, server: WorkloadIdentity, context: ssl.SSLContext, 
                     return Sight(serial, Answer.NOT_ASKED)
                 return _judged(connection, serial, _request(listener, server), deadline)
     except (OSError, IdentityError) as fault:
-        raise ProbeFailed(_reason(fault)) from fault
+        raise ConsumerAway(_reason(fault)) from fault
 
 
 def _left(deadline: float) -> float:

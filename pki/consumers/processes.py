@@ -11,7 +11,7 @@ import os
 import signal
 from pathlib import Path
 
-from pki.errors import ProcessGone
+from pki.errors import ConsumerAway
 
 # Place of `starttime` among the fields after the name in parentheses, proc_pid_stat(5).
 _STARTED_AT = 19
@@ -24,21 +24,23 @@ def send_signal(processes_file: Path, name: str, number: signal.Signals) -> None
         processes_file: the supervisor's record, `[{"name", "pid", "started_at_ticks"}]`.
 
     Raises:
-        ProcessGone: it is not recorded, has ended or was replaced, or may not be signalled by us.
+        ConsumerAway: it is not recorded, has ended or was replaced, or may not be signalled by us.
     """
     pid, started = _recorded(processes_file, name)
     try:
         descriptor = os.pidfd_open(pid)
     except OSError as fault:
-        raise ProcessGone(f"{name} has ended: its supervisor starts it again, try then") from fault
+        raise ConsumerAway(f"{name} has ended: its supervisor starts it again, try then") from fault
     try:
         if _started_at_ticks(pid) != started:
-            raise ProcessGone(f"{name} was started again since it was recorded: try once more")
+            raise ConsumerAway(f"{name} was started again since it was recorded: try once more")
         signal.pidfd_send_signal(descriptor, number)
     except PermissionError as fault:
-        raise ProcessGone(f"{name} takes no signal from this account: run as root or as its owner") from fault
+        raise ConsumerAway(
+            f"{name} takes no signal from this account: run as root or as its owner"
+        ) from fault
     except ProcessLookupError as fault:
-        raise ProcessGone(f"{name} has ended: its supervisor starts it again, try then") from fault
+        raise ConsumerAway(f"{name} has ended: its supervisor starts it again, try then") from fault
     finally:
         os.close(descriptor)
 
@@ -48,11 +50,11 @@ def _recorded(processes_file: Path, name: str) -> tuple[int, int]:
         rows = json.loads(processes_file.read_bytes())
         found = [(int(row["pid"]), int(row["started_at_ticks"])) for row in rows if row["name"] == name]
     except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise ProcessGone(
+        raise ConsumerAway(
             f"{processes_file} is no record of processes ({type(fault).__name__}): is the stack running?"
         ) from fault
     if len(found) != 1 or found[0][0] <= 1:
-        raise ProcessGone(f"{name} is not running according to {processes_file}: is the stack running?")
+        raise ConsumerAway(f"{name} is not running according to {processes_file}: is the stack running?")
     return found[0]
 
 
