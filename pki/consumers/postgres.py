@@ -35,6 +35,8 @@ select pid, usename, client_serial::text, issuer_dn
 """
 _END: Final = "select pg_terminate_backend(pid) from unnest($1::int[]) as pid"
 
+# asyncpg says InternalClientError when the server hangs up between two of its messages.
+_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 Answer = TypeVar("Answer")
 
 
@@ -116,7 +118,7 @@ class PostgresConsumer:
 
         try:
             return asyncio.run(ask())
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as fault:
+        except _AWAY as fault:
             raise ConsumerAway(f"its sessions cannot be listed ({type(fault).__name__}): {fault}") from fault
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.derive.places import Places
+from compose.derive.stores import DATABASE
 from compose.launcher import databases
 from compose.launcher.accounts import Account, command_as
 from compose.launcher.proc import started_at_ticks
@@ -73,16 +74,31 @@ class Consumers:
 
     def _listens(self, name: str, listener: str) -> bool:
         if self.running[name].poll() is not None:
-            raise RuntimeError((self.home / f"{name}.log").read_text(errors="replace")[-2000:])
+            raise RuntimeError(self.log(name)[-2000:])
+        if name == "postgres":
+            pid_file = self.places.state / name / "data" / "postmaster.pid"
+            return pid_file.exists() and pid_file.read_text().rstrip().endswith("ready")
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.port(listener)), timeout=1):
             return True
         return False
+
+    def log(self, name: str) -> str:
+        return (self.home / f"{name}.log").read_text(errors="replace")
 
     def stop(self, name: str) -> None:
         process = self.running.pop(name)
         process.send_signal(signal.SIGINT if name == "postgres" else signal.SIGTERM)
         process.wait(timeout=START_S_MAX)
         self.record()
+
+    def alter_postgres(self, *statements: str) -> None:
+        """Run statements as the superuser, whom nobody can be over a socket: the server stops meanwhile."""
+        if running := "postgres" in self.running:
+            self.stop("postgres")
+        data, programs = self.places.state / "postgres" / "data", databases.find_server_programs()
+        databases._single_user(self.postgres_account, programs, data, DATABASE, list(statements))
+        if running:
+            self.start("postgres")
 
     def record(self) -> None:
         rows = [

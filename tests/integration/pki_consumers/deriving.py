@@ -16,7 +16,6 @@ from typing import Any
 
 from compose.derive.configuration import configuration_files
 from compose.derive.places import Address, Places
-from compose.derive.stores import DATABASE
 from compose.launcher import databases
 from compose.launcher.accounts import Account
 from compose.launcher.ports import PortReservation
@@ -92,9 +91,7 @@ def _made(home: Path, ports: PortReservation) -> Consumers:
     _write_configuration(consumers)
     databases.prepare_cluster(mesh, places.state / "postgres", consumers.postgres_account)
     # What the rotation's role may do is part of the derived statements; said again, it changes nothing.
-    grants = ["grant pg_read_all_stats, pg_signal_backend to pki", "alter role pki inherit"]
-    data, programs = places.state / "postgres" / "data", databases.find_server_programs()
-    databases._single_user(consumers.postgres_account, programs, data, DATABASE, grants)
+    consumers.alter_postgres("grant pg_read_all_stats, pg_signal_backend to pki", "alter role pki inherit")
     return consumers
 
 

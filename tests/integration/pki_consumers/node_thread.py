@@ -1,4 +1,4 @@
-"""The product's aiohttp server in a thread of its own, and the report that every process of the mesh gives."""
+"""The product's aiohttp server in a thread of its own, and the report that a process of the mesh gives."""
 
 from __future__ import annotations
 
