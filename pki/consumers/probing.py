@@ -3,7 +3,8 @@
 In TLS 1.3 the client's handshake ends before the server has judged the client, so a finished handshake proves
 who the server is and nothing about the client. The client's side is judged by bytes: a request is written,
 and one byte or more that comes back means accepted, an end or an alert means refused, silence is neither.
-A refusal counts only next to a good certificate that the same listener accepted: see `Sight`.
+An error message is a byte, too: what is judged is the certificate, not what its holder may do.
+A refusal counts only next to a good certificate that the same listener accepted (`listener_look`).
 Source: RFC 8446 §4.4.2.4, §7.1; measured against every server that is deployed here.
 """
 

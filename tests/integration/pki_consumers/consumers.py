@@ -26,6 +26,7 @@ from compose.launcher import databases
 from compose.launcher.accounts import Account, command_as
 from compose.launcher.proc import started_at_ticks
 from compose.mesh import Mesh
+from pki.consumers.contract import Credential
 from tests.integration.pki_consumers.authorities import Authority, LiveTree
 
 START_S_MAX = 30.0
@@ -42,7 +43,7 @@ class Consumers:
     tree: LiveTree
     authority: Authority
     postgres_account: Account
-    revoked: list[str] = field(default_factory=list)
+    revoked: dict[str, Credential] = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def port(self, listener: str) -> int:
@@ -60,7 +61,7 @@ class Consumers:
         credential = (by or self.authority).leaf(name)
         gid = self.postgres_account.gid if name == "postgres" and self.postgres_account.drop else None
         issuers = [*trusted] if by is None or by in trusted else [*trusted, by]
-        crl = b"".join(issuer.crls(self.revoked) for issuer in issuers)
+        crl = b"".join(issuer.crls(leaf.serial for leaf in self.revoked.values()) for issuer in issuers)
         self.tree.publish(name, credential, trust=trusted, crl=crl, gid=gid, **more)
         return credential.serial
 

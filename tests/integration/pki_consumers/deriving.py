@@ -86,6 +86,8 @@ def _made(home: Path, ports: PortReservation) -> Consumers:
     authority = Authority.create(age=timedelta(days=30))
     consumers = Consumers(home, mesh, places, LiveTree(places.certs), authority, _postgres_account())
     consumers.tree.write_authority(authority)
+    # On the CRL of every generation from the first one on.
+    consumers.revoked = {name: authority.leaf(name) for name in NAMES}
     for name in NAMES:
         consumers.publish(name)
     _write_configuration(consumers)
