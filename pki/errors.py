@@ -126,3 +126,15 @@ class GenerationError(PKIError):
     """A generation directory does not hold a coherent certificate, key and trust bundle."""
 
     code = "generation"
+
+
+class DeploymentError(PKIError):
+    """The description of the running deployment cannot be read, or is not one of ours."""
+
+    code = "deployment"
+
+
+class ConsumerAway(PKIError):
+    """A consumer could not be told or asked, or did not prove that it is who it must be."""
+
+    code = "consumer-away"
