@@ -11,6 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pki import report
+from pki.anchored_head import (
+    compare_with_anchor,
+    comparison_fields,
+    comparison_sentence,
+    require_kept,
+)
+from pki.anchoring import HeadRecord, remembered_head
 from pki.certificate_files import CertificateTree
 from pki.commands.session import EXIT_CODES, certs_option, deployment_option, json_option
 from pki.consumers.contract import Expectation
@@ -30,7 +37,9 @@ from pki.status import Level, StatusLine, judge, worst
 from pki.status_page import status_page
 
 if TYPE_CHECKING:
+    from pki.anchored_head import AnchorComparison, AnchoredHead
     from pki.consumers.deployment import Deployment
+    from pki.ledger import VerifiedLedger
 
 
 @click.command(epilog=EXIT_CODES)
@@ -132,20 +141,25 @@ def inventory(
 @click.command(epilog=EXIT_CODES)
 @certs_option
 @json_option
+@deployment_option
 @click.pass_context
-def verify(ctx: click.Context, *, certs: Path, as_json: bool) -> None:
-    """Follow the ledger's chain and print its head; keep the head where this machine cannot write."""
+def verify(ctx: click.Context, *, certs: Path, as_json: bool, deployment: Path | None) -> None:
+    """Follow the ledger's chain and print its head; with --deployment, find every anchored line in it."""
     tree = CertificateTree(certs)
     require_state(tree)
+    # What cannot be asked is an error, and says nothing about the ledger.
+    anchored = None if deployment is None else HeadRecord(read_deployment(deployment), certs).heads()
     lines, torn = split_lines(tree.read_ledger())
     try:
         found = verify_ledger(lines)
+        compared = _compared(tree, found, anchored)
     except PKIError as fault:
         if as_json:
             report.print_json({"verified": False, "reason": str(fault)})
         else:
             click.echo(f"the ledger does not verify: {fault}; keep the file as evidence", err=True)
         ctx.exit(Level.CRITICAL)
+    unanchored = anchored is not None and compared is None
     if as_json:
         report.print_json(
             {
@@ -154,11 +168,29 @@ def verify(ctx: click.Context, *, certs: Path, as_json: bool) -> None:
                 "head": found.head.digest,
                 "unfinished": list(found.unfinished),
                 "torn_bytes": len(torn),
+                "anchor": None if compared is None else comparison_fields(compared),
             }
         )
-        return
-    print(f"{found.head.seq} lines follow one another; head {found.head.digest}")
-    for number in found.unfinished:
-        print(f"line {number} is an intent without a result: the command was interrupted there")
-    if torn:
-        print(f"{len(torn)} bytes after the last line are the torn end of a crashed write")
+    else:
+        print(f"{found.head.seq} lines follow one another; head {found.head.digest}")
+        for number in found.unfinished:
+            print(f"line {number} is an intent without a result: the command was interrupted there")
+        if torn:
+            print(f"{len(torn)} bytes after the last line are the torn end of a crashed write")
+        if compared is not None:
+            print(comparison_sentence(compared, asked=anchored is not None))
+        if unanchored:
+            click.echo("no line is anchored in the evidence log: the end could be cut off unseen", err=True)
+    ctx.exit(Level.DUE if unanchored else Level.FINE)
+
+
+def _compared(
+    tree: CertificateTree, ledger: VerifiedLedger, anchored: list[AnchoredHead] | None
+) -> AnchorComparison | None:
+    """Compare with what the log holds, or, where it was not asked, with what the tree remembers of it."""
+    remembered = remembered_head(tree)
+    known = [] if remembered is None else [remembered]
+    compared = compare_with_anchor(ledger, known if anchored is None else anchored)
+    if anchored is not None:
+        require_kept(remembered, anchored)
+    return compared

@@ -33,6 +33,7 @@ select pid, usename, client_serial::text, issuer_dn
  where pid <> pg_backend_pid() and client_serial is not null
  order by pid
 """
+_UNLISTED: Final = "its sessions cannot be listed"
 _END: Final = "select pg_terminate_backend(pid) from unnest($1::int[]) as pid"
 
 # asyncpg says InternalClientError when the server hangs up between two of its messages.
@@ -84,7 +85,7 @@ class PostgresConsumer:
         Raises:
             ConsumerAway: it cannot be asked, or does not let us see the sessions of others.
         """
-        return self._ask(_sessions)
+        return self.ask(_sessions, _UNLISTED)
 
     def disconnect(self, serials: Collection[str], issuers: Issuers) -> int:
         """End the sessions that these leaves or CAs authenticated, and return how many.
@@ -99,11 +100,27 @@ class PostgresConsumer:
             await connection.fetch(_END, pids)
             return len(pids)
 
-        return self._ask(end)
+        return self.ask(end, _UNLISTED)
 
-    def _ask(self, question: Callable[[asyncpg.Connection], Awaitable[Answer]]) -> Answer:
+    def ask(
+        self,
+        question: Callable[[asyncpg.Connection], Awaitable[Answer]],
+        otherwise: str,
+        wait_s_max: float = QUESTION_S_MAX,
+    ) -> Answer:
+        """Ask one question over a connection of its own, as the rotation's role.
+
+        Args:
+            question: what is asked; what it raises of this package is passed on.
+            otherwise: what cannot be done without an answer, for the sentence of a refusal.
+            wait_s_max: for connection and answer together.
+
+        Raises:
+            ConsumerAway: there is no answer.
+        """
+
         async def ask() -> Answer:
-            async with asyncio.timeout(QUESTION_S_MAX):
+            async with asyncio.timeout(wait_s_max):
                 connection = await asyncpg.connect(
                     host=self.listener.host,
                     port=self.listener.port,
@@ -119,7 +136,7 @@ class PostgresConsumer:
         try:
             return asyncio.run(ask())
         except _AWAY as fault:
-            raise ConsumerAway(f"its sessions cannot be listed ({type(fault).__name__}): {fault}") from fault
+            raise ConsumerAway(f"{otherwise} ({type(fault).__name__}): {fault}") from fault
 
 
 async def _sessions(connection: asyncpg.Connection) -> list[Session]:

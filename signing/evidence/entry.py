@@ -19,7 +19,7 @@ from .. import profile
 from ..keys import SIGNATURE_BYTES
 from .errors import EntryMalformed, RecordUnfit
 
-Kind = Literal["payment", "refusal", "key-registration", "key-revocation"]
+Kind = Literal["payment", "refusal", "key-registration", "key-revocation", "ledger-head"]
 
 TITLE: Final = "countermark-evidence-v1"
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -37,13 +37,17 @@ HASHED: Final = (
     "statement_signature",
 )
 _SIGNATURES: Final = ("request", "receipt", "statement")
+# Our own statements, which no merchant's key signs.
+_OWN_STATEMENTS: Final = frozenset({"key-revocation", "ledger-head"})
+NOBODY: Final = "-"  # in place of merchant and key where a record is of none
+_LEDGER_LINE: Final = re.compile(r"ledger-[1-9][0-9]{0,18}")
 _DIGEST = r"-|[0-9a-f]{64}"
 _ENTRY: Final = re.compile(
     rf"{TITLE}\n"
     rf"kind: (?P<kind>{'|'.join(KINDS)})\n"
     r"subject: (?P<subject>[A-Za-z0-9_-]{1,64})\n"
     r"merchant: (?P<merchant>[A-Za-z0-9_-]{1,64})\n"
-    rf"key-id: (?P<key_id>{profile.KEY_ID.pattern})\n"
+    rf"key-id: (?P<key_id>{NOBODY}|{profile.KEY_ID.pattern})\n"
     r"decision: (?P<decision>accepted|refused:[a-z_]{1,64})\n"
     r"decided-at: (?P<decided_at>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)\n"
     + "".join(rf"{name.replace('_', '-')}-sha256: (?P<{name}>{_DIGEST})\n" for name in HASHED)
@@ -56,9 +60,9 @@ class Entry:
 
     Attributes:
         kind: what was decided about.
-        subject: the payment's id, the refused request's id, or the key id.
-        merchant_id: whose it is.
-        key_id: the key that signed the request; for a revocation the revoked key.
+        subject: the payment's id, the refused request's id, the key id, or `ledger-` and a sequence number.
+        merchant_id: whose it is; `NOBODY` for a head of a ledger.
+        key_id: the key that signed the request; for a revocation the revoked key; `NOBODY` for a head.
         decision: `accepted`, or `refused:` and the code of the problem.
         decided_at: RFC 3339 in UTC, with six digits of a second and Z.
         digests: SHA-256 in lower-case hexadecimal of each part of `HASHED`, in that order; None where the
@@ -109,9 +113,10 @@ class Record:
 
     Attributes:
         kind: what was decided about.
-        subject: the payment's id `pay_…`, the refused request's id `req_…`, or the key id.
-        merchant_id: whose it is.
-        key_id: the key that signed the request; for a revocation the revoked key.
+        subject: the payment's id `pay_…`, the refused request's id `req_…`, the key id, or `ledger-` and a
+            sequence number.
+        merchant_id: whose it is; `NOBODY` for a head of a ledger.
+        key_id: the key that signed the request; for a revocation the revoked key; `NOBODY` for a head.
         decision: `accepted`, or `refused:` and the code of the problem, for a refusal alone.
         decided_at: RFC 3339 in UTC, with six digits of a second and Z, as `utc_text` writes it.
         request_head: method, space and raw target, then each header field received, `name: value`, in
@@ -123,7 +128,7 @@ class Record:
         receipt_base: the exact bytes that the gateway signed.
         receipt_signature: 64 raw bytes.
         statement: the registration statement about a later key; None for a first key, whose request is
-            signed by the key itself.
+            signed by the key itself. Of a revocation or a ledger's head, our own statement.
         statement_signature: 64 raw bytes by the new key.
     """
 
@@ -152,8 +157,7 @@ class Record:
         for name in _SIGNATURES:
             signed = getattr(self, "statement" if name == "statement" else f"{name}_base")
             signature = getattr(self, f"{name}_signature")
-            # A revocation is the gateway's own statement, which no key signs.
-            unsigned = name == "statement" and self.kind == "key-revocation"
+            unsigned = name == "statement" and self.kind in _OWN_STATEMENTS
             if (signed is None) != (signature is None) and not (unsigned and signature is None):
                 raise RecordUnfit(f"the {name}'s signature and what it signs go together")
             if signature is not None and len(signature) != SIGNATURE_BYTES:
@@ -216,9 +220,20 @@ def _contradiction(entry: Entry) -> str | None:
         return "decided-at is no time of the calendar"
     if (entry.kind == "refusal") != entry.decision.startswith("refused:"):
         return "a refusal, and nothing else, has a decision that begins with refused:"
+    if entry.kind == "ledger-head":
+        return _contradiction_of_head(entry)
+    if entry.key_id == NOBODY:
+        return "nothing but a ledger's head is signed by no key"
     if entry.kind.startswith("key-") and profile.KEY_ID.fullmatch(entry.subject) is None:
         return "the subject of a registration or revocation is a key id"
     return None
+
+
+def _contradiction_of_head(entry: Entry) -> str | None:
+    if (entry.merchant_id, entry.key_id) != (NOBODY, NOBODY) or _LEDGER_LINE.fullmatch(entry.subject) is None:
+        return "a ledger's head is of no merchant and no key, and its subject is ledger- and a number"
+    held = [name for name, digest in zip(HASHED, entry.digests, strict=True) if digest is not None]
+    return None if held == ["statement"] else "a ledger's head has a statement and nothing else"
 
 
 def _hexadecimal_sha256(part: bytes | None) -> str | None:
