@@ -19,7 +19,8 @@ from signing.evidence.tile_places import tiles_to_read
 from signing.evidence.tiles import node_from_tiles
 from signing.evidence.tree import inclusion_path, leaf_hash, verify_inclusion
 from tests.integration.evidence.anchored_tree import AnchoredTree, statements, tree
-from tests.integration.evidence.evidence_stack import LogStack, record_of
+from tests.integration.evidence.evidence_stack import SETTLE_S_MAX, LogStack, record_of
+from tests.integration.payments.payments_stack import until
 from tests.integration.postgres_server import ROLES
 
 __all__ = ["tree"]  # the fixture
@@ -94,19 +95,40 @@ async def test_a_number_at_or_below_the_newest_with_another_digest_is_refused(
     assert 2 == len(await statements(log))
 
 
-async def test_heads_that_race_stand_in_the_log_in_their_order(log: LogStack, tree: AnchoredTree) -> None:
-    async def race(seq: int) -> bool:
-        try:
-            await asyncio.to_thread(tree.record().anchor, LedgerHead(seq, f"{seq:064x}"))
-        except LedgerError:
-            return False
-        return True
+async def test_a_head_waits_for_the_one_that_is_being_anchored_and_then_must_follow_it(log: LogStack) -> None:
+    first, second = [await log.server.connect("pki", log.database) for _ in range(2)]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            transaction = first.transaction()
+            await transaction.start()
+            await first.fetchval(ANCHOR, TRUST_DOMAIN_DEFAULT, 3, DIGEST)
+            earlier = tasks.create_task(
+                asyncio.wait_for(_refused(second, LedgerHead(2, DIGEST)), SETTLE_S_MAX)
+            )
 
-    won = await asyncio.gather(*(race(seq) for seq in (3, 1, 4, 2, 6, 5)))
+            async def waits() -> bool:
+                return earlier.done() or bool(
+                    await log.world.owner.fetchval(
+                        "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+                    )
+                )
 
-    numbers = [int(text.split(b"sequence: ")[1].split(b"\n")[0]) for text in await statements(log)]
-    assert sorted(numbers) == numbers
-    assert (sum(won), 6) == (len(numbers), numbers[-1])
+            await until(waits, SETTLE_S_MAX)
+            await transaction.commit()
+
+        assert earlier.result()
+        assert 1 == len(await statements(log))
+    finally:
+        await first.close()
+        await second.close()
+
+
+async def _refused(connection: asyncpg.Connection, head: LedgerHead) -> bool:
+    try:
+        await connection.fetchval(ANCHOR, TRUST_DOMAIN_DEFAULT, head.seq, head.digest)
+    except asyncpg.PostgresError as fault:
+        return fault.sqlstate == "CM409"
+    return False
 
 
 @pytest.mark.parametrize("role", WITHOUT_RIGHT)
@@ -215,11 +237,14 @@ async def test_the_table_refuses_a_head_that_no_entry_could_be_made_of(
         )
 
 
-async def test_a_database_keeps_the_heads_of_one_authority(log: LogStack) -> None:
+async def test_a_database_keeps_the_heads_of_one_authority(log: LogStack, tree: AnchoredTree) -> None:
     connection = await log.server.connect("pki", log.database)
     try:
-        await connection.fetchval(ANCHOR, TRUST_DOMAIN_DEFAULT, 1, DIGEST)
+        await connection.fetchval(ANCHOR, "another.internal", 1, DIGEST)
         with pytest.raises(asyncpg.PostgresError, match="does not follow"):
-            await connection.fetchval(ANCHOR, "another.internal", 2, DIGEST)
+            await connection.fetchval(ANCHOR, TRUST_DOMAIN_DEFAULT, 2, DIGEST)
     finally:
         await connection.close()
+
+    with pytest.raises(LedgerError, match=r"holds heads of another\.internal"):
+        await asyncio.to_thread(tree.record().newest)

@@ -12,7 +12,8 @@ from tests.integration.postgres_server import PostgresServer
 TABLES = [
     "payments.account", "payments.payment", "payments.idempotency_key", "payments.attempt", "payments.event",
     "payments.ledger_transfer", "evidence.record", "evidence.leaf", "evidence.tile", "evidence.head",
-    "evidence.checkpoint", "evidence.cosignature", "registry.merchant", "registry.merchant_key",
+    "evidence.checkpoint", "evidence.cosignature", "evidence.ledger_head", "registry.merchant",
+    "registry.merchant_key",
 ]  # fmt: skip
 SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications')"
 
@@ -38,7 +39,7 @@ async def _use(world: World) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("role", ["gateway", "payments", "operator", "notifications", "evidence"])
+@pytest.mark.parametrize("role", ["gateway", "payments", "operator", "notifications", "evidence", "pki"])
 async def test_no_service_reads_a_table(
     used: World, postgres: PostgresServer, database: str, role: str, table: str
 ) -> None:
@@ -68,6 +69,8 @@ async def test_no_service_reads_a_table(
         ("gateway", "evidence.take_pen()"),
         ("gateway", "evidence.cosign(1, 'w', ''::bytea)"),
         ("operator", "evidence.take_pen()"),
+        ("pki", "evidence.take_pen()"),
+        ("pki", "registry.find_keys(array['x'])"),
         ("gateway", "registry.hold_keys(array['x'])"),
     ],
 )

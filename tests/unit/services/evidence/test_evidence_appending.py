@@ -36,6 +36,19 @@ def test_the_entry_of_digests_is_the_entry_of_the_record() -> None:
     assert record.entry() == entry_of(row(1, **digests)).serialise()
 
 
+def test_a_ledgers_head_is_a_leaf_like_every_record() -> None:
+    statement = b"whatever the ledger states"
+    head = dict.fromkeys(HASHED) | {"statement": sha256(statement).digest()}
+    names = {"kind": "ledger-head", "subject": "ledger-12", "merchant_id": "-", "key_id": "-"}
+    record = Record(
+        "ledger-head", "ledger-12", "-", "-", "accepted", "2026-11-25T14:00:00.123456Z", statement=statement
+    )
+    batch = plan_append(Head(0, 0, 0), [row(1), row(2, **head, **names)], lambda *_: b"")
+
+    assert leaf_hash(record.entry()) == batch.leaf_hashes[1]
+    assert ("ledger-head", "ledger-12") == (batch.kinds[1], batch.subjects[1])
+
+
 def test_a_batch_continues_where_the_log_ends() -> None:
     first = plan_append(Head(0, 0, 0), [row(1), row(2)], lambda *_: b"")
     stored = {(tile.level, tile.index): tile.hashes for tile in first.tiles}

@@ -221,6 +221,11 @@ class World:
         return self.tiles.get((level, index), b"")
 
 
+def ledger_head(world: World) -> Record:
+    """Return a record that is about no payment: the head of our ledger of certificates."""
+    return Record("ledger-head", "ledger-12", "-", "-", "accepted", world.decided_at(), statement=b"a head\n")
+
+
 def plain_world() -> World:
     """Return the simplest one: a first key of Ed25519, a gateway with P-256, a witness."""
     return World([samples.MERCHANT_ED25519], samples.GATEWAY_P256)

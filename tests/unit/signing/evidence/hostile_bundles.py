@@ -17,6 +17,7 @@ from signing.evidence import (
     sign_note,
 )
 from signing.evidence.bundle import LoggedRecord
+from signing.evidence.layout import Proof, proof_text
 from signing.evidence.tiles import node_from_tiles
 from signing.evidence.tree import inclusion_path
 from tests.unit.signing import signing_samples as samples
@@ -27,6 +28,7 @@ from tests.unit.signing.evidence.bundle_samples import (
     WITNESS,
     WITNESS_NAME,
     World,
+    ledger_head,
     plain_world,
     resign,
 )
@@ -203,6 +205,17 @@ def an_entry_that_the_log_does_not_hold() -> Bundle:
     return assembled(world, replace(parts, payment=replace(parts.payment, record=record)))
 
 
+def a_head_of_a_ledger_for_the_payment() -> Bundle:
+    world = plain_world()
+    entry = ledger_head(world).entry()
+    index = world.append(entry)
+    parts = world.parts()
+    proof = Proof(index, parts.size, tuple(inclusion_path(index, parts.size, node_from_tiles(world._read))))
+    files, trust = assembled(world, parts)
+    changed = {**files, "payment/entry": entry, "payment/proof": proof_text(proof)}
+    return resign(changed, world.gateway), trust
+
+
 def a_key_with_something_beside_it() -> Bundle:
     world = plain_world()
     files = world.files()
@@ -257,6 +270,7 @@ HOSTILE: list[Callable[[], Bundle]] = [
     checkpoint_that_the_log_did_not_sign,
     proof_of_a_smaller_tree,
     an_entry_that_the_log_does_not_hold,
+    a_head_of_a_ledger_for_the_payment,
     a_key_with_something_beside_it,
     a_manifest_by_a_stranger,
     a_tree_that_the_log_did_not_sign,

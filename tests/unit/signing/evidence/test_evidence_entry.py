@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signing.evidence import HASHED, Entry, Record, parse_entry, utc_text
+from signing.evidence.entry import NOBODY
 from signing.evidence.errors import EntryMalformed, RecordUnfit
 
 KEY_ID = "FzoZ9WomoXMnNb3ciun2-aK3qCt0USqDXGpAj3iX1lw"
@@ -33,10 +34,32 @@ receipt-signature-sha256: -
 statement-sha256: -
 statement-signature-sha256: -
 """
+HEAD = Record(
+    "ledger-head", "ledger-12", NOBODY, NOBODY, "accepted", "2026-11-25T14:00:00.123456Z",
+    statement=b"statement\n",
+)  # fmt: skip
+HEAD_ENTRY = b"""countermark-evidence-v1
+kind: ledger-head
+subject: ledger-12
+merchant: -
+key-id: -
+decision: accepted
+decided-at: 2026-11-25T14:00:00.123456Z
+request-head-sha256: -
+request-body-sha256: -
+request-base-sha256: -
+request-signature-sha256: -
+response-body-sha256: -
+receipt-base-sha256: -
+receipt-signature-sha256: -
+statement-sha256: 64f742f8ca5893cee4134f28a6b2c66af6bba042bd9de906ace0308375747572
+statement-signature-sha256: -
+"""
 
 
 def test_an_entry_is_this_text() -> None:
     assert ENTRY == RECORD.entry()
+    assert HEAD_ENTRY == HEAD.entry()
 
 
 def test_the_record_has_exactly_the_fields_that_are_hashed_and_the_six_that_are_written() -> None:
@@ -49,6 +72,7 @@ def test_the_record_has_exactly_the_fields_that_are_hashed_and_the_six_that_are_
 def test_parsing_and_writing_change_nothing() -> None:
     assert ENTRY == parse_entry(ENTRY).serialise()
     assert parse_entry(ENTRY) == parse_entry(parse_entry(ENTRY).serialise())
+    assert HEAD_ENTRY == parse_entry(HEAD_ENTRY).serialise()
 
 
 @pytest.mark.parametrize(
@@ -70,6 +94,20 @@ def test_a_record_with_a_value_out_of_form_is_not_written(change: dict[str, str]
         replace(RECORD, **change).entry()  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"merchant_id": "mer_eu_1"}, {"key_id": KEY_ID}, {"statement": None}, {"request_body": b"{}"},
+        {"statement_signature": bytes(64)}, {"decision": "refused:x"}, {"subject": "ledger-0"},
+        {"subject": "ledger-012"}, {"subject": "ledger-"}, {"subject": "pay_eu_1"}, {"kind": "payment"},
+        {"kind": "key-revocation"},
+    ],
+)  # fmt: skip
+def test_a_head_of_a_ledger_is_of_nobody_and_is_its_statement_alone(change: dict[str, str]) -> None:
+    with pytest.raises(RecordUnfit):
+        replace(HEAD, **change).entry()  # type: ignore[arg-type]
+
+
 def test_a_value_cannot_take_the_place_of_other_lines() -> None:
     lines = ENTRY.decode("ascii").split("\n")
     fake = Entry(
@@ -88,7 +126,10 @@ def test_a_value_cannot_take_the_place_of_other_lines() -> None:
         ENTRY.replace(b"2026-11-25", b"2026-13-25"), ENTRY.replace(b"accepted", b"refused:body_missing"),
         ENTRY.replace(b"statement-sha256: -\n", b""), ENTRY + b"x" * 2048,
         ENTRY.replace(b"kind: payment", b"kind: key-registration"),
-        ENTRY.replace(b"pay_eu_1", b"pay_\xc3\xa9"),
+        ENTRY.replace(b"pay_eu_1", b"pay_\xc3\xa9"), ENTRY.replace(KEY_ID.encode(), b"-"),
+        ENTRY.replace(b"kind: payment", b"kind: ledger-head"),
+        HEAD_ENTRY.replace(b"kind: ledger-head", b"kind: payment"),
+        HEAD_ENTRY.replace(b"statement-signature-sha256: -", b"statement-signature-sha256: " + b"0" * 64),
     ],
 )  # fmt: skip
 def test_another_text_is_no_entry(entry: bytes) -> None:
@@ -96,9 +137,9 @@ def test_another_text_is_no_entry(entry: bytes) -> None:
         parse_entry(entry)
 
 
-@given(at=st.integers(0, len(ENTRY) - 1), octet=st.integers(0, 255))
-def test_whatever_parses_is_written_as_the_same_bytes(at: int, octet: int) -> None:
-    changed = ENTRY[:at] + bytes([octet]) + ENTRY[at + 1 :]
+@given(st.sampled_from([ENTRY, HEAD_ENTRY]), st.integers(0, len(HEAD_ENTRY) - 1), st.integers(0, 255))
+def test_whatever_parses_is_written_as_the_same_bytes(entry: bytes, at: int, octet: int) -> None:
+    changed = entry[:at] + bytes([octet]) + entry[at + 1 :]
     try:
         parsed = parse_entry(changed)
     except EntryMalformed:

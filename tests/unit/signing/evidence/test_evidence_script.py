@@ -13,7 +13,7 @@ from signing.evidence import SCRIPT_SHA256, build_files, verify_bundle, verify_s
 from signing.evidence.errors import EvidenceRefused
 from signing.evidence.script import SCRIPTS_SHA256
 from tests.unit.signing import signing_samples as samples
-from tests.unit.signing.evidence.bundle_samples import World, plain_world, resign
+from tests.unit.signing.evidence.bundle_samples import World, ledger_head, plain_world, resign
 from tests.unit.signing.evidence.hostile_bundles import HOSTILE
 from tests.unit.signing.evidence.script_run import (
     PROGRAMS,
@@ -77,6 +77,21 @@ def test_the_script_prints_what_the_package_finds(
     ran = run(shell, write_folder(files, tmp_path / "b"), programs, *arguments(world.trust()))
 
     assert (0, expected, "") == (ran.code, ran.out, ran.err)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_heads_of_a_ledger_in_the_log_change_nothing_for_a_payment(
+    shell: str, tmp_path: Path, programs: Path
+) -> None:
+    world = plain_world()
+    head = world.append(ledger_head(world).entry())
+    files = build_files(world.parts(), world.gateway)
+    verified = verify_bundle(files, world.trust())
+
+    ran = run(shell, write_folder(files, tmp_path / "b"), programs, *arguments(world.trust()))
+
+    assert (0, 0, "") == (head, ran.code, ran.err)
+    assert "".join(f"{finding}\n" for finding in verified.findings) == ran.out
 
 
 @pytest.mark.parametrize("number", range(12))
