@@ -1,8 +1,8 @@
 """What the stack must have before a process starts: authority, leaves, signing keys, passwords.
 
 Made once and kept; leaves are issued again when they are due. Nothing secret passes through arguments or the
-environment. The passphrase that seals the authority's keys lies in `secrets/`, apart from the sealed keys:
-that serves unattended starts on one machine; where people operate the authority, they type it.
+environment. What opens the authority's keys lies in `secrets/`, apart from the sealed keys: that serves
+unattended starts on one machine; where people operate the authority, they type it.
 """
 
 from __future__ import annotations
@@ -25,27 +25,29 @@ from compose.derive.process_config import (
 )
 from compose.launcher.accounts import Account
 from compose.launcher.layout import Layout, own_folder, write_public, write_readable
+from compose.launcher.root_custody import RootKeeper, provide_passphrase
 from compose.mesh import Mesh
 from pki.authority import IssuingAuthority, Owner, initialise, is_initialised, leaves_due, renew_lists
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from signing import SigningKey, keys_to_jwks
 from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
 
-PASSPHRASE_BYTES = 32  # 256 bits: scrypt then only has to be slow for people's passphrases.
 PASSWORD_BYTES = 32  # Never typed, so as long as the digest that stores it.
 
 
 def provide_certificates(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) -> list[str]:
     """Make the authority if there is none and issue every leaf that is due; return their names."""
     now = datetime.now(UTC)
-    keeper = PassphraseKeeper(_passphrase(layout))
-    if not is_initialised(layout.certs):
-        initialise(layout.certs, trust_domain=mesh.trust_domain, root=keeper, issuing=keeper, now=now)
-    renew_lists(layout.certs, issuing=keeper, root=lambda: keeper, now=now)
+    initialised = is_initialised(layout.certs)
+    passphrase = provide_passphrase(layout, initialised=initialised)
+    issuing, root = PassphraseKeeper(passphrase), RootKeeper(layout.secrets, passphrase)
+    if not initialised:
+        initialise(layout.certs, trust_domain=mesh.trust_domain, root=root, issuing=issuing, now=now)
+    renew_lists(layout.certs, issuing=issuing, root=lambda: root, now=now)
     owners = {name: Owner(accounts[name].uid, accounts[name].gid) for name in mesh.workloads()}
     due = leaves_due(layout.certs, mesh.workloads(), now, owners)
     if due:
-        IssuingAuthority.open(layout.certs, keeper).issue(due, owners=owners, now=now)
+        IssuingAuthority.open(layout.certs, issuing).issue(due, owners=owners, now=now)
     return list(due)
 
 
@@ -87,11 +89,3 @@ def _signing_key(file: Path, account: Account) -> SigningKey:
     if not file.exists():
         write_readable(file, SigningKey.generate("ed25519").to_pem(), account)
     return SigningKey.from_pem(file.read_bytes())
-
-
-def _passphrase(layout: Layout) -> bytes:
-    file = layout.secrets / "authority.passphrase"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_hex(PASSPHRASE_BYTES), encoding="utf-8")
-    return file.read_bytes()

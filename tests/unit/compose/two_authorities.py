@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pki.authority import IssuingAuthority, Owner, initialise
+from pki.custody.passphrase_keeper import PassphraseKeeper
 
 PASSPHRASE = b"a passphrase of tests"
 
 
 def issue_below(certs: Path, trust_domain: str, names: list[str]) -> None:
     """Make an authority and a leaf for each name."""
-    owner, now = Owner(os.geteuid(), os.getegid()), datetime.now(UTC)
-    initialise(certs, trust_domain=trust_domain, passphrase=PASSPHRASE, now=now)
-    IssuingAuthority.open(certs, PASSPHRASE).issue(names, owners=dict.fromkeys(names, owner), now=now)
+    owner, now, keeper = Owner(os.geteuid(), os.getegid()), datetime.now(UTC), PassphraseKeeper(PASSPHRASE)
+    initialise(certs, trust_domain=trust_domain, root=keeper, issuing=keeper, now=now)
+    IssuingAuthority.open(certs, keeper).issue(names, owners=dict.fromkeys(names, owner), now=now)
 
 
 def point(link: Path, target: Path) -> None:
