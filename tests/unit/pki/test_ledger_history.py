@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pki.ledger import LedgerHead
+from pki.ledger import GENESIS, LedgerHead, _canonical, _digest
 from pki.ledger_history import read_history
 from tests.unit.pki.written_ledger import NOW, POLICY, WrittenLedger, begun_ledger, leaf, serial
 
@@ -27,9 +27,22 @@ def test_an_issued_certificate_carries_intent_and_result() -> None:
 
 
 def test_lines_from_before_policy_and_command_are_unknown() -> None:
-    entry = read_history(begun_ledger().sign_leaf(LEAF).lines).issued[serial(LEAF)]
+    lines = as_the_first_version_wrote(begun_ledger().sign_leaf(LEAF).lines)
+    entry = read_history(lines).issued[serial(LEAF)]
 
     assert (None, None) == (entry.policy, entry.command)
+
+
+def as_the_first_version_wrote(lines: list[str]) -> list[str]:
+    """Return the same ledger without the fields that came later, its chain made anew."""
+    older, digest = [], GENESIS
+    for line in lines:
+        fields = json.loads(line)
+        kept = {name: fields[name] for name in fields if name not in ("policy", "command", "hash")}
+        entry = {**kept, "prev": digest}
+        digest = _digest(entry)
+        older.append(_canonical({**entry, "hash": digest}))
+    return older
 
 
 def test_an_interrupted_issuance_issued_nothing() -> None:
