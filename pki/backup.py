@@ -29,13 +29,17 @@ from pki.certificate_files import CertificateTree
 from pki.durable_files import make_folder, read_file, sync_folder, write_new
 from pki.errors import BackupError, TreeError
 from pki.inventory import require_state
+from pki.lists_found import ListsFound, read_lists
+from pki.recorded_signing import RecordedSigning
+from pki.revocation_lists import record_revocations
 from pki.seal import DEFAULT_COST, NONCE_BYTES, SALT_BYTES, ScryptCost, require_passphrase
 from pki.tree_consistency import ConsistentTree, require_consistent
-from pki.unrecorded_revocations import ListsRead, read_lists
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
+
+    from pki.ledger import Attribution
 
 _ASIDE = ".aside-"
 _BUILDING = ".restore-building-"
@@ -68,12 +72,13 @@ class Restored:
 
     Attributes:
         head: of the backup; everything signed after `created` is unknown to the ledger.
-        lists: what the revocation lists given said; what was unrecorded is on the record now.
+        lists: what the revocation lists given said; what was unrecorded is on the record now. The next lists
+            must be signed at once, if anything was.
         custody: what opens each CA's key, in a few words, by its id.
     """
 
     head: BackupHead
-    lists: ListsRead
+    lists: ListsFound
     custody: Mapping[str, str]
 
 
@@ -99,31 +104,22 @@ def backup(
     require_state(tree)
     if out.exists():
         raise BackupError(f"{out} exists: a backup replaces nothing, name another file")
-    with tree.lock():
-        files = _read_tree(certs, tree)
-        whole = require_consistent(files, require_state(tree))
-    head = BackupHead(whole.trust_domain, now.isoformat(), whole.head.seq, whole.head.digest)
-    data = seal_backup(
-        files,
-        head,
-        passphrase,
-        salt=secrets.token_bytes(SALT_BYTES),
-        nonce=secrets.token_bytes(NONCE_BYTES),
-        cost=cost,
-    )
-    aside = out.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
-    try:
-        try:
-            write_new(aside, data, 0o600, None)
-            # A disk that lies is found out now, not on the day of the restore.
-            if aside.read_bytes() != data:
-                raise BackupError(f"{out} reads back differently: the disk is faulty, use another")
-            aside.rename(out)
-        finally:
-            aside.unlink(missing_ok=True)
-        sync_folder(out.parent)
-    except OSError as fault:
-        raise BackupError(f"{out} cannot be written ({fault.strerror}): nothing was kept of it") from fault
+    with _clear_faults(out, f"nothing was kept of {out}"):
+        with tree.lock("backup"):
+            files = _read_tree(certs)
+        whole = require_consistent(files)
+        head = BackupHead(
+            whole.state.trust_domain, now.isoformat(), whole.ledger.head.seq, whole.ledger.head.digest
+        )
+        data = seal_backup(
+            files,
+            head,
+            passphrase,
+            salt=secrets.token_bytes(SALT_BYTES),
+            nonce=secrets.token_bytes(NONCE_BYTES),
+            cost=cost,
+        )
+        _write_backup(out, data)
     return BackupWritten(out, hashlib.sha256(data).hexdigest(), head, whole.custody)
 
 
@@ -133,39 +129,47 @@ def restore(
     passphrase: bytes,
     lists: Sequence[bytes],
     *,
-    record: Callable[[CertificateTree, ListsRead], None],
+    now: datetime,
+    by: Attribution | None = None,
 ) -> Restored:
     """Put the authority of a backup in force, in a tree that has none.
+
+    What the lists know as revoked and the ledger does not is put on the record before anything is in force,
+    and so is the restore itself; newer lists take the place of the backup's.
 
     Args:
         source: the file.
         certs: the tree; live generations may be there, but no state, ledger or CA.
         passphrase: of the backup.
         lists: every revocation list that is still to be found, PEM, one or more in each.
-        record: gets the tree that is not in force yet, and puts each unrecorded revocation on its ledger as
-            "revoked"; so there is no moment at which a revoked certificate counts as good.
+        now: UTC.
+        by: who restores, for the ledger.
 
     Raises:
-        BackupError: see `open_backup`; the tree is not empty; it cannot be written; not all was recorded.
+        BackupError: see `open_backup` and `read_lists`; the tree is not empty, or cannot be written.
+        ClockFault: the clock is behind the backup.
         LedgerError, SealError, TreeError: what is in the backup does not belong together.
     """
     require_passphrase(passphrase)
     _require_empty(certs)
-    files, head = open_backup(_read_backup(source), passphrase)
-    with _clear_faults(certs), CertificateTree(certs).lock():
+    data = _read_backup(source)
+    files, head = open_backup(data, passphrase)
+    whole = require_consistent(files)
+    _require_head(whole, head)
+    found = read_lists(lists, whole)
+    newest = {f"ca/{authority}/crl.pem": pem for authority, pem in found.newest.items()}
+    with _clear_faults(certs, "nothing was restored"), CertificateTree(certs).lock("restore"):
         _undo_interrupted(certs, files)
         _require_empty(certs)
         building = certs / f"{_BUILDING}{secrets.token_hex(8)}"
         try:
-            _write_tree(building, files)
-            tree = CertificateTree(building)
-            whole = require_consistent(files, require_state(tree))
-            _require_head(whole, head)
-            read = read_lists(lists, whole)
-            record(tree, read)
-            after = require_consistent(_read_tree(building, tree), require_state(tree))
-            if {entry.serial for entry in read.unrecorded} - after.recorded.revoked:
-                raise BackupError("revocations that the lists know were not recorded: nothing was restored")
+            _write_tree(building, files | newest)
+            signing = RecordedSigning(CertificateTree(building), now, by)
+            record_revocations(signing, found.unrecorded)
+            signing.record(
+                "restored", {"backup_sha256": hashlib.sha256(data).hexdigest(), "head": head.ledger_head}
+            )
+            require_consistent(_read_tree(building))
             sync_folder(building)
             building.rename(certs / _COMMITTED)
         finally:
@@ -175,7 +179,7 @@ def restore(
             (certs / _COMMITTED / piece).rename(certs / piece)
             sync_folder(certs)
         shutil.rmtree(certs / _COMMITTED)
-    return Restored(head, read, after.custody)
+    return Restored(head, found, whole.custody)
 
 
 def is_half_restored(certs: Path) -> bool:
@@ -220,11 +224,14 @@ def _is_of_backup(path: Path, files: Mapping[str, bytes]) -> bool:
     if path.is_file():
         # A restore adds revocations to the ledger of the backup, and changes nothing in it.
         return path.read_bytes().startswith(files[LEDGER_NAME].rpartition(b"\n")[0])
-    found = {f"ca/{file.relative_to(path)}": file.read_bytes() for file in path.rglob("*") if file.is_file()}
-    return found == {name: data for name, data in files.items() if name.startswith("ca/")}
+    # Lists may differ: whoever goes on may have found newer ones.
+    found = {f"ca/{f.relative_to(path)}": f.read_bytes() for f in path.glob("*/*") if f.name != "crl.pem"}
+    wanted = {name for name in files if name.startswith("ca/") and not name.endswith("/crl.pem")}
+    return found == {name: files[name] for name in wanted}
 
 
-def _read_tree(certs: Path, tree: CertificateTree) -> dict[str, bytes]:
+def _read_tree(certs: Path) -> dict[str, bytes]:
+    tree = CertificateTree(certs)
     files = {STATE_NAME: read_file(certs / STATE_NAME), LEDGER_NAME: tree.read_ledger()}
     for authority in tree.authorities():
         for name in AUTHORITY_FILES:
@@ -255,7 +262,7 @@ def _read_backup(source: Path) -> bytes:
 
 
 def _require_head(whole: ConsistentTree, head: BackupHead) -> None:
-    if (whole.trust_domain, whole.head.seq, whole.head.digest) != (
+    if (whole.state.trust_domain, whole.ledger.head.seq, whole.ledger.head.digest) != (
         head.trust_domain,
         head.ledger_lines,
         head.ledger_head,
@@ -263,13 +270,26 @@ def _require_head(whole: ConsistentTree, head: BackupHead) -> None:
         raise TreeError("the backup holds another ledger or authority than its first line says")
 
 
+def _write_backup(out: Path, data: bytes) -> None:
+    aside = out.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
+    try:
+        write_new(aside, data, 0o600, None)
+        # A disk that lies is found out now, not on the day of the restore.
+        if aside.read_bytes() != data:
+            raise BackupError(f"{out} reads back differently: the disk is faulty, use another")
+        aside.rename(out)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync_folder(out.parent)
+
+
 @contextmanager
-def _clear_faults(certs: Path) -> Iterator[None]:
-    """Say what a fault of the disk means for the restore."""
+def _clear_faults(place: Path, outcome: str) -> Iterator[None]:
+    """Say what a fault of the disk means."""
     try:
         yield
     except OSError as fault:
-        place = fault.filename if isinstance(fault.filename, (str, os.PathLike)) else certs
+        where = fault.filename if isinstance(fault.filename, (str, os.PathLike)) else place
         raise BackupError(
-            f"{place}: {fault.strerror}; nothing was restored: make room or give access, then restore again"
+            f"{where}: {fault.strerror}; {outcome}: make room or give access, then run this again"
         ) from fault

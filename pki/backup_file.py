@@ -36,9 +36,8 @@ STATE_NAME = "state.json"
 LEDGER_NAME = "ledger.jsonl"
 # Live keys are not among them: a workload gets a new one instead.
 AUTHORITY_FILES = ("cert.pem", "key.sealed", "crl.pem", "crl-prepared.pem")
-AUTHORITY_ID = re.compile(r"(?:root|intermediate)-\d{8}-[0-9a-f]{8}", re.ASCII)
 _NAME = re.compile(
-    rf"state\.json|ledger\.jsonl|ca/{AUTHORITY_ID.pattern}/(?:cert\.pem|key\.sealed|crl\.pem|crl-prepared\.pem)",
+    r"state\.json|ledger\.jsonl|ca/(?:root|intermediate)-\d{8}-[0-9a-f]{8}/(?:cert\.pem|key\.sealed|crl\.pem|crl-prepared\.pem)",
     re.ASCII,
 )
 _FIELDS: dict[str, type] = {

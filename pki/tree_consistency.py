@@ -14,17 +14,16 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki.backup_file import LEDGER_NAME
+from pki.authority_state import AuthorityState, parse_state
+from pki.backup_file import LEDGER_NAME, STATE_NAME
+from pki.crl import list_number
 from pki.custody.envelope import custody_of, sealed_subject
 from pki.errors import TreeError
 from pki.issuance import spki_sha256
-from pki.ledger import LedgerHead
-from pki.recorded_facts import RecordedFacts, recorded_facts
+from pki.ledger import VerifiedLedger, split_lines, verify_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from pki.certificate_files import AuthorityState
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,54 +31,63 @@ class ConsistentTree:
     """What files that belong together say.
 
     Attributes:
-        trust_domain: of the authority.
-        head: last line of the ledger.
-        recorded: what the ledger says of certificates.
+        state: of the authority.
+        ledger: of the authority; a torn last line does not count.
         certificates: of each CA, by its id.
         custody: what opens each CA's key, in a few words, by its id; retired CAs are not in here.
         list_numbers: highest number of a revocation list of each CA, by its id.
     """
 
-    trust_domain: str
-    head: LedgerHead
-    recorded: RecordedFacts
+    state: AuthorityState
+    ledger: VerifiedLedger
     certificates: Mapping[str, x509.Certificate]
     custody: Mapping[str, str]
     list_numbers: Mapping[str, int]
 
 
-def require_consistent(files: Mapping[str, bytes], state: AuthorityState) -> ConsistentTree:
+def require_consistent(files: Mapping[str, bytes]) -> ConsistentTree:
     """Check that an authority's files belong together.
 
     Args:
         files: contents by name, as in a backup.
-        state: parsed from its file among them.
 
     Raises:
         LedgerError: the ledger's chain is broken.
         SealError: a sealed key is not one.
-        TreeError: naming the first file that does not belong to the others.
+        TreeError: naming the first file that is damaged or does not belong to the others.
     """
-    head, recorded = recorded_facts(files[LEDGER_NAME])
+    state = parse_state(files[STATE_NAME], STATE_NAME)
+    ledger = verify_ledger(split_lines(files[LEDGER_NAME])[0])
+    fingerprints = {
+        str(entry["serial"]): str(entry.get("certificate_sha256"))
+        for entry in ledger.entries
+        if entry["event"] == "issued" and "serial" in entry
+    }
     ids = sorted({name.split("/")[1] for name in files if name.startswith("ca/")})
     certificates = {authority: _certificate(files, authority) for authority in ids}
-    for authority in (state.issuer, *state.trust):
+    for authority in (state.issuer, *state.listed):
         if authority not in certificates:
-            raise TreeError(f"the state names {authority}, and there is no such CA")
+            raise TreeError(f"the state names {authority}, and there is no such CA: restore it from a backup")
     if f"ca/{state.issuer}/key.sealed" not in files:
-        raise TreeError(f"{state.issuer} signs leaves, and its sealed key is missing")
+        raise TreeError(
+            f"{state.issuer} signs leaves, and its sealed key is missing: restore it from a backup"
+        )
     custody, numbers = {}, {}
     for authority, certificate in certificates.items():
-        _require_recorded(authority, certificate, recorded)
+        if (
+            fingerprints.get(f"{certificate.serial_number:x}")
+            != certificate.fingerprint(hashes.SHA256()).hex()
+        ):
+            raise TreeError(f"the ledger does not know the certificate of {authority}")
         _require_issued_here(authority, certificate, certificates)
         sealed = files.get(f"ca/{authority}/key.sealed")
         if sealed is not None:
             custody[authority] = _require_own_key(authority, certificate, sealed)
         numbers[authority] = max(_list_numbers(files, authority, certificate), default=0)
-    return ConsistentTree(state.trust_domain, head, recorded, certificates, custody, numbers)
+    return ConsistentTree(state, ledger, certificates, custody, numbers)
 
 
-def list_signed_by(found: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+def is_list_of(found: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
     """Say whether a revocation list is this CA's own."""
     key = issuer.public_key()
     if found.issuer != issuer.subject or not isinstance(key, ec.EllipticCurvePublicKey):
@@ -88,14 +96,6 @@ def list_signed_by(found: x509.CertificateRevocationList, issuer: x509.Certifica
         return found.is_signature_valid(key)
     except (InvalidSignature, TypeError, ValueError):
         return False
-
-
-def list_number(found: x509.CertificateRevocationList) -> int:
-    """Return a revocation list's number; 0 where it has none."""
-    try:
-        return found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
-    except (x509.ExtensionNotFound, ValueError):
-        return 0
 
 
 def _certificate(files: Mapping[str, bytes], authority: str) -> x509.Certificate:
@@ -112,19 +112,11 @@ def _certificate(files: Mapping[str, bytes], authority: str) -> x509.Certificate
     return certificate
 
 
-def _require_recorded(authority: str, certificate: x509.Certificate, recorded: RecordedFacts) -> None:
-    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
-    if recorded.fingerprints.get(f"{certificate.serial_number:x}") != fingerprint:
-        raise TreeError(f"the ledger does not know the certificate of {authority}")
-
-
 def _require_issued_here(
     authority: str, certificate: x509.Certificate, certificates: Mapping[str, x509.Certificate]
 ) -> None:
-    issuers = (
-        (authority,) if authority.startswith("root-") else (c for c in certificates if c.startswith("root-"))
-    )
-    for issuer in issuers:
+    roots = [other for other in certificates if other.startswith("root-")]
+    for issuer in [authority] if authority in roots else roots:
         try:
             certificate.verify_directly_issued_by(certificates[issuer])
         except (InvalidSignature, ValueError, TypeError):
@@ -150,6 +142,6 @@ def _list_numbers(files: Mapping[str, bytes], authority: str, certificate: x509.
             found = x509.load_pem_x509_crl(pem)
         except ValueError as fault:
             raise TreeError(f"{file} of {authority} holds no revocation list") from fault
-        if not list_signed_by(found, certificate):
+        if not is_list_of(found, certificate):
             raise TreeError(f"{file} of {authority} is another CA's")
         yield list_number(found)

@@ -190,9 +190,7 @@ class Session:
             click.echo(f"  {stage:<12} {sentence}", err=True)
 
 
-def policy_owners(
-    policy: Policy, tree: CertificateTree, names: Sequence[str]
-) -> dict[str, Owner | None]:
+def policy_owners(policy: Policy, tree: CertificateTree, names: Sequence[str]) -> dict[str, Owner | None]:
     """Return who may read each key: whoever may now, else the policy's account where we are root.
 
     Raises:
