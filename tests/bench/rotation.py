@@ -32,7 +32,7 @@ _QUICK_CALM_S: Final = 6.0
 _P99_RATIO_MAX: Final = 1.5
 _METHOD: Final = (
     f"{_RATE_PER_S:.0f} signed payments a second, an open loop, each receipt verified, none sent twice; time",
-    "from the moment a payment was due. Edge, sidecars, gateway, engine, banks, PostgreSQL, Redis and NATS as",
+    "from the moment a payment was due. Edge, sidecars, gateway, engine, banks and the three stores as",
     "./start runs them. The calm is half before, half after. Rotations come one after the other from a",
     "process of their own, each confirmed on the wire; connections are read from the kernel's tables.",
 )
