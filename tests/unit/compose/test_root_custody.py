@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from compose.launcher.credentials import provide_certificates
 from compose.launcher.layout import Layout
 from compose.launcher.root_custody import RootKeeper, passphrase_file, provide_passphrase
 from compose.mesh import read_mesh
-from pki.authority import initialise
+from pki.authority import IssuingAuthority, Owner, initialise
 from pki.custody.envelope import custody_of
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.custody.shares_keeper import SharesKeeper
@@ -110,3 +111,29 @@ def test_the_passphrase_is_whole_or_not_there(layout: Layout) -> None:
     with pytest.raises(SealError, match="opens with nothing else"):
         provide_passphrase(layout, initialised=True)
     assert not file.exists()
+
+
+def test_a_start_after_days_publishes_lists_that_are_good(
+    layout: Layout,
+) -> None:
+    now = datetime.now(UTC)
+    passphrase = provide_passphrase(layout, initialised=False)
+    issuing, root = PassphraseKeeper(passphrase), RootKeeper(layout.secrets, passphrase)
+    before = now - timedelta(hours=60)  # Lists live for 48 hours, leaves are renewed after 84.
+    initialise(layout.certs, trust_domain=MESH.trust_domain, root=root, issuing=issuing, now=before)
+    owners: dict[str, Owner | None] = {
+        name: Owner(account.uid, account.gid) for name, account in this_account(MESH).items()
+    }
+    IssuingAuthority.open(layout.certs, issuing).issue(MESH.workloads(), owners=owners, now=before)
+    current = layout.certs / "live" / "gateway" / "current"
+    assert [] != [end for end in list_ends(current / "crl.pem") if end < now]
+
+    provide_certificates(MESH, layout, this_account(MESH))
+    assert [] == [end for end in list_ends(current / "crl.pem") if end < now]
+
+
+def list_ends(file: Path) -> list[datetime]:
+    blocks = file.read_text().split("-----END X509 CRL-----")[:-1]
+    lists = [x509.load_pem_x509_crl(f"{block}-----END X509 CRL-----\n".encode()) for block in blocks]
+    assert 2 == len(lists)  # Of the root and of the intermediate: Envoy and PostgreSQL ask for both.
+    return [end for one in lists if (end := one.next_update_utc) is not None]
