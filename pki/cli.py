@@ -13,6 +13,7 @@ import click
 
 from pki import authority, report
 from pki.certificate_files import CertificateTree
+from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.errors import PKIError
 from pki.exposure import require_private
 from pki.identity import TRUST_DOMAIN_DEFAULT
@@ -78,8 +79,8 @@ def init(*, certs: Path, as_json: bool, dry_run: bool, passphrase_fd: int | None
     now = datetime.now(UTC)
     plans = authority.plan_authority(certs, trust_domain=trust_domain, now=now)
     if not dry_run:
-        passphrase = read_passphrase(passphrase_fd, confirm=True)
-        authority.initialise(certs, trust_domain=trust_domain, passphrase=passphrase, now=now)
+        keeper = PassphraseKeeper(read_passphrase(passphrase_fd, confirm=True))
+        authority.initialise(certs, trust_domain=trust_domain, root=keeper, issuing=keeper, now=now)
     if as_json:
         report.print_json({"dry_run": dry_run, "signed": [report.plan_fields(plan) for plan in plans]})
     elif dry_run:
@@ -127,7 +128,8 @@ def issue(
         return
     issued = []
     if wanted:
-        opened = authority.IssuingAuthority.open(certs, read_passphrase(passphrase_fd, confirm=False))
+        keeper = PassphraseKeeper(read_passphrase(passphrase_fd, confirm=False))
+        opened = authority.IssuingAuthority.open(certs, keeper)
         # A renewal by hand keeps the account that the launcher gave each key to.
         issued = opened.issue(wanted, owners=present_owners(CertificateTree(certs), wanted), now=now)
     if as_json:

@@ -7,20 +7,32 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
+from pki.inventory_printing import printable
 from pki.status import Level, StatusLine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from pki.authority import IssuedLeaf
     from pki.issuance import CertificatePlan
 
-_MARKS = {Level.FINE: ("√", "green"), Level.DUE: ("!", "yellow"), Level.CRITICAL: ("×", "red")}
+_MARKS = {
+    Level.FINE: ("√", "+", "green"),
+    Level.DUE: ("!", "!", "yellow"),
+    Level.CRITICAL: ("×", "x", "bold red"),
+}
+# Read from the top: a workload's trouble is often its authority's.
+_GROUPS = ("authority", "revocation lists", "ledger", "workloads", "consumers")
+BAR_CELLS = 10
+# The id of a CA has 30 characters, the name of a workload at most 31; longer ones break the column.
+WHAT_WIDTH_MAX = 34
 
 
 def print_json(document: dict[str, Any]) -> None:
@@ -73,25 +85,95 @@ def status_fields(line: StatusLine) -> dict[str, str | int | None]:
     }
 
 
-def print_status(lines: list[StatusLine]) -> None:
-    """Print status lines under their groups."""
-    console = Console(soft_wrap=True, highlight=False) if sys.stdout.isatty() else None
-    group = ""
+def in_groups(lines: Iterable[StatusLine]) -> dict[str, list[StatusLine]]:
+    """Return the lines by group, in the order of reading; groups that we do not know come last."""
+    groups: dict[str, list[StatusLine]] = {}
     for line in lines:
-        if line.group != group:
-            _print_line(console, Text(f"{'' if not group else chr(10)}{line.group}", style="bold"))
-            group = line.group
-        mark, colour = _MARKS[line.level]
-        text = Text(f"  {mark} {line.what:<34}", style=colour)
-        if line.until is not None:
-            text.append(f"  until {moment(line.until)}  {line.left_percent:>3} % left", style="default")
-        if line.advice:
-            text.append(f"  {line.advice}", style="default")
-        _print_line(console, text)
+        groups.setdefault(line.group, []).append(line)
+    rank = {group: place for place, group in enumerate(_GROUPS)}
+    return {group: groups[group] for group in sorted(groups, key=lambda group: rank.get(group, len(rank)))}
 
 
-def _print_line(console: Console | None, text: Text) -> None:
-    if console is None:
-        print(text.plain.rstrip())
-    else:
-        console.print(text)
+def life_bar(percent: int, *, plain: bool) -> str:
+    """Return how much of a life is left as a bar of `BAR_CELLS` cells; what is not over shows one cell."""
+    full = 0 if percent <= 0 else max(1, round(min(percent, 100) * BAR_CELLS / 100))
+    solid, empty = ("#", "-") if plain else ("█", "░")
+    return solid * full + empty * (BAR_CELLS - full)
+
+
+def status_counts(lines: Iterable[StatusLine]) -> str:
+    """Return the verdict in numbers, the gravest first."""
+    counts = Counter(line.level for line in lines)
+    shown = [level for level in sorted(Level, reverse=True) if counts[level] or level is Level.FINE]
+    return ", ".join(f"{counts[level]} {level.name.lower()}" for level in shown)
+
+
+def next_step(lines: Sequence[StatusLine]) -> str:
+    """Return the one thing to do now: of the gravest line, the first; or until when nothing is to be done."""
+    gravest = max((line.level for line in lines), default=Level.FINE)
+    if gravest is not Level.FINE:
+        waiting = [line for line in lines if line.level is gravest]
+        rest = f" (and {len(waiting) - 1} more like it)" if len(waiting) > 1 else ""
+        return f"{waiting[0].what}: {waiting[0].advice}{rest}"
+    # A fine line with advice is a retired CA or a remark: its end is nobody's deadline.
+    ends = [(line.until, line.what) for line in lines if line.until is not None and not line.advice]
+    if not ends:
+        return "nothing to do"
+    until, what = min(ends)
+    return f"nothing to do; the first to end is {what}, {moment(until)}"
+
+
+def print_status(lines: Sequence[StatusLine]) -> None:
+    """Print the lines under their groups, one line each, then the verdict and the next step."""
+    console = Console(soft_wrap=True, highlight=False) if sys.stdout.isatty() else None
+    for text in status_texts(lines, plain=not _can_print("√×█░─")):
+        if console is None:
+            print(text.plain.rstrip())
+        else:
+            console.print(text)
+
+
+def status_texts(lines: Sequence[StatusLine], *, plain: bool) -> list[Text]:
+    """Return what `print_status` prints, styled.
+
+    Args:
+        lines: to show.
+        plain: use ASCII alone, for a terminal that knows no more.
+    """
+    width = min(WHAT_WIDTH_MAX, max((len(line.what) for line in lines), default=0))
+    texts: list[Text] = []
+    for group, members in in_groups(lines).items():
+        texts += [Text(group, style="bold"), Text(("-" if plain else "─") * len(group), style="dim")]
+        texts += [_line_text(line, width, plain=plain) for line in members]
+        texts.append(Text())
+    gravest = max((line.level for line in lines), default=Level.FINE)
+    verdict = Text.assemble(
+        ("status  ", "bold"), _mark(gravest, plain=plain), f" {gravest.name.lower()}: {status_counts(lines)}"
+    )
+    return [*texts, verdict, Text.assemble(("next    ", "bold"), printable(next_step(lines)))]
+
+
+def _line_text(line: StatusLine, width: int, *, plain: bool) -> Text:
+    text = Text.assemble(_mark(line.level, plain=plain), f" {printable(line.what):<{width}}")
+    if line.until is not None:
+        text.append(f"  until {moment(line.until)}")
+    if line.left_percent is not None:
+        style = _MARKS[line.level][2]
+        text.append(f"  {life_bar(line.left_percent, plain=plain)}", style=style)
+        text.append(f" {line.left_percent:>3} %")
+    if line.advice:
+        text.append(f"  {printable(line.advice)}", style="dim" if line.level is Level.FINE else "default")
+    return text
+
+
+def _mark(level: Level, *, plain: bool) -> tuple[str, str]:
+    fancy, ascii_mark, style = _MARKS[level]
+    return (ascii_mark if plain else fancy), style
+
+
+def _can_print(characters: str) -> bool:
+    try:
+        characters.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

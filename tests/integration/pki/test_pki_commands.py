@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -60,13 +61,12 @@ def test_an_operator_makes_an_authority_and_issues(tmp_path: Path) -> None:
     roles = [[entry["role"] for entry in json.loads(run.stdout)["signed"]] for run in (planned, made)]
     assert roles == [["root", "intermediate"]] * 2
     assert issued.stdout.count("issued  spiffe://countermark.internal/") == 2
-    assert [line for line in status.stdout.splitlines() if line and not line.startswith(" ")] == [
-        "authority",
-        "ledger",
-        "workloads",
-    ]
+    lines = status.stdout.splitlines()
+    underlined = [line for line, below in pairwise(lines) if below.strip("─") == "" != below]
+    assert underlined == ["authority", "revocation lists", "ledger", "workloads"]
+    assert lines[-2] == "status  √ fine: 7 fine"
     assert "\x1b" not in status.stdout
-    assert (json.loads(ledger.stdout)["verified"], json.loads(ledger.stdout)["lines"]) == (True, 8)
+    assert (json.loads(ledger.stdout)["verified"], json.loads(ledger.stdout)["lines"]) == (True, 12)
 
 
 def test_a_dry_run_changes_nothing_and_asks_for_nothing(tmp_path: Path, make_authority: Make) -> None:
