@@ -71,26 +71,33 @@ class RunningFleet:
         return self._strangers(names) + self._told(tasks)
 
     def unconfirmed(self, expectation: Expectation) -> list[Unconfirmed]:
-        """Look once at everything expected; return what is not so (yet)."""
+        """Look once at everything expected; return what is not so (yet).
+
+        Whom listeners must accept and refuse, and what must not be open any more, is asked of everybody; what a
+        workload uses, of those that `uses` names.
+        """
         contexts = ProbeContexts()
         opened = OpenConnections(expectation.retired_serials, self._issuers(expectation.retired_issuers))
-        looks: list[Look] = []
+        probes: list[Look] = []
+        questions: list[Look] = []
         for name, consumer in self._consumers.items():
-            if (use := expectation.uses.get(name)) is None:
-                continue
-            looks += [
+            use = expectation.uses.get(name)
+            planned = [
                 ListenerLook.plan(self._access, name, listener, expectation, contexts)
                 for listener in consumer.listeners
             ]
+            probes += [probe for probe in planned if probe.asked]
             match self._adapters[name]:
-                case EnvoyConsumer() as envoy:
-                    looks.append(EnvoyLook(name, envoy, use, self._access))
-                case PythonConsumer() as process:
-                    looks.append(PythonLook(name, process, use, opened))
+                case EnvoyConsumer() as envoy if use is not None:
+                    questions.append(EnvoyLook(name, envoy, use, self._access))
+                case PythonConsumer() as process if use is not None or opened.asked:
+                    questions.append(PythonLook(name, process, use, opened))
                 case PostgresConsumer() as postgres if opened.asked:
-                    looks.append(PostgresLook(name, postgres, opened))
+                    questions.append(PostgresLook(name, postgres, opened))
         with ThreadPoolExecutor(LOOKS_AT_ONCE_MAX) as pool:
-            seen = list(pool.map(_looked, looks))
+            # Questions first and to their end: the connections that probes open, some below a retired issuer,
+            # must not be reported back to us as connections that are still open.
+            seen = [*pool.map(_looked, questions), *pool.map(_looked, probes)]
         return self._strangers(expectation.uses) + [fault for faults in seen for fault in faults]
 
     def disconnect(
@@ -159,10 +166,14 @@ def _adapter(access: Access, consumer: Consumer) -> Adapter | None:
 
 
 def _looked(look: Look) -> list[Unconfirmed]:
+    found = []
     try:
-        return [Unconfirmed(look.name, place, reason) for place, reason in look.faults()]
+        # One by one: what was seen before a consumer went away is told, too.
+        for place, reason in look.faults():
+            found.append(Unconfirmed(look.name, place, reason))
     except PKIError as fault:
-        return [Unconfirmed(look.name, look.place, str(fault))]
+        found.append(Unconfirmed(look.name, look.place, str(fault)))
+    return found
 
 
 def _end_at(process: PythonConsumer, serials: Collection[str], issuers: Issuers) -> None:
