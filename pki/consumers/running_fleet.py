@@ -73,8 +73,8 @@ class RunningFleet:
     def unconfirmed(self, expectation: Expectation) -> list[Unconfirmed]:
         """Look once at everything expected; return what is not so (yet).
 
-        Whom listeners must accept and refuse, and what must not be open any more, is asked of everybody; what a
-        workload uses, of those that `uses` names.
+        Whom listeners must accept and refuse, and what must not be open any more, is asked of everybody; what
+        a workload uses is asked of those that `uses` names.
         """
         contexts = ProbeContexts()
         opened = OpenConnections(expectation.retired_serials, self._issuers(expectation.retired_issuers))
@@ -155,7 +155,14 @@ def _adapter(access: Access, consumer: Consumer) -> Adapter | None:
         case "redis":
             assert consumer.password_file is not None
             listener = consumer.listeners[0]
-            return RedisConsumer(access, consumer.name, listener, consumer.username, consumer.password_file)
+            return RedisConsumer(
+                access,
+                consumer.name,
+                consumer.process,
+                listener,
+                consumer.username,
+                consumer.password_file,
+            )
         case "nats":
             return NatsConsumer(access, consumer.process)
         case "python":
