@@ -120,18 +120,13 @@ def _head(trust_domain: str) -> Markup:
 def _header(
     trust_domain: str, lines: Sequence[StatusLine], findings: Sequence[InventoryFinding], now: datetime
 ) -> Markup:
-    level = max(
-        (*(line.level for line in lines), *(finding.level for finding in findings)), default=Level.FINE
-    )
+    judged = max((line.level for line in lines), default=Level.FINE)
+    level = max((judged, *(finding.level for finding in findings)))
     name = level.name.lower()
     todo = next_step(lines)
-    if findings and max(line.level for line in lines) < level:
-        todo = findings[0].sentence
-    found = (
-        f"; {len(findings)} findings in the inventory"
-        if len(findings) != 1
-        else "; 1 finding in the inventory"
-    )
+    if level > judged:
+        todo = next(finding.sentence for finding in findings if finding.level is level)
+    found = f"; {len(findings)} finding{'' if len(findings) == 1 else 's'} in the inventory"
     return joined(
         (
             element("div", {"class": "over"}, "Certificate authority"),

@@ -24,7 +24,7 @@ _STEPS = tuple(
     timedelta(minutes=minutes)
     for minutes in (1, 5, 15, 60, 180, 360, 720, 1440, 2 * 1440, 3 * 1440, 7 * 1440, 14 * 1440)
 )
-_MONTH_STEPS = (1, 2, 3, 6, 12, 24, 36, 60, 120, 600, 1200)
+_MONTH_STEPS = (1, 2, 3, 6, 12, 24, 36, 60, 120, 600, 1200, 6000, 12000, 60000)
 _DAYS_PER_MONTH = 30.44
 _MONTHS_PER_YEAR = 12
 

@@ -211,7 +211,6 @@ def _inventory_cells(row: InventoryRow) -> tuple[Child, ...]:
     holder: Child = words.custody
     if row.key is not None:
         holder = joined((key_words(row.key), element("small", {}, words.custody)))
-    place = element("small", {}, words.place)
     policy = words.policy if words.policy == UNKNOWN else f"{words.policy[:DIGEST_SHOWN]}…"
     return (
         joined(
@@ -219,9 +218,10 @@ def _inventory_cells(row: InventoryRow) -> tuple[Child, ...]:
                 element("strong", {}, row.subject or UNKNOWN),
                 element("small", {}, spiffe_id),
                 element("small", {}, f"signed by {words.issuer}"),
+                element("small", {}, words.place),
             )
         ),
-        joined((element("span", {"class": f"tag {row.state.partition(' ')[0]}"}, row.state), place)),
+        element("span", {"class": f"tag {row.state.partition(' ')[0]}"}, row.state),
         element("div", {"class": "serial"}, element("code", {}, words.serial)),
         joined((_whole(words.begins), element("div", {}, _whole(words.ends)))),
         holder,
