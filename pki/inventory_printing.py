@@ -35,6 +35,7 @@ class RowWords:
     policy: str
     revoked: str
     recorded: str
+    on_wire: str
     place: str
 
 
@@ -50,7 +51,8 @@ def row_words(row: InventoryRow) -> RowWords:
         rotated=_moment(row.rotated),
         policy=row.policy or UNKNOWN,
         revoked=_revoked(row),
-        recorded={True: "yes", False: "no", None: UNKNOWN}[row.recorded],
+        recorded=_answer(row.recorded),
+        on_wire=_answer(row.on_wire),
         place=row.place or "in the ledger alone",
     )
 
@@ -164,6 +166,7 @@ def _row_line(row: InventoryRow) -> str:
         f"serial {words.serial}  {words.begins} to {words.ends}  by {words.issuer}",
         f"held by {words.holder}" if row.place is not None else words.place,
         f"last rotated {words.rotated}  policy {policy}  revoked {words.revoked}",
+        f"in the ledger {words.recorded}  on the wire {words.on_wire}",
         f"evidence for {', '.join(row.requirements)}",
     ]
     return "  ".join(parts)
@@ -197,7 +200,7 @@ def _row_fields(row: InventoryRow) -> dict[str, Any]:
         if row.revoked is None
         else {"at": _iso(row.revoked.at), "reason": row.revoked.reason or UNKNOWN},
         "in_ledger": words.recorded,
-        "on_wire": {True: "yes", False: "no", None: UNKNOWN}[row.on_wire],
+        "on_wire": words.on_wire,
         "place": words.place,
         "spki_sha256": row.spki_sha256 or UNKNOWN,
         "certificate_sha256": row.certificate_sha256 or UNKNOWN,
@@ -215,6 +218,10 @@ def _revoked(row: InventoryRow) -> str:
     if row.revoked is not None:
         return f"{_moment(row.revoked.at)}, {row.revoked.reason or UNKNOWN}"
     return UNKNOWN if row.recorded is None else "no"
+
+
+def _answer(known: bool | None) -> str:
+    return UNKNOWN if known is None else "yes" if known else "no"
 
 
 def _moment(instant: datetime | None) -> str:

@@ -15,6 +15,8 @@ from pki.status import CRITICAL_PERCENT, DUE_PERCENT, Level
 
 # What ended earlier is in the table; on the axis it would make the lives of now too short to read.
 LEAF_PAST_SHOWN_MAX = 2 * LEAF.lifetime
+# A daemon that renews every few minutes leaves hundreds; strips that lie on one another tell nothing.
+LEAVES_BEFORE_MAX = 12
 # An axis of no length has no scale.
 _SPAN_MIN = timedelta(minutes=1)
 # Air at both ends, so that no bar touches the frame.
@@ -86,7 +88,7 @@ def life_of(row: InventoryRow, now: datetime) -> Life | None:
     critical = end - span * CRITICAL_PERCENT / 100
     past = row.state in PAST or row.state == "previous"
     level = Level.FINE
-    if not past and (now >= critical or now < begin):
+    if not past and (now >= critical or now < begin or row.revoked is not None):
         level = Level.CRITICAL
     elif not past and now >= due:
         level = Level.DUE
@@ -155,10 +157,12 @@ def _leaf_lanes(lives: Iterable[Life]) -> list[Lane]:
     found = []
     for name, members in sorted(lanes.items()):
         now = next((life for life in members if life.row.state == "current"), None)
-        before = tuple(life for life in members if life is not now)
+        before = sorted(
+            (life for life in members if life is not now), key=lambda life: life.end, reverse=True
+        )
         # Who has nothing on disk is no workload of now: probes, and those that were removed.
         if any(life.row.place is not None for life in members):
-            found.append(Lane(name, now, before))
+            found.append(Lane(name, now, tuple(before[:LEAVES_BEFORE_MAX])))
     return found
 
 

@@ -221,7 +221,7 @@ def _inventory_cells(row: InventoryRow) -> tuple[Child, ...]:
                 element("small", {}, words.place),
             )
         ),
-        element("span", {"class": f"tag {row.state.partition(' ')[0]}"}, row.state),
+        joined(_state_words(row)),
         element("div", {"class": "serial"}, element("code", {}, words.serial)),
         joined((_whole(words.begins), element("div", {}, _whole(words.ends)))),
         holder,
@@ -229,6 +229,15 @@ def _inventory_cells(row: InventoryRow) -> tuple[Child, ...]:
         words.revoked,
         element("small", {}, ", ".join(row.requirements)),
     )
+
+
+def _state_words(row: InventoryRow) -> Iterable[Markup]:
+    words = row_words(row)
+    yield element("span", {"class": f"tag {row.state.partition(' ')[0]}"}, row.state)
+    if row.recorded is not True:
+        yield element("small", {}, f"in the ledger: {words.recorded}")
+    if row.role == "leaf" and row.state == "current":
+        yield element("small", {}, f"on the wire: {words.on_wire}")
 
 
 def _whole(words: str) -> Markup:

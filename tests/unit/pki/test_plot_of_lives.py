@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from xml.etree import ElementTree as ET
 
@@ -10,8 +11,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pki.inventory_report import InventoryRow
+from pki.ledger_history import RevokedEntry
 from pki.page.drawing import NARROW, WIDE, Layout, draw
-from pki.page.lifetimes import LEAF_PAST_SHOWN_MAX, Scale, life_of, panels, span_words, ticks
+from pki.page.lifetimes import (
+    LEAF_PAST_SHOWN_MAX,
+    LEAVES_BEFORE_MAX,
+    Scale,
+    life_of,
+    panels,
+    span_words,
+    ticks,
+)
 from pki.status import Level
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -90,6 +100,21 @@ def test_the_distant_past_does_not_squeeze_the_present() -> None:
     (panel,) = panels([row(), row(state="expired", begin=-900 * DAY)], NOW)
 
     assert NOW - panel.begin < LEAF_PAST_SHOWN_MAX + DAY
+
+
+def test_a_busy_workload_shows_the_latest_of_before() -> None:
+    old = [row(state="expired", begin=-9 * DAY + place * timedelta(hours=1)) for place in range(40)]
+    (panel,) = panels([row(), *old], NOW)
+
+    assert LEAVES_BEFORE_MAX == len(panel.lanes[0].before)
+    assert NOW - 9 * DAY + timedelta(hours=39) == panel.lanes[0].before[0].begin
+
+
+def test_a_revoked_leaf_is_critical_at_any_age() -> None:
+    life = life_of(replace(row(), revoked=RevokedEntry(NOW, "superseded")), NOW)
+
+    assert life is not None
+    assert Level.CRITICAL == life.level
 
 
 @pytest.mark.parametrize(
