@@ -25,6 +25,8 @@ _STATES = ("trusted", "issuing", "prepared", "current", "previous", "not on disk
            "revoked", "expired")  # fmt: skip
 # States of certificates that no longer do anything.
 PAST = frozenset({"retired", "superseded", "revoked", "expired"})
+# What there is to say of a key that has no file; only the ledger makes it the first of these.
+DESTROYED, ABSENT = "destroyed", "not on this machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,8 @@ def facts_of(row: InventoryRow) -> Iterator[Fact]:
         yield Fact.ISSUER
     if row.key is not None and row.role == "leaf":
         yield Fact.HOLDER
-    if row.custody is not None and row.role != "leaf":
-        yield Fact.SHARED_CUSTODY if row.custody.startswith("shares") else Fact.CUSTODY
+    if row.custody not in (None, DESTROYED, ABSENT) and row.role != "leaf":
+        yield Fact.SHARED_CUSTODY if str(row.custody).startswith("shares") else Fact.CUSTODY
     if row.state in PAST or row.state == "previous":
         yield Fact.RETIRED
     if row.revoked is not None:
@@ -131,9 +133,10 @@ def _authority_row(authority: AuthorityMaterial, material: InventoryMaterial) ->
     role = record.authority.partition("-")[0]
     state = _authority_state(authority, material.authorities)
     custody = authority.custody
-    if authority.key is None:
-        destroyed = record.authority in material.history.destroyed
-        custody = "destroyed" if destroyed else None if state != "retired" else "not on this machine"
+    if record.authority in material.history.destroyed and authority.key is None:
+        custody = DESTROYED
+    elif custody is None and authority.key is None and state == "retired":
+        custody = ABSENT
     row = _certificate_row(record.certificate, role, record.authority, state, material)
     return replace(row, key=authority.key, custody=custody, place=authority.place)
 
@@ -149,7 +152,7 @@ def _authority_state(authority: AuthorityMaterial, all_of_them: Iterable[Authori
         if (other.record.trusted or other.record.issuing) and other.record.authority.startswith(role)
     ]
     newer = bool(in_use) and record.certificate.not_valid_before_utc > max(in_use)
-    return "prepared" if newer and authority.key is not None else "retired"
+    return "prepared" if newer and (authority.key or authority.custody) is not None else "retired"
 
 
 def _leaf_row(leaf: LeafMaterial, material: InventoryMaterial) -> InventoryRow:

@@ -177,6 +177,15 @@ def test_a_destroyed_key_is_said_to_be_destroyed_only_where_the_ledger_says_so()
     assert ["destroyed"] == [row.custody for row in found(after)[0] if row.place]
 
 
+def test_a_key_in_a_device_has_no_file_and_is_kept_all_the_same() -> None:
+    device = authority_material(key=None, custody="PKCS#11 device")
+    row = found(InventoryMaterial("x.y", (device,), (), material(begun_ledger()).history))[0][-1]
+
+    assert ("issuing", "PKCS#11 device") == (row.state, row.custody)
+    assert Fact.CUSTODY in facts_of(row)
+    assert Fact.CUSTODY not in facts_of(replace(row, custody="destroyed"))
+
+
 def test_what_is_on_the_wire_is_joined() -> None:
     seen = found(healthy(), {"gateway": serial(LEAF)})
     stale = found(
