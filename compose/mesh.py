@@ -24,7 +24,7 @@ _SERVICE_KEYS: Final = {
 }  # fmt: skip
 _HOP_KEYS: Final = {
     "caller": str, "callee": str, "protocol": str, "routes": list, "data": list, "keys": list,
-    "commands": list, "publish": list, "subscribe": list,
+    "commands": list, "publish": list, "subscribe": list, "memberships": list,
 }  # fmt: skip
 _KIND_OF_VALUE: Final = {str: "a text", bool: "true or false", list: "a list of texts"}
 
@@ -74,6 +74,7 @@ class Hop:
     commands: tuple[str, ...] = ()
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
+    memberships: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,11 @@ class Mesh:
             if service.sidecar:
                 names.append(service.sidecar_name)
         return names
+
+    def envoys(self) -> list[str]:
+        """The workloads that are Envoys: the edge, and every sidecar."""
+        edges = [service.name for service in self.services.values() if service.kind == "edge"]
+        return edges + [service.sidecar_name for service in self.services.values() if service.sidecar]
 
     def spiffe(self, name: str) -> str:
         """SPIFFE id of a workload."""

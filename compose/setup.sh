@@ -1,6 +1,7 @@
 # Sourced by ./start and ./test: makes this machine able to run Countermark. Safe to run again; says nothing
 # when nothing is to do. Sets: venv_python. Needs: here (the checkout), requirements (a hashed file).
-# Run by hand, as root, `sh compose/setup.sh packages` installs the system packages and nothing else.
+# Run by hand, as root, `sh compose/setup.sh packages` installs the system packages and nothing else; with
+# `packages tests`, those that only ./test needs, too.
 #
 # Nothing of a distribution is left running: PostgreSQL is told to make no cluster of its own, and Redis comes
 # from redis-tools, whose one binary is also the server and which brings no service.
@@ -31,6 +32,11 @@ postgres_present() {
     return 1
 }
 
+# What the development requirements are installed for needs more of the system than what runs in production.
+for_tests() {
+    [ "${requirements##*/}" = requirements-dev.txt ]
+}
+
 missing_packages() {
     [ -n "$(find_python)" ] || printf 'python3 python3-venv '
     postgres_present || printf 'postgresql '
@@ -40,6 +46,8 @@ missing_packages() {
         PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" >/dev/null 2>&1 || printf '%s ' "${pair##*:}"
     done
     [ -e /etc/ssl/certs/ca-certificates.crt ] || printf 'ca-certificates '
+    # A token in software, for the tests of keys in tokens.
+    ! for_tests || [ -e /usr/lib/softhsm/libsofthsm2.so ] || printf 'softhsm2 '
 }
 
 install_packages() {
@@ -47,7 +55,7 @@ install_packages() {
         fail_prerequisite "Missing, and there is no apt-get to install it with: $1(names of Debian 12)."
     [ "$(id -u)" -eq 0 ] || fail_prerequisite "Missing: $1
 Run this once, as root, then start again:
-    sudo sh $here/compose/setup.sh packages"
+    sudo sh $here/compose/setup.sh packages$(! for_tests || printf ' tests')"
     printf 'setup: installing %s\n' "$1" >&2
     # Services of the packages must not start: this stack runs its own, and only with mutual TLS.
     policy=/usr/sbin/policy-rc.d
@@ -115,5 +123,10 @@ set_up() {
 }
 
 case "${0##*/} ${1-}" in
-"setup.sh packages") set -eu && here=$(cd "$(dirname "$0")/.." && pwd) && set_up_packages ;;
+"setup.sh packages")
+    set -eu
+    here=$(cd "$(dirname "$0")/.." && pwd)
+    requirements=requirements${2:+-dev}.txt
+    set_up_packages
+    ;;
 esac

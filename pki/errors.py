@@ -6,7 +6,10 @@ a message is secret: no passphrase, no key, no plaintext of a sealed file.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from pki.consumers.contract import Unconfirmed
 
 
 class PKIError(Exception):
@@ -63,10 +66,54 @@ class MeshFileError(PKIError):
     code = "mesh-file"
 
 
+class PolicyError(PKIError):
+    """The reviewed policy cannot be read, is broken, differs from the mesh, or does not list a workload."""
+
+    code = "policy"
+
+
 class TreeError(PKIError):
     """The certificate tree is damaged, changed meanwhile, or cannot be written as asked."""
 
     code = "tree"
+
+
+class TreeBusy(PKIError):
+    """Another command holds the certificate tree."""
+
+    code = "busy"
+
+
+class ClockFault(PKIError):
+    """This machine's clock contradicts the record; signing by it would break the mesh later."""
+
+    code = "clock"
+
+
+class RotationFault(PKIError):
+    """A rotation cannot begin, go on or go back from where it stands."""
+
+    code = "rotation"
+
+
+class RevocationFault(PKIError):
+    """What is to be revoked is not a certificate on the record, or cannot be revoked any more."""
+
+    code = "revocation"
+
+
+class UnconfirmedConsumers(PKIError):
+    """Consumers were not observed to use what they must; the next stage is blocked, everything goes on.
+
+    Attributes:
+        unconfirmed: who, where, and what was seen instead.
+    """
+
+    code = "unconfirmed"
+
+    def __init__(self, message: str, unconfirmed: tuple[Unconfirmed, ...] = ()) -> None:
+        super().__init__(message)
+        self.unconfirmed = unconfirmed
 
 
 class SecretExposed(PKIError):
@@ -79,3 +126,15 @@ class GenerationError(PKIError):
     """A generation directory does not hold a coherent certificate, key and trust bundle."""
 
     code = "generation"
+
+
+class DeploymentError(PKIError):
+    """The description of the running deployment cannot be read, or is not one of ours."""
+
+    code = "deployment"
+
+
+class ConsumerAway(PKIError):
+    """A consumer could not be told or asked, or did not prove that it is who it must be."""
+
+    code = "consumer-away"

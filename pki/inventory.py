@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from pki.authority_state import Rotation
     from pki.certificate_files import AuthorityState, CertificateTree, Generation
 
 # A live chain is the leaf and its intermediate; the root is what the peer must already have.
@@ -32,12 +33,19 @@ CHAIN_LENGTH = 2
 
 @dataclass(frozen=True, slots=True)
 class AuthorityRecord:
-    """One CA: its id, its certificate, and what it is used for now."""
+    """One CA: its id, its certificate, and what it is used for now.
+
+    Attributes:
+        listed: peers must have its revocation list.
+        crl: that list; None where it is missing or cannot be read.
+    """
 
     authority: str
     certificate: x509.Certificate
     trusted: bool
     issuing: bool
+    listed: bool
+    crl: x509.CertificateRevocationList | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class Inventory:
     authorities: tuple[AuthorityRecord, ...]
     leaves: tuple[LeafRecord, ...]
     ledger: VerifiedLedger | str
+    rotation: Rotation | None
 
 
 def require_state(tree: CertificateTree) -> AuthorityState:
@@ -88,6 +97,19 @@ def trust_bundle(tree: CertificateTree, state: AuthorityState) -> bytes:
     return b"".join(tree.read_authority(root) for root in state.trust)
 
 
+def revocation_bundle(tree: CertificateTree, state: AuthorityState) -> bytes:
+    """Return the PEM revocation lists that every peer of this tree must have: one of each CA in play.
+
+    Raises:
+        TreeError: a list is missing; without it PostgreSQL and Envoy would refuse everybody.
+    """
+    lists = {authority: tree.read_list(authority) for authority in state.listed}
+    missing = [authority for authority, pem in lists.items() if pem is None]
+    if missing:
+        raise TreeError(f"{missing[0]} has no revocation list: sign one with `python -m pki crl`")
+    return b"".join(pem for pem in lists.values() if pem is not None)
+
+
 def read_leaves(
     tree: CertificateTree, names: Iterable[str], owners: Mapping[str, Owner | None] | None
 ) -> list[LeafRecord]:
@@ -103,7 +125,7 @@ def read_leaves(
     """
     state = require_state(tree)
     issuer = load_certificate(tree.read_authority(state.issuer), state.issuer)
-    bundle = trust_bundle(tree, state)
+    bundles = trust_bundle(tree, state), _present_lists(tree, state)
     records = []
     for name in names:
         identity = WorkloadIdentity(state.trust_domain, name)
@@ -112,7 +134,7 @@ def read_leaves(
             records.append(LeafRecord(name, None, ("there is no certificate yet",)))
             continue
         folder, generation = found
-        certificate, faults = _check(generation, identity, issuer, bundle)
+        certificate, faults = _check(generation, identity, issuer, bundles)
         if owners is not None:
             faults += tuple(_owner_faults(folder, owners.get(name)))
         records.append(LeafRecord(name, certificate, faults))
@@ -144,6 +166,8 @@ def take_inventory(tree: CertificateTree) -> Inventory:
             load_certificate(tree.read_authority(authority), authority),
             trusted=authority in state.trust,
             issuing=authority == state.issuer,
+            listed=authority in state.listed,
+            crl=_read_list(tree, authority),
         )
         for authority in tree.authorities()
     )
@@ -154,11 +178,11 @@ def take_inventory(tree: CertificateTree) -> Inventory:
         ledger = verify_ledger(split_lines(tree.read_ledger())[0])
     except LedgerError as fault:
         ledger = str(fault)
-    return Inventory(state.trust_domain, authorities, leaves, ledger)
+    return Inventory(state.trust_domain, authorities, leaves, ledger, state.rotation)
 
 
 def _check(
-    generation: Generation, identity: WorkloadIdentity, issuer: x509.Certificate, bundle: bytes
+    generation: Generation, identity: WorkloadIdentity, issuer: x509.Certificate, bundles: tuple[bytes, bytes]
 ) -> tuple[x509.Certificate | None, tuple[str, ...]]:
     try:
         chain = x509.load_pem_x509_certificates(generation.chain)
@@ -177,9 +201,24 @@ def _check(
             faults.append("key and certificate do not match")
     except (ValueError, TypeError):
         faults.append("key.pem holds no key")
-    if generation.trust != bundle:
+    if generation.trust != bundles[0]:
         faults.append("the trust bundle is not the one of now")
+    if generation.crl != bundles[1]:
+        faults.append("the revocation lists are not those of now")
     return chain[0], tuple(faults)
+
+
+def _read_list(tree: CertificateTree, authority: str) -> x509.CertificateRevocationList | None:
+    pem = tree.read_list(authority)
+    try:
+        return None if pem is None else x509.load_pem_x509_crl(pem)
+    except ValueError:
+        return None
+
+
+def _present_lists(tree: CertificateTree, state: AuthorityState) -> bytes:
+    # A missing list is a fault of its authority, said once there; it must not hide what the leaves are like.
+    return b"".join(tree.read_list(authority) or b"" for authority in state.listed)
 
 
 def _owner_faults(folder: Path, owner: Owner | None) -> Iterator[str]:

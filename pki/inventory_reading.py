@@ -99,6 +99,8 @@ def read_material(tree: CertificateTree, custody: Mapping[str, str] | None = Non
             load_certificate(tree.read_authority(authority), authority),
             trusted=authority in state.trust,
             issuing=authority == state.issuer,
+            listed=authority in state.listed,
+            crl=None,
         )
         sealed = tree.root / "ca" / authority / "key.sealed"
         said = (custody or {}).get(authority) or describe_custody(_read_start(sealed))

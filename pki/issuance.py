@@ -130,6 +130,11 @@ def spki_sha256(public_key: ec.EllipticCurvePublicKey) -> str:
     ).hexdigest()
 
 
+def key_id(certificate: x509.Certificate) -> str:
+    """Return the hex key identifier that certificates below this one name as their authority's."""
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest.hex()
+
+
 def authority_id(plan: CertificatePlan, public_key: ec.EllipticCurvePublicKey) -> str:
     """Return a CA's id, `<role>-<day>-<key>`: readable, sortable by day, and never the same for two keys."""
     return f"{plan.profile.role}-{plan.not_before:%Y%m%d}-{spki_sha256(public_key)[:8]}"

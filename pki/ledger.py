@@ -11,19 +11,24 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pki.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from collections.abc import Iterable
 
 GENESIS = "0" * 64
 # A line of ours is about 500 bytes; one far longer is not ours and is not parsed.
 LINE_BYTES_MAX = 16 * 1024
 _FIXED = frozenset({"seq", "prev", "ts", "actor", "event", "hash"})
+# Lines of the first version had neither of the last two.
+_WRITTEN = _FIXED | {"command", "policy"}
+# What names the document of an intent and of its result: a certificate's serial number, or a list's number.
+_DOCUMENT = ("serial", "list")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,21 @@ class LedgerHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who does what under which rules: part of every line.
+
+    Attributes:
+        actor: the account, such as "uid 0".
+        command: what was asked for, such as "rotate root --resume"; no secret is ever an argument.
+        policy: SHA-256 of the policy file, hex; "none" where no policy was given.
+    """
+
+    actor: str
+    command: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedLedger:
     """What an unbroken ledger says.
 
@@ -42,11 +62,23 @@ class VerifiedLedger:
         head: the last line; publish it where the writer cannot reach.
         issued: serial numbers (hex) of every certificate signed.
         unfinished: sequence numbers of intents without a result: the command was interrupted there.
+        entries: every line, parsed, oldest first.
     """
 
     head: LedgerHead
     issued: frozenset[str]
     unfinished: tuple[int, ...]
+    entries: tuple[Mapping[str, str | int], ...] = ()
+
+    @property
+    def last_at(self) -> datetime | None:
+        """When the last line was written, UTC; None for an empty ledger."""
+        return datetime.fromisoformat(str(self.entries[-1]["ts"])) if self.entries else None
+
+    @property
+    def revoked(self) -> frozenset[str]:
+        """Serial numbers (hex) of everything revoked."""
+        return frozenset(str(entry["serial"]) for entry in self.entries if entry["event"] == "revoked")
 
 
 def _digest(fields: Mapping[str, Any]) -> str:
@@ -71,29 +103,31 @@ def split_lines(raw: bytes) -> tuple[list[str], bytes]:
 
 
 def ledger_line(
-    head: LedgerHead, *, event: str, actor: str, now: datetime, fields: Mapping[str, str | int]
+    head: LedgerHead, *, event: str, by: Attribution, now: datetime, fields: Mapping[str, str | int]
 ) -> tuple[str, LedgerHead]:
     """Return the next line, without its line end, and the head after it.
 
     Args:
         head: of the ledger so far.
         event: "intent", "issued", "refused", or another constant word.
-        actor: who ran the command.
+        by: who does what under which rules.
         now: UTC.
         fields: what happened; none may be named like a fixed field.
 
     Raises:
         LedgerError: a field has a fixed field's name.
     """
-    if fields.keys() & _FIXED:
-        raise LedgerError(f"a ledger line cannot redefine {sorted(fields.keys() & _FIXED)}")
+    if fields.keys() & _WRITTEN:
+        raise LedgerError(f"a ledger line cannot redefine {sorted(fields.keys() & _WRITTEN)}")
     seq = head.seq + 1
     entry: dict[str, str | int] = {
         **fields,
         "seq": seq,
         "prev": head.digest,
         "ts": now.isoformat(timespec="microseconds"),
-        "actor": actor,
+        "actor": by.actor,
+        "command": by.command,
+        "policy": by.policy,
         "event": event,
     }
     digest = _digest(entry)
@@ -111,6 +145,7 @@ def verify_ledger(lines: Iterable[str]) -> VerifiedLedger:
     """
     head = LedgerHead()
     issued: set[str] = set()
+    entries: list[Mapping[str, str | int]] = []
     open_intents: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         entry = _parse(line, number)
@@ -123,15 +158,16 @@ def verify_ledger(lines: Iterable[str]) -> VerifiedLedger:
                 f"line {number} does not follow line {number - 1}: lines were removed or altered"
             )
         head = LedgerHead(number, entry["hash"])
-        serial = entry.get("serial")
-        if entry["event"] == "intent" and isinstance(serial, str):
-            open_intents[serial] = number
-        elif entry["event"] in ("issued", "refused") and isinstance(serial, str):
-            if open_intents.pop(serial, None) is None:
+        entries.append(entry)
+        document = next((entry[name] for name in _DOCUMENT if isinstance(entry.get(name), str)), None)
+        if entry["event"] == "intent" and document is not None:
+            open_intents[document] = number
+        elif entry["event"] in ("issued", "refused") and document is not None:
+            if open_intents.pop(document, None) is None:
                 raise LedgerError(f"line {number} is the result of an intent that is not in the ledger")
-            if entry["event"] == "issued":
-                issued.add(serial)
-    return VerifiedLedger(head, frozenset(issued), tuple(sorted(open_intents.values())))
+            if entry["event"] == "issued" and "serial" in entry:
+                issued.add(document)
+    return VerifiedLedger(head, frozenset(issued), tuple(sorted(open_intents.values())), tuple(entries))
 
 
 def _parse(line: str, number: int) -> dict[str, Any]:
@@ -147,6 +183,10 @@ def _parse(line: str, number: int) -> dict[str, Any]:
     flat = all(type(value) in (str, int) for value in entry.values())
     if not flat or any(type(entry[name]) is not kind for name, kind in wanted.items()):
         raise LedgerError(f"line {number} is not a ledger line")
+    try:
+        datetime.fromisoformat(entry["ts"])
+    except ValueError as fault:
+        raise LedgerError(f"line {number} has no time that can be read") from fault
     # One spelling only: without this, spaces and repeated keys could be added unseen by the digest.
     if _canonical(entry) != line:
         raise LedgerError(f"line {number} is not spelled the way it was written: it was altered")

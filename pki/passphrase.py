@@ -24,17 +24,26 @@ def read_passphrase(descriptor: int | None, *, confirm: bool) -> bytes:
         click.UsageError: the descriptor cannot be read, or there is nobody to ask.
     """
     if descriptor is not None:
-        try:
-            with os.fdopen(descriptor, "rb", closefd=False) as file:
-                text = file.read(PASSPHRASE_BYTES_MAX + 2)
-        except OSError as fault:
-            raise click.UsageError(
-                f"file descriptor {descriptor} cannot be read ({fault.strerror}): "
-                f"open it in the shell, for example `{descriptor}<passphrase-file`"
-            ) from fault
-        return text.removesuffix(b"\n")
+        # Two more than allowed: a line end, and one that shows that it is too long.
+        return read_descriptor(descriptor, PASSPHRASE_BYTES_MAX + 2).removesuffix(b"\n")
     if not sys.stdin.isatty():
         raise click.UsageError("there is nobody to ask for the passphrase: give --passphrase-fd")
     prompt = "New passphrase of the authority" if confirm else "Passphrase of the authority"
     typed: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
     return typed.encode()
+
+
+def read_descriptor(descriptor: int, bytes_max: int) -> bytes:
+    """Return what an open file descriptor holds, to its end or to this many bytes.
+
+    Raises:
+        click.UsageError: it cannot be read.
+    """
+    try:
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(bytes_max)
+    except OSError as fault:
+        raise click.UsageError(
+            f"file descriptor {descriptor} cannot be read ({fault.strerror}): "
+            f"open it in the shell, for example `{descriptor}<secret-file`"
+        ) from fault

@@ -62,6 +62,8 @@ INTERMEDIATE = Profile(
 )
 # A week carries an operator-run mesh over a weekend with half of it to spare.
 LEAF = Profile("leaf", timedelta(days=7), timedelta(days=3, hours=12), path_length=None, constrained=False)
+# What a probe of our own presents: a look takes seconds, a rotation with many looks takes minutes.
+PROBE = Profile("probe", timedelta(minutes=10), timedelta(minutes=10), path_length=None, constrained=False)
 
 
 def key_usage(profile: Profile) -> x509.KeyUsage:
@@ -204,7 +206,7 @@ def _issuer_violations(
     if constraints is None or not constraints.ca:
         yield "the issuer is not a CA"
     # Roots sign intermediates, intermediates sign leaves: one path length fits each, so test equality.
-    elif constraints.path_length != (0 if profile is LEAF else 1) or profile is ROOT:
+    elif constraints.path_length != (1 if profile.is_ca else 0) or profile is ROOT:
         yield "the issuer's path length does not allow this role"
 
 

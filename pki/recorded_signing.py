@@ -1,7 +1,8 @@
-"""Signing that cannot happen off the record: intent, signature, result, each line synced before going on.
+"""Signing that cannot happen off the record: intent, signature, result, each synced before going on.
 
-The ledger's chain is verified before a line is added to it, so nobody builds on a broken one. A line torn
-by a power cut is cut off and its digest recorded. Call with the tree's lock held.
+The ledger's chain is verified before a line is added to it, so nobody builds on a broken one. A line torn by
+a power cut is cut off and its digest recorded. Several certificates share one intent commit and one result
+commit. Call with the tree's lock held.
 """
 
 from __future__ import annotations
@@ -9,49 +10,88 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.errors import PKIError
+from pki.crl import sign_list
+from pki.errors import ClockFault, PKIError
 from pki.issuance import serial_number, sign_certificate, spki_sha256
-from pki.ledger import ledger_line, split_lines, verify_ledger
+from pki.ledger import Attribution, VerifiedLedger, ledger_line, split_lines, verify_ledger
 from pki.profiles import SERIAL_RANDOM_BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from pki.certificate_files import CertificateTree
+    from pki.crl import ListPlan
     from pki.issuance import CertificatePlan
+
+# The same five minutes by which certificates are backdated: what a clock may be slow by without harm.
+CLOCK_BEHIND_MAX = timedelta(minutes=5)
+
+
+def attribution(command: str = "library call", policy: str = "none") -> Attribution:
+    """Return who this process acts for."""
+    return Attribution(f"uid {os.getuid()}", command, policy)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningRequest:
+    """One certificate to sign: the plan, and the subject's key."""
+
+    plan: CertificatePlan
+    public_key: ec.EllipticCurvePublicKey
 
 
 class RecordedSigning:
     """The one way in which this package uses a CA key."""
 
-    def __init__(self, tree: CertificateTree, now: datetime) -> None:
+    def __init__(self, tree: CertificateTree, now: datetime, by: Attribution | None = None) -> None:
         """Verify the ledger so far.
 
         Raises:
             LedgerError: its chain is broken; nothing may be signed on top.
+            ClockFault: its last line is from the future.
         """
         self._tree = tree
         self._now = now
-        self._actor = f"uid {os.getuid()}"
+        self._by = by or attribution()
         raw = tree.read_ledger()
         lines, torn = split_lines(raw)
-        self._head = verify_ledger(lines).head
+        self.ledger: VerifiedLedger = verify_ledger(lines)
+        self._head = self.ledger.head
         self._length = len(raw) - len(torn)
+        self._require_clock()
         if torn:
             self.record("tail-discarded", {"bytes": len(torn), "sha256": hashlib.sha256(torn).hexdigest()})
 
+    def _require_clock(self) -> None:
+        last = self.ledger.last_at
+        if last is not None and self._now < last - CLOCK_BEHIND_MAX:
+            raise ClockFault(
+                f"this machine's clock says {self._now:%Y-%m-%d %H:%M}Z, and the ledger's last line is from "
+                f"{last:%Y-%m-%d %H:%M}Z: set the clock right, then run this again"
+            )
+
     def record(self, event: str, fields: Mapping[str, str | int]) -> None:
         """Add one line and sync it."""
-        line, head = ledger_line(self._head, event=event, actor=self._actor, now=self._now, fields=fields)
-        data = line.encode() + b"\n"
+        self.record_all([(event, fields)])
+
+    def record_all(self, events: Sequence[tuple[str, Mapping[str, str | int]]]) -> None:
+        """Add lines and sync them together."""
+        lines, head = [], self._head
+        for event, fields in events:
+            line, head = ledger_line(head, event=event, by=self._by, now=self._now, fields=fields)
+            lines.append(line)
+        data = "".join(f"{line}\n" for line in lines).encode()
         self._tree.append_ledger(data, keep_bytes=self._length)
         self._head = head
         self._length += len(data)
@@ -69,27 +109,78 @@ class RecordedSigning:
         Raises:
             ProfileError: see `sign_certificate`; the refusal is on the record too.
         """
-        number = serial_number(secrets.randbits(SERIAL_RANDOM_BITS))
-        serial = f"{number:x}"
-        self.record(
-            "intent",
-            {
-                "serial": serial,
-                "role": plan.profile.role,
-                "subject": str(plan.identity or plan.trust_domain),
-                "spki_sha256": spki_sha256(public_key),
-                "issuer_spki_sha256": spki_sha256(issuer_key.public_key()),
-                "not_before": plan.not_before.isoformat(),
-                "not_after": plan.not_after.isoformat(),
-            },
+        return self.sign_all([SigningRequest(plan, public_key)], issuer=issuer, issuer_key=issuer_key)[0]
+
+    def sign_all(
+        self,
+        requests: Sequence[SigningRequest],
+        *,
+        issuer: x509.Certificate | None,
+        issuer_key: ec.EllipticCurvePrivateKey,
+    ) -> list[x509.Certificate]:
+        """Carry out plans on the record, in their order.
+
+        Raises:
+            ProfileError: see `sign_certificate`; what was signed before it is on the record, and so is it.
+        """
+        numbers = [serial_number(secrets.randbits(SERIAL_RANDOM_BITS)) for _ in requests]
+        signer = spki_sha256(issuer_key.public_key())
+        self.record_all(
+            [
+                ("intent", _intent(request, number, signer))
+                for request, number in zip(requests, numbers, strict=True)
+            ]
         )
+        signed: list[x509.Certificate] = []
+        results: list[tuple[str, Mapping[str, str | int]]] = []
         try:
-            certificate = sign_certificate(
-                plan, public_key=public_key, serial=number, issuer=issuer, issuer_key=issuer_key
-            )
+            for request, number in zip(requests, numbers, strict=True):
+                certificate = sign_certificate(
+                    request.plan,
+                    public_key=request.public_key,
+                    serial=number,
+                    issuer=issuer,
+                    issuer_key=issuer_key,
+                )
+                signed.append(certificate)
+                fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+                results.append(("issued", {"serial": f"{number:x}", "certificate_sha256": fingerprint}))
         except PKIError as fault:
-            self.record("refused", {"serial": serial, "reason": fault.code})
+            left = numbers[len(signed) :]
+            results += [("refused", {"serial": f"{number:x}", "reason": fault.code}) for number in left]
             raise
-        fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
-        self.record("issued", {"serial": serial, "certificate_sha256": fingerprint})
-        return certificate
+        finally:
+            self.record_all(results)
+        return signed
+
+    def sign_list(
+        self, plan: ListPlan, *, issuer: x509.Certificate, issuer_key: ec.EllipticCurvePrivateKey
+    ) -> bytes:
+        """Sign a revocation list on the record; return it as PEM.
+
+        Raises:
+            ProfileError: see `pki.crl.sign_list`.
+        """
+        document: dict[str, str | int] = {"list": f"{plan.authority} {plan.number}"}
+        end = plan.next_update.isoformat()
+        self.record("intent", {**document, "entries": len(plan.entries), "next_update": end})
+        try:
+            signed = sign_list(plan, issuer=issuer, issuer_key=issuer_key)
+        except PKIError as fault:
+            self.record("refused", {**document, "reason": fault.code})
+            raise
+        self.record("issued", {**document, "list_sha256": signed.fingerprint(hashes.SHA256()).hex()})
+        return signed.public_bytes(Encoding.PEM)
+
+
+def _intent(request: SigningRequest, number: int, signer: str) -> dict[str, str | int]:
+    plan = request.plan
+    return {
+        "serial": f"{number:x}",
+        "role": plan.profile.role,
+        "subject": str(plan.identity or plan.trust_domain),
+        "spki_sha256": spki_sha256(request.public_key),
+        "issuer_spki_sha256": signer,
+        "not_before": plan.not_before.isoformat(),
+        "not_after": plan.not_after.isoformat(),
+    }

@@ -99,6 +99,8 @@ def judge(inventory: Inventory, now: datetime) -> list[StatusLine]:
     """Judge everything, authorities first, then the ledger, then the workloads by name."""
     return [
         *(_authority_line(record, now) for record in inventory.authorities),
+        *(_list_line(record, now) for record in inventory.authorities if record.listed),
+        *_rotation_lines(inventory),
         *_ledger_lines(inventory),
         *(_leaf_line(leaf, inventory, now) for leaf in inventory.leaves),
     ]
@@ -118,6 +120,42 @@ def _authority_line(record: AuthorityRecord, now: datetime) -> StatusLine:
     return StatusLine(
         "authority", record.authority, level, end, left_percent(record.certificate, now), advice
     )
+
+
+def _list_line(record: AuthorityRecord, now: datetime) -> StatusLine:
+    """Judge a revocation list: from its end on, PostgreSQL, Envoy and our own processes refuse everybody."""
+    group, what = "revocation lists", f"list of {record.authority}"
+    renewal = "run `python -m pki crl`"
+    if record.authority.startswith("root-"):
+        renewal = "run `python -m pki crl --root` with the root's custodians"
+    end = record.crl.next_update_utc if record.crl is not None else None
+    if record.crl is None or end is None:
+        return StatusLine(group, what, Level.CRITICAL, None, None, f"missing or not a list: {renewal}")
+    begin = record.crl.last_update_utc
+    left = max(0, min(100, int(100 * ((end - now) / (end - begin)))))
+    if now >= end:
+        level, advice = Level.CRITICAL, f"expired, so peers refuse everybody: {renewal}"
+    elif now < begin:
+        level, advice = Level.CRITICAL, "not valid yet: check this machine's clock"
+    elif left <= CRITICAL_PERCENT:
+        level, advice = Level.CRITICAL, f"about to expire: {renewal}"
+    elif left <= DUE_PERCENT:
+        level, advice = Level.DUE, f"due: {renewal}"
+    else:
+        level, advice = Level.FINE, f"names {len(record.crl)} certificates" if len(record.crl) else ""
+    return StatusLine(group, what, level, end, left, advice)
+
+
+def _rotation_lines(inventory: Inventory) -> Iterator[StatusLine]:
+    rotation = inventory.rotation
+    if rotation is not None:
+        way = "on its way back at" if rotation.reverting else "at"
+        advice = (
+            f"began {rotation.began[:16]}Z: go on with `python -m pki rotate {rotation.kind} --resume`, "
+            f"or back with --rollback"
+        )
+        what = f"{rotation.kind}, {way} stage {rotation.stage}"
+        yield StatusLine("rotation", what, Level.DUE, None, None, advice)
 
 
 def _ledger_lines(inventory: Inventory) -> Iterator[StatusLine]:

@@ -94,6 +94,9 @@ def _context(generation: Path, protocol: int, peers: frozenset[str]) -> ssl.SSLC
                 f"{folder}/key.pem is open to every account: issue this workload again, its key may be known"
             )
         context.load_verify_locations(folder / "trust.pem")
+        # Every CA of a chain must have a list in force: a peer whose revocation cannot be judged is refused.
+        context.load_verify_locations(folder / "crl.pem")
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     except OSError as fault:  # ssl.SSLError is one: a pair that does not match ends here too
         raise GenerationError(

@@ -1,4 +1,4 @@
-"""Print what follows from mesh.toml: the Compose file, the table of hops, the image's accounts.
+"""Print what follows from mesh.toml: the Compose file, the policy, the table of hops, the image's accounts.
 
 Reading mesh.toml and comparing with the committed file is all the I/O there is.
 """
@@ -14,6 +14,7 @@ import click
 from compose.derive.compose_file import compose_text
 from compose.derive.container_places import passwd_lines
 from compose.derive.hop_table import hop_table
+from compose.derive.policy_file import policy_text
 from compose.mesh import Mesh, MeshError, read_mesh
 
 _FOLDER = Path(__file__).resolve().parents[1]
@@ -41,18 +42,29 @@ def main(context: click.Context, mesh_file: Path) -> None:
 @click.pass_obj
 def print_compose_file(mesh: Mesh, *, check: bool, file: Path) -> None:
     """Print the Compose file, or check the committed one."""
-    text = compose_text(mesh)
-    if not check:
+    _print_or_check(compose_text(mesh), file if check else None, "compose-file > compose/compose.yaml")
+
+
+@main.command("policy", epilog=_EPILOG)
+@click.option("--check", is_flag=True, help="Print nothing but differences to the committed policy.")
+@click.option(
+    "--file", type=click.Path(path_type=Path), default=_FOLDER.parent / "certs" / "policy.toml", hidden=True
+)
+@click.pass_obj
+def print_policy(mesh: Mesh, *, check: bool, file: Path) -> None:
+    """Print the policy of issuance for review, or check the committed one."""
+    _print_or_check(policy_text(mesh), file if check else None, "policy > certs/policy.toml")
+
+
+def _print_or_check(text: str, file: Path | None, mended_by: str) -> None:
+    if file is None:
         click.echo(text, nl=False)
         return
     committed = file.read_text(encoding="utf-8") if file.exists() else ""
     if committed != text:
         lines = difflib.unified_diff(committed.splitlines(), text.splitlines(), "committed", "derived", n=1)
         click.echo("\n".join(line.rstrip("\n") for line in lines))
-        click.echo(
-            "compose.yaml differs: run `python -m compose.derive compose-file > compose/compose.yaml`",
-            err=True,
-        )
+        click.echo(f"{file.name} differs: run `python -m compose.derive {mended_by}`", err=True)
         sys.exit(1)
 
 

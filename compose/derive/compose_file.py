@@ -68,7 +68,7 @@ def compose_document(mesh: Mesh) -> dict[str, Any]:
     places = places_in_containers(mesh)
     services: dict[str, Any] = {"prepare": _prepare()}
     for service in mesh.services.values():
-        if service.kind != "role" or service.database_role:
+        if _has_container(service):
             if service.sidecar:
                 services[f"{service.name}-namespace"] = _namespace(mesh, service)
             services[service.name] = _workload(mesh, service, places)
@@ -83,13 +83,14 @@ def compose_document(mesh: Mesh) -> dict[str, Any]:
     return {"name": "countermark", "services": services, "networks": networks, "secrets": secrets}
 
 
+def _has_container(service: Service) -> bool:
+    """Nothing runs here as the supervisor, and nobody rotates certificates from inside a container."""
+    return service.kind != "role" or service.name in _ONE_SHOTS
+
+
 def _network_hops(mesh: Mesh) -> list[Hop]:
-    """Hops that cross between containers; the supervisor's have no container at one end."""
-    return [
-        hop
-        for hop in mesh.hops
-        if hop.caller == MERCHANT or mesh.services[hop.caller].kind != "role" or hop.protocol != "http"
-    ]
+    """Hops that cross between containers."""
+    return [hop for hop in mesh.hops if hop.caller == MERCHANT or _has_container(mesh.services[hop.caller])]
 
 
 def _network(hop: Hop) -> str:
@@ -142,8 +143,10 @@ def _process(mesh: Mesh, name: str, command: list[str]) -> dict[str, Any]:
 
 
 def _sidecar(mesh: Mesh, service: Service) -> dict[str, Any]:
+    entry = _process(mesh, service.sidecar_name, _envoy(service.sidecar_name))
+    entry["volumes"].append(_mounted("state", service.sidecar_name, writable=True))
     return {
-        **_process(mesh, service.sidecar_name, _envoy(service.sidecar_name)),
+        **entry,
         "network_mode": f"service:{service.name}-namespace",
         "depends_on": {f"{service.name}-namespace": {"condition": "service_started", "restart": True}},
     }
@@ -172,7 +175,7 @@ def _workload(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
         entry["networks"] = _networks_of(mesh, name)
     if "postgres" in depends and name != "migrator":
         depends["migrator"] = {"condition": "service_completed_successfully"}
-    if service.kind not in {"role", "edge"}:
+    if service.kind != "role":
         entry["volumes"].append(_mounted("state", name, writable=True))
     secrets = [
         {"source": secret, "target": f"{SECRETS}/{name}/{file}"}
@@ -199,6 +202,7 @@ def _workload(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
 
 
 _STORES: Final = ("postgres", "redis", "nats")
+_ONE_SHOTS: Final = ("migrator", "operator")
 
 
 def _healthy() -> dict[str, Any]:

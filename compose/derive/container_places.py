@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from compose.derive.places import Address, Places
+from compose.derive.policy_file import account_name
 from compose.mesh import Mesh, MeshError
 
 PUBLISHED_PORT: Final = 8443  # Part of the public origin, which merchants sign.
@@ -83,6 +84,6 @@ def container_uids(mesh: Mesh) -> dict[str, int]:
 def passwd_lines(mesh: Mesh) -> str:
     """Lines for the image's /etc/passwd: initdb refuses an account without a name."""
     return "".join(
-        f"cm-{name}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin\n"
+        f"{account_name(name)}:x:{uid}:{uid}::/nonexistent:/usr/sbin/nologin\n"
         for name, uid in container_uids(mesh).items()
     )

@@ -9,16 +9,19 @@ from __future__ import annotations
 from typing import Any
 
 from compose.derive import envoy_tls
+from compose.derive.connection_age import phases_of
 from compose.derive.places import Address, Places
 from compose.mesh import Mesh, Service
 
 CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
-ROUTE_S_MAX = 30.0  # Above every hop's own deadline: the callers decide, Envoy only cleans up.
 HEADERS_S_MAX = 10.0  # An honest client sends its fields in one packet or two.
 REQUEST_S_MAX = 15.0  # 256 KiB at 20 KiB/s: a body that trickles slower only holds a connection.
 IDLE_S_MAX = (
     60.0  # Below the apps' 75 s (services/node/server.py), so that Envoy closes an idle connection first.
 )
+ADMIN_MODE = 0o600  # Its own account, in a folder that nobody else may enter either.
+# What it holds, which of it failed to load, and its figures; nothing that would change or stop it.
+ADMIN_PATHS = ("/certs", "/config_dump", "/stats")
 HEADER_KIB_MAX = 24  # Signature fields need 3 KiB; the gateway refuses far earlier.
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
@@ -36,14 +39,14 @@ def edge_config(mesh: Mesh, edge: Service, places: Places) -> dict[str, Any]:
     cluster = _cluster(
         mesh, edge.name, places, "gateway", callee.face, places.addresses[f"{callee.name}.ingress"], h2=True
     )
-    routes = [_route(prefix, "gateway") for prefix in hop.routes]
+    routes = [_route(prefix, "gateway", places) for prefix in hop.routes]
     listener = _listener(
         "public",
         places.addresses[f"{edge.name}.public"],
         envoy_tls.public(edge.name, places, ["h2", "http/1.1"]),
         _http("public", routes, places, [], client_certificate=False),
     )
-    return _bootstrap(edge.name, mesh.cell, [listener], [cluster])
+    return _bootstrap(edge.name, mesh.cell, places, [listener], [cluster])
 
 
 def sidecar_config(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def sidecar_config(mesh: Mesh, service: Service, places: Places) -> dict[str, An
         "ingress",
         places.addresses[f"{service.name}.ingress"],
         envoy_tls.downstream(mesh, name, places, sorted(faces.values()), ["h2", "http/1.1"]),
-        _http("ingress", [_route("/", "app")], places, [_rbac(policies)], client_certificate=True),
+        _http("ingress", [_route("/", "app", places)], places, [_rbac(policies)], client_certificate=True),
     )
     app = _cluster(mesh, name, places, "app", service.name, places.addresses[f"{service.name}.app"], h2=False)
     listeners, clusters = [ingress], [app]
@@ -69,7 +72,7 @@ def sidecar_config(mesh: Mesh, service: Service, places: Places) -> dict[str, An
                 envoy_tls.downstream(mesh, name, places, [service.name], ["http/1.1"]),
                 _http(
                     f"egress-{callee.name}",
-                    [_route(p, callee.name) for p in hop.routes],
+                    [_route(p, callee.name, places) for p in hop.routes],
                     places,
                     [],
                     client_certificate=True,
@@ -78,12 +81,18 @@ def sidecar_config(mesh: Mesh, service: Service, places: Places) -> dict[str, An
         )
         address = places.addresses[f"{callee.name}.ingress"]
         clusters.append(_cluster(mesh, name, places, callee.name, callee.face, address, h2=True))
-    return _bootstrap(name, mesh.cell, listeners, clusters)
+    return _bootstrap(name, mesh.cell, places, listeners, clusters)
 
 
-def _bootstrap(name: str, cell: str, listeners: list[Any], clusters: list[Any]) -> dict[str, Any]:
+def _bootstrap(
+    name: str, cell: str, places: Places, listeners: list[Any], clusters: list[Any]
+) -> dict[str, Any]:
     return {
         "node": {"id": name, "cluster": cell},  # SDS refuses to start without both.
+        "admin": {
+            "address": {"pipe": {"path": str(places.admin_socket(name)), "mode": ADMIN_MODE}},
+            "allow_paths": [{"prefix": path} for path in ADMIN_PATHS],
+        },
         "static_resources": {"listeners": listeners, "clusters": clusters},
         "overload_manager": {
             "resource_monitors": [
@@ -112,6 +121,7 @@ def _listener(name: str, address: Address, socket: dict[str, Any], http: dict[st
 def _http(
     name: str, routes: list[Any], places: Places, filters: list[Any], *, client_certificate: bool
 ) -> dict[str, Any]:
+    age = phases_of(places.connection_age_s_max)
     manager: dict[str, Any] = {
         "@type": _HCM,
         "stat_prefix": name,
@@ -124,10 +134,13 @@ def _http(
         "max_request_headers_kb": HEADER_KIB_MAX,
         "request_headers_timeout": f"{HEADERS_S_MAX}s",
         "request_timeout": f"{REQUEST_S_MAX}s",
-        "stream_idle_timeout": f"{ROUTE_S_MAX}s",
+        "stream_idle_timeout": _seconds(age.stream_s),
+        "drain_timeout": _seconds(age.drain_s),
+        "delayed_close_timeout": _seconds(age.close_s),
         "common_http_protocol_options": {
             "headers_with_underscores_action": "REJECT_REQUEST",
-            "max_connection_duration": f"{places.connection_age_s_max}s",
+            "max_connection_duration": _seconds(age.begin_s),
+            "max_stream_duration": _seconds(age.stream_s),
             "idle_timeout": f"{IDLE_S_MAX}s",
         },
         "local_reply_config": _local_replies(),
@@ -182,10 +195,15 @@ def _local_replies() -> dict[str, Any]:
     }
 
 
-def _route(prefix: str, cluster: str) -> dict[str, Any]:
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}s"
+
+
+def _route(prefix: str, cluster: str, places: Places) -> dict[str, Any]:
+    timeout = _seconds(phases_of(places.connection_age_s_max).stream_s)
     return {
         "match": {"prefix": prefix},
-        "route": {"cluster": cluster, "timeout": f"{ROUTE_S_MAX}s", "retry_policy": _RETRY},
+        "route": {"cluster": cluster, "timeout": timeout, "retry_policy": _RETRY},
     }
 
 
@@ -224,7 +242,7 @@ def _cluster(
                 "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
                 "explicit_http_config": protocol,
                 "common_http_protocol_options": {
-                    "max_connection_duration": f"{places.connection_age_s_max}s",
+                    "max_connection_duration": _seconds(phases_of(places.connection_age_s_max).begin_s),
                     "idle_timeout": f"{IDLE_S_MAX}s",
                 },
             }

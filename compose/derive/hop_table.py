@@ -54,8 +54,9 @@ def _uses(hop: Hop) -> str:
     names = (*hop.routes, *hop.keys, *hop.commands, *(f"pub {s}" for s in hop.publish))
     names += tuple(f"sub {s}" for s in hop.subscribe)
     if hop.protocol == "postgres":
-        names = (f"role {hop.caller}",)
-    return ", ".join(f"`{name}`" for name in names) or "-"
+        names = (f"role {hop.caller}", *(f"member of {role}" for role in hop.memberships))
+    # A bar ends a cell even inside code.
+    return ", ".join(f"`{name}`" for name in names).replace("|", "\\|") or "-"
 
 
 def _own(mesh: Mesh, caller: str, callee: str, hops: list[Hop]) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+ADMIN_SOCKET = "admin.sock"
+
 
 @dataclass(frozen=True)
 class Address:
@@ -50,3 +52,7 @@ class Places:
     def identity(self, name: str) -> Path:
         """The link to a workload's generation in force."""
         return self.certs / "live" / name / "current"
+
+    def admin_socket(self, envoy: str) -> Path:
+        """Where one Envoy is asked which certificates it uses: a socket for its own account alone."""
+        return self.state / envoy / ADMIN_SOCKET

@@ -70,13 +70,20 @@ def pg_hba(mesh: Mesh, network: str) -> str:
 def role_statements(mesh: Mesh) -> list[str]:
     """SQL, one statement a line, that makes roles and database what mesh.toml says; safe to run again."""
     roles = _postgres_roles(mesh)
+    granted = {
+        hop.caller: hop.memberships for hop in mesh.callers_of("postgres", "postgres") if hop.memberships
+    }
+    # The functions that memberships are for ask what a role inherits; who is a member of nothing inherits
+    # nothing.
     made = [
         f"do $$ begin if not exists (select from pg_roles where rolname = '{role}') "
-        f"then create role {role} login nosuperuser nocreatedb nocreaterole noinherit; end if; end $$"
+        f"then create role {role} login nosuperuser nocreatedb nocreaterole "
+        f"{'inherit' if role in granted else 'noinherit'}; end if; end $$"
         for role in roles
     ]
     return [
         *made,
+        *(f"grant {', '.join(memberships)} to {role}" for role, memberships in granted.items()),
         f"revoke all on database {DATABASE} from public",
         f"grant connect on database {DATABASE} to {', '.join(roles)}",
         f"grant create on database {DATABASE} to migrator",
@@ -124,10 +131,10 @@ def redis_users(mesh: Mesh, passwords: dict[str, bytes]) -> str:
     """
     lines = ["user default off sanitize-payload resetchannels -@all"]
     for hop in mesh.callers_of("redis", "redis"):
-        keys = " ".join(f"~{pattern}" for pattern in hop.keys)
-        commands = " ".join(f"+{command}" for command in (*_REDIS_ALWAYS, *hop.commands))
+        keys = [f"~{pattern}" for pattern in hop.keys]
+        commands = [f"+{command}" for command in dict.fromkeys((*_REDIS_ALWAYS, *hop.commands))]
         digest = sha256(passwords[hop.caller]).hexdigest()
-        lines.append(f"user {hop.caller} on #{digest} resetchannels {keys} -@all {commands}")
+        lines.append(" ".join([f"user {hop.caller} on #{digest} resetchannels", *keys, "-@all", *commands]))
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from compose.derive.configuration import configuration_files
 from compose.derive.container_places import CLIENT_NETWORK, container_uids, places_in_containers
+from compose.derive.policy_file import account_name
 from compose.launcher.accounts import Account
 from compose.launcher.credentials import provide_certificates, provide_secrets
 from compose.launcher.databases import prepare_cluster
@@ -39,8 +40,7 @@ def prepare_containers(mesh: Mesh, data: Path, accounts: dict[str, Account], *, 
     files = configuration_files(mesh, places_in_containers(mesh), passwords, CLIENT_NETWORK)
     for name, texts in files.items():
         own_folder(layout.run / name, accounts[name], writable=False)
-        if name in mesh.services:
-            own_folder(layout.state / name, accounts[name], writable=True)
+        own_folder(layout.state / name, accounts[name], writable=True)
         for file, text in texts.items():
             write_readable(layout.run / name / file, text, accounts[name])
     if cluster:
@@ -54,7 +54,7 @@ def main() -> int:
     arguments = parser.parse_args()
     mesh = read_mesh(checkout_root() / "compose" / "mesh.toml")
     accounts = {
-        name: Account(f"cm-{name}", uid, uid, drop=True) for name, uid in container_uids(mesh).items()
+        name: Account(account_name(name), uid, uid, drop=True) for name, uid in container_uids(mesh).items()
     }
     try:
         prepare_containers(mesh, arguments.data, accounts)

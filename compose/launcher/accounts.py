@@ -11,9 +11,8 @@ import pwd
 import subprocess
 from dataclasses import dataclass
 
+from compose.derive.policy_file import account_name
 from compose.launcher.errors import StartError
-
-PREFIX = "cm-"  # Keeps the names apart from everything a distribution ships.
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def account_for(workload: str) -> Account:
     """
     if os.geteuid() != 0:
         return Account(str(os.geteuid()), os.geteuid(), os.getegid(), drop=False)
-    name = PREFIX + workload
+    name = account_name(workload)
     try:
         entry = pwd.getpwnam(name)
     except KeyError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 from compose.derive.configuration import configuration_files
+from compose.derive.deployment import deployment_text
 from compose.derive.places import Address, Places
 from compose.launcher.accounts import Account
-from compose.launcher.layout import Layout, own_folder, write_readable
+from compose.launcher.layout import Layout, own_folder, write_public, write_readable
 from compose.launcher.ports import LOOPBACK
 from compose.mesh import Mesh
 
@@ -43,14 +44,12 @@ def write_configuration(
     """Write all of it; a process reads its own part when it starts."""
     for name, files in configuration_files(mesh, places, passwords, f"{LOOPBACK}/32").items():
         own_folder(layout.run / name, accounts[name], writable=False)
-        if name in mesh.services:
-            own_folder(layout.state / name, accounts[name], writable=True)
+        own_folder(layout.state / name, accounts[name], writable=True)
         for file, text in files.items():
             write_readable(layout.run / name / file, text, accounts[name])
     document = {
         "origins": list(places.origins),
         "listeners": {name: {"host": a.host, "port": a.port} for name, a in places.addresses.items()},
     }
-    aside = layout.addresses_file.with_suffix(".new")
-    aside.write_text(json.dumps(document, indent=1), encoding="utf-8")
-    aside.rename(layout.addresses_file)
+    write_public(layout.addresses_file, json.dumps(document, indent=1))
+    write_public(layout.deployment_file, deployment_text(mesh, places))

@@ -24,9 +24,10 @@ from compose.derive.process_config import (
     witness_name,
 )
 from compose.launcher.accounts import Account
-from compose.launcher.layout import Layout, own_folder, write_readable
+from compose.launcher.layout import Layout, own_folder, write_public, write_readable
 from compose.mesh import Mesh
-from pki.authority import IssuingAuthority, Owner, initialise, is_initialised, leaves_due
+from pki.authority import IssuingAuthority, Owner, initialise, is_initialised, leaves_due, renew_lists
+from pki.custody.passphrase_keeper import PassphraseKeeper
 from signing import SigningKey, keys_to_jwks
 from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
 
@@ -37,13 +38,14 @@ PASSWORD_BYTES = 32  # Never typed, so as long as the digest that stores it.
 def provide_certificates(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) -> list[str]:
     """Make the authority if there is none and issue every leaf that is due; return their names."""
     now = datetime.now(UTC)
-    passphrase = _passphrase(layout)
+    keeper = PassphraseKeeper(_passphrase(layout))
     if not is_initialised(layout.certs):
-        initialise(layout.certs, trust_domain=mesh.trust_domain, passphrase=passphrase, now=now)
+        initialise(layout.certs, trust_domain=mesh.trust_domain, root=keeper, issuing=keeper, now=now)
+    renew_lists(layout.certs, issuing=keeper, root=lambda: keeper, now=now)
     owners = {name: Owner(accounts[name].uid, accounts[name].gid) for name in mesh.workloads()}
     due = leaves_due(layout.certs, mesh.workloads(), now, owners)
     if due:
-        IssuingAuthority.open(layout.certs, passphrase).issue(due, owners=owners, now=now)
+        IssuingAuthority.open(layout.certs, keeper).issue(due, owners=owners, now=now)
     return list(due)
 
 
@@ -77,10 +79,7 @@ def _publish_trust(layout: Layout, accounts: dict[str, Account], document: bytes
         own_folder(layout.run / name, accounts[name], writable=False)
         write_readable(layout.run / name / TRUST_KEYS_FILE, document, accounts[name])
     # For people: what a contract with this gateway would print.
-    aside = layout.run / f"{TRUST_KEYS_FILE}.new"
-    aside.write_bytes(document)
-    aside.chmod(0o644)
-    aside.rename(layout.run / TRUST_KEYS_FILE)
+    write_public(layout.run / TRUST_KEYS_FILE, document)
 
 
 def _signing_key(file: Path, account: Account) -> SigningKey:

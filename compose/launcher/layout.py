@@ -13,8 +13,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from compose.derive.deployment import PROCESSES_FILE
+from compose.derive.places import ADMIN_SOCKET
 from compose.launcher.accounts import Account
 from compose.launcher.errors import StartError
+
+SOCKET_PATH_BYTES_MAX = 107  # The kernel's: sun_path of unix(7) holds 108 with the zero at its end.
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,17 @@ class Layout:
     @property
     def processes_file(self) -> Path:
         """What a launcher that died had started."""
-        return self.run / "processes.json"
+        return self.run / PROCESSES_FILE
 
     @property
     def addresses_file(self) -> Path:
         """Where every listener of mesh.toml ended up."""
         return self.run / "addresses.json"
+
+    @property
+    def deployment_file(self) -> Path:
+        """Where every certificate is used, and how each user is asked; for `python -m pki`."""
+        return self.run / "deployment.json"
 
 
 def default_data_dir(checkout: Path) -> Path:
@@ -67,6 +76,22 @@ def default_data_dir(checkout: Path) -> Path:
     if os.geteuid() != 0:
         return checkout / ".data"
     return Path("/var/lib/countermark") / hashlib.sha256(str(checkout).encode()).hexdigest()[:12]
+
+
+def require_short(layout: Layout, envoys: list[str]) -> None:
+    """Check that every Envoy's admin socket has a path that the kernel takes.
+
+    Raises:
+        StartError: The data directory's own path is too long; the message says how long it may be.
+    """
+    longest = max((layout.state / name / ADMIN_SOCKET for name in envoys), key=lambda path: len(bytes(path)))
+    excess = len(bytes(longest)) - SOCKET_PATH_BYTES_MAX
+    if excess > 0:
+        length = len(bytes(layout.root))
+        raise StartError(
+            f"the path of the data directory {layout.root} is {length} bytes long and may be "
+            f"{length - excess}, since sockets lie below it: give a shorter one with --data-dir"
+        )
 
 
 def prepare(layout: Layout) -> int:
@@ -128,6 +153,18 @@ def write_readable(path: Path, text: str | bytes, account: Account) -> None:
         if os.geteuid() == 0:
             os.fchown(file.fileno(), 0, account.gid)
             os.fchmod(file.fileno(), 0o640)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+
+
+def write_public(path: Path, text: str | bytes) -> None:
+    """Write a file that everybody may read: aside first, then renamed over."""
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    with aside.open("xb") as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+        os.fchmod(file.fileno(), 0o644)
         file.flush()
         os.fsync(file.fileno())
     aside.rename(path)

@@ -19,7 +19,7 @@ from compose.launcher.configuration import places_on_this_machine, write_configu
 from compose.launcher.credentials import provide_certificates, provide_secrets
 from compose.launcher.databases import migrate_schemas, prepare_cluster
 from compose.launcher.errors import EXIT_FAILED, StartError
-from compose.launcher.layout import Layout, own_folder, prepare
+from compose.launcher.layout import Layout, own_folder, prepare, require_short
 from compose.launcher.orphans import end_orphans
 from compose.launcher.ports import LOOPBACK, PortReservation, earlier_ports
 from compose.launcher.proc import memory_bytes, with_descendants
@@ -83,6 +83,7 @@ class Stack:
 
     async def _start(self, options: StackOptions) -> None:
         os.umask(0o022)
+        require_short(self.layout, self.mesh.envoys())
         self._lock = prepare(self.layout)
         for name in end_orphans(self.layout):
             self._report(name, "of an earlier run was ended")

@@ -23,6 +23,7 @@ from pathlib import Path
 import asyncpg
 
 from pki.authority import IssuingAuthority, Owner, initialise
+from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
 from pki.seal import ScryptCost
 from pki.tls import client_context
@@ -31,8 +32,7 @@ from services.node.migrations import migrate
 
 ROLES = ("gateway", "payments", "notifications", "evidence", "operator")
 # The cheapest cost that `pki` accepts: the passphrase guards a test's throw-away authority.
-COST = ScryptCost(n=2**14)
-PASSPHRASE = b"a throw-away authority of the tests"
+KEEPER = PassphraseKeeper(b"a throw-away authority of the tests", ScryptCost(n=2**14))
 START_S_MAX = 30.0
 POLL_S = 0.02
 
@@ -59,14 +59,14 @@ class ThrowAwayPki:
         initialise(
             certs,
             trust_domain=TRUST_DOMAIN_DEFAULT,
-            passphrase=PASSPHRASE,
+            root=KEEPER,
+            issuing=KEEPER,
             now=datetime.now(UTC),
-            cost=COST,
         )
         return cls(certs)
 
     def issue(self, *names: str, owners: dict[str, Owner | None] | None = None) -> None:
-        authority = IssuingAuthority.open(self.certs, PASSPHRASE)
+        authority = IssuingAuthority.open(self.certs, KEEPER)
         authority.issue(names, owners=owners or {}, now=datetime.now(UTC))
 
     def identity(self, name: str) -> Path:

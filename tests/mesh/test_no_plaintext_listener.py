@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from compose.launcher.proc import with_descendants
 from compose.launcher.stack import Stack
@@ -90,7 +91,11 @@ async def test_no_listener_answers_plaintext(stack: Stack, protocol: str) -> Non
         assert answer == b"" or answer[0] == ALERT, (port, answer)
 
 
-def test_unix_sockets_are_for_one_group_at_most(stack: Stack) -> None:
+def test_unix_sockets_are_the_envoys_own_and_for_their_own_account_alone(stack: Stack) -> None:
+    """No line of a merchant or a hop crosses them; who may open one is decided by the kernel."""
+    expected = {
+        str(stack.places.admin_socket(name)): stack.accounts[name].uid for name in stack.mesh.envoys()
+    }
     inodes = socket_inodes(pids_of(stack))
     listening = [
         fields[7]
@@ -98,8 +103,36 @@ def test_unix_sockets_are_for_one_group_at_most(stack: Stack) -> None:
         if len(fields := line.split()) == 8 and fields[6] in inodes
     ]
 
-    wide = [
-        path for path in listening if path.startswith("@") or stat.S_IMODE(Path(path).stat().st_mode) & 0o117
-    ]
+    assert sorted(expected) == sorted(listening)
+    for path in listening:
+        socket_is, folder_is = Path(path).stat(), Path(path).parent.stat()
+        assert (0o600, expected[path]) == (stat.S_IMODE(socket_is.st_mode), socket_is.st_uid)
+        assert (0o700, expected[path]) == (stat.S_IMODE(folder_is.st_mode), folder_is.st_uid)
 
-    assert [] == wide
+
+def asked(stack: Stack, name: str, method: str, target: str) -> tuple[int, bytes]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(SILENCE_S)
+        connection.connect(str(stack.places.admin_socket(name)))
+        connection.sendall(f"{method} {target} HTTP/1.1\r\nhost: envoy\r\nconnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), body
+
+
+@pytest.mark.parametrize(
+    "target", ["/quitquitquit", "/logging?level=trace", "/drain_listeners", "/server_info"]
+)
+def test_an_envoy_can_be_asked_what_it_holds_and_told_nothing(stack: Stack, target: str) -> None:
+    for name in stack.mesh.envoys():
+        serial = x509.load_pem_x509_certificate((stack.places.identity(name) / "cert.pem").read_bytes())
+        status, body = asked(stack, name, "GET", "/certs")
+
+        assert (200, True) == (status, f"{serial.serial_number:x}".encode() in body)
+        for allowed in ("/stats?format=json&filter=key_rotation_failed",
+                        "/config_dump?resource=dynamic_active_secrets"):  # fmt: skip
+            assert 200 == asked(stack, name, "GET", allowed)[0]
+        _, dumped = asked(stack, name, "GET", "/config_dump")
+        assert b"PRIVATE KEY" not in dumped
+        assert 403 == asked(stack, name, "POST", target)[0]
+    assert set(stack.mesh.envoys()) <= set(stack.supervisor.pids())

@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from pki.authority import IssuingAuthority, initialise
+from pki.authority import IssuingAuthority, initialise, renew_lists
+from pki.certificate_files import CertificateTree
+from pki.custody.passphrase_keeper import PassphraseKeeper
+from pki.issuing import refresh_bundles
 from pki.seal import ScryptCost
 from pki.tls import peer_spiffe_id
 
@@ -23,6 +26,7 @@ DOMAIN = "countermark.internal"
 PASSPHRASE = b"a passphrase of the tests"
 # The least that is accepted: the tests seal dozens of keys, and none of them protects anything.
 CHEAP = ScryptCost(n=2**14)
+KEEPER = PassphraseKeeper(PASSPHRASE, CHEAP)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ Ask = Callable[[Listener, ssl.SSLContext], Coroutine[Any, Any, bytes]]
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an authority without leaves; tests copy it, for sealing takes most of a test's time."""
     certs = tmp_path_factory.mktemp("template") / "certs"
-    initialise(certs, trust_domain=DOMAIN, passphrase=PASSPHRASE, now=datetime.now(UTC), cost=CHEAP)
+    initialise(certs, trust_domain=DOMAIN, root=KEEPER, issuing=KEEPER, now=datetime.now(UTC))
     return certs
 
 
@@ -53,14 +57,23 @@ def make_authority(template: Path) -> Callable[..., IssuingAuthority]:
     """
 
     def make(
-        certs: Path, *names: str, trust_domain: str = DOMAIN, age: timedelta = timedelta(0)
+        certs: Path,
+        *names: str,
+        trust_domain: str = DOMAIN,
+        age: timedelta = timedelta(0),
+        expired: tuple[str, ...] = (),
     ) -> IssuingAuthority:
         now = datetime.now(UTC)
         if trust_domain == DOMAIN and not age and not certs.exists():
             shutil.copytree(template, certs)
         else:
-            initialise(certs, trust_domain=trust_domain, passphrase=PASSPHRASE, now=now - age, cost=CHEAP)
-        authority = IssuingAuthority.open(certs, PASSPHRASE)
+            initialise(certs, trust_domain=trust_domain, root=KEEPER, issuing=KEEPER, now=now - age)
+            if expired:
+                before = now - timedelta(days=8)
+                IssuingAuthority.open(certs, KEEPER).issue(expired, owners={}, now=before)
+            renew_lists(certs, issuing=KEEPER, root=None, now=now)
+            refresh_bundles(CertificateTree(certs), expired, {})
+        authority = IssuingAuthority.open(certs, KEEPER)
         authority.issue(names, owners={}, now=now)
         return authority
 

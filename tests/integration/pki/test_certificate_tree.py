@@ -19,8 +19,8 @@ from pki.errors import IdentityError, SecretExposed, TreeError
 from pki.exposure import require_private
 
 Make = Callable[..., IssuingAuthority]
-OLD = Generation(b"old chain", b"old key", b"old trust", {"serial": "1"})
-NEW = Generation(b"new chain", b"new key", b"new trust", {"serial": "2"})
+OLD = Generation(b"old chain", b"old key", b"old trust", b"old lists", {"serial": "1"})
+NEW = Generation(b"new chain", b"new key", b"new trust", b"new lists", {"serial": "2"})
 # An account and group that certainly are not ours; chown does not ask whether they exist.
 STRANGER = Owner(uid=54321, gid=54322)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another group")

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from pki.authority import IssuingAuthority, initialise, is_initialised, leaves_due, plan_leaves
+from pki.authority import IssuingAuthority, is_initialised, leaves_due, plan_leaves
 from pki.certificate_files import CertificateTree, Owner
+from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.errors import (
     AlreadyInitialised,
     AuthorityExpired,
@@ -30,6 +31,9 @@ from pki.status import Level, judge, worst
 Make = Callable[..., IssuingAuthority]
 PASSPHRASE = b"a passphrase of the tests"
 CHEAP = ScryptCost(n=2**14)
+KEEPER = PassphraseKeeper(PASSPHRASE, CHEAP)
+# A certificate and a first revocation list, for a root and for an intermediate.
+MADE = ["intent", "issued"] * 4
 
 
 @pytest.fixture
@@ -79,7 +83,7 @@ def test_the_files_of_a_generation_are_what_they_say(certs: Path, make_authority
 def test_every_signature_has_an_intent_and_a_result(certs: Path, make_authority: Make) -> None:
     make_authority(certs, "gateway", "edge")
 
-    assert events(certs) == ["intent", "issued"] * 4
+    assert events(certs) == [*MADE, "intent", "intent", "issued", "issued"]
 
 
 def test_an_authority_is_made_once(certs: Path, make_authority: Make) -> None:
@@ -109,7 +113,7 @@ def test_an_interrupted_initialisation_begins_again_and_says_so(certs: Path, mak
     make_authority(certs, "gateway")
 
     assert len(CertificateTree(certs).authorities()) == 2
-    assert events(certs) == ["intent", "issued"] * 2 + ["authority-discarded"] * 2 + ["intent", "issued"] * 3
+    assert events(certs) == [*MADE, *["authority-discarded"] * 2, *MADE, "intent", "issued"]
     assert worst(judge(take_inventory(CertificateTree(certs)), now())) == Level.FINE
 
 
@@ -118,7 +122,7 @@ def test_another_passphrase_does_not_open_it(certs: Path, make_authority: Make, 
     make_authority(certs)
 
     with pytest.raises(SealError):
-        IssuingAuthority.open(certs, passphrase)
+        IssuingAuthority.open(certs, PassphraseKeeper(passphrase))
 
 
 def test_the_roots_sealed_key_does_not_pass_for_the_intermediates(certs: Path, make_authority: Make) -> None:
@@ -127,19 +131,19 @@ def test_the_roots_sealed_key_does_not_pass_for_the_intermediates(certs: Path, m
     shutil.copy(certs / "ca" / root / "key.sealed", certs / "ca" / intermediate / "key.sealed")
 
     with pytest.raises(SealError, match="not that of intermediate"):
-        IssuingAuthority.open(certs, PASSPHRASE)
+        IssuingAuthority.open(certs, KEEPER)
 
 
 def test_without_an_authority_nothing_opens(certs: Path) -> None:
     with pytest.raises(NotInitialised, match="pki init"):
-        IssuingAuthority.open(certs, PASSPHRASE)
+        IssuingAuthority.open(certs, KEEPER)
     with pytest.raises(NotInitialised):
         leaves_due(certs, ["gateway"], now())
 
 
 def test_a_short_passphrase_makes_nothing(certs: Path) -> None:
     with pytest.raises(SealError):
-        initialise(certs, trust_domain="a.internal", passphrase=b"short", now=now(), cost=CHEAP)
+        PassphraseKeeper(b"short")
     assert not certs.exists()
 
 
@@ -148,7 +152,7 @@ def test_a_bad_name_is_found_before_anything_is_signed(certs: Path, make_authori
 
     with pytest.raises(IdentityError):
         authority.issue(["gateway", "Gateway"], owners={}, now=now())
-    assert len(events(certs)) == 4
+    assert events(certs) == MADE
 
 
 def test_a_broken_ledger_stops_the_signing(certs: Path, make_authority: Make) -> None:
@@ -168,7 +172,7 @@ def test_a_torn_last_line_is_cut_off_and_recorded(certs: Path, make_authority: M
         ledger.write(b'{"actor":"uid 0","ev')
     authority.issue(["gateway"], owners={}, now=now())
 
-    assert events(certs)[4:] == ["tail-discarded", "intent", "issued"]
+    assert events(certs)[len(MADE) :] == ["tail-discarded", "intent", "issued"]
 
 
 def test_an_authority_that_was_replaced_meanwhile_signs_nothing(certs: Path, make_authority: Make) -> None:

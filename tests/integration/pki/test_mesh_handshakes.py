@@ -58,8 +58,9 @@ class Mesh:
 def mesh(tmp_path_factory: pytest.TempPathFactory, make_authority: Callable[..., IssuingAuthority]) -> Mesh:
     folder = tmp_path_factory.mktemp("mesh")
     ours, twin, other = folder / "ours", folder / "twin", folder / "other"
-    authority = make_authority(ours, "gateway", "payments", "edge", age=timedelta(days=10))
-    authority.issue(["reporting"], owners={}, now=datetime.now(UTC) - timedelta(days=8))
+    authority = make_authority(
+        ours, "gateway", "payments", "edge", age=timedelta(days=10), expired=("reporting",)
+    )
     make_authority(twin, "edge", "gateway", age=timedelta(days=1))
     make_authority(other, "edge", "gateway", trust_domain="other.internal")
     return Mesh(authority, ours, twin, other)
@@ -77,7 +78,7 @@ def lenient(trust: Path, own: Path | None) -> ssl.SSLContext:
 
 def forged(mesh: Mesh, folder: Path, names: list[x509.GeneralName]) -> ssl.SSLContext:
     """Return a client whose leaf our own intermediate signed off the record, without the lint."""
-    issuer, issuer_key = mesh.authority._issuer, mesh.authority._key
+    issuer, issuer_key = mesh.authority._opened.certificate, mesh.authority._opened.key
     key = ec.generate_private_key(ec.SECP256R1())
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder(
@@ -182,11 +183,12 @@ def test_a_foreign_root_in_the_bundle_does_not_admit_its_names(
     mesh: Mesh, tmp_path: Path, run: Run, listen: Any, ask: Any
 ) -> None:
     # The chain of the other trust domain verifies here, so the identity check alone decides.
-    for name in ("cert.pem", "key.pem", "trust.pem"):
+    for name in ("cert.pem", "key.pem", "trust.pem", "crl.pem"):
         (tmp_path / name).write_bytes((mesh.live("gateway") / name).read_bytes())
         (tmp_path / name).chmod(0o600)
-    with (tmp_path / "trust.pem").open("ab") as bundle:
-        bundle.write((mesh.other / "live/edge/current/trust.pem").read_bytes())
+    for name in ("trust.pem", "crl.pem"):
+        with (tmp_path / name).open("ab") as bundle:
+            bundle.write((mesh.other / "live/edge/current" / name).read_bytes())
     stranger = lenient(mesh.live("edge"), mesh.other / "live/edge/current")
 
     async def scene() -> None:

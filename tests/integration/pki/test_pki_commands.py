@@ -63,10 +63,10 @@ def test_an_operator_makes_an_authority_and_issues(tmp_path: Path) -> None:
     assert issued.stdout.count("issued  spiffe://countermark.internal/") == 2
     lines = status.stdout.splitlines()
     underlined = [line for line, below in pairwise(lines) if below.strip("─") == "" != below]
-    assert underlined == ["authority", "ledger", "workloads"]
-    assert lines[-2] == "status  √ fine: 5 fine"
+    assert underlined == ["authority", "revocation lists", "ledger", "workloads"]
+    assert lines[-2] == "status  √ fine: 7 fine"
     assert "\x1b" not in status.stdout
-    assert (json.loads(ledger.stdout)["verified"], json.loads(ledger.stdout)["lines"]) == (True, 8)
+    assert (json.loads(ledger.stdout)["verified"], json.loads(ledger.stdout)["lines"]) == (True, 12)
 
 
 def test_a_dry_run_changes_nothing_and_asks_for_nothing(tmp_path: Path, make_authority: Make) -> None:

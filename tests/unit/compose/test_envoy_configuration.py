@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from compose.derive import envoy_tls
+from compose.derive import container_places, envoy_tls
 from compose.derive.configuration import ENVOY_FILE
+from compose.derive.connection_age import phases_of
+from compose.launcher.configuration import CONNECTION_AGE_S_MAX
 from compose.mesh import read_mesh
+from services.payments.config import HOP_CALL_S_MAX
 from tests.unit.compose.deployment import MESH_FILE, Deployment
 
 MESH = read_mesh(MESH_FILE)
@@ -164,10 +167,16 @@ def test_the_request_target_passes_untouched(deployment: Deployment, name: str) 
 
 
 @pytest.mark.parametrize("name", ENVOYS)
-def test_no_envoy_has_an_admin_listener(deployment: Deployment, name: str) -> None:
+def test_an_envoy_is_asked_through_a_socket_of_its_own_account_alone(
+    deployment: Deployment, name: str
+) -> None:
     config = config_of(deployment, name)
+    folder = deployment.layout.state / name
 
-    assert {"node", "static_resources", "overload_manager"} == set(config)
+    assert {"node", "admin", "static_resources", "overload_manager"} == set(config)
+    assert {"pipe": {"path": f"{folder}/admin.sock", "mode": 0o600}} == config["admin"]["address"]
+    assert 0o700 == folder.stat().st_mode & 0o777
+    assert ["/certs", "/config_dump", "/stats"] == [p["prefix"] for p in config["admin"]["allow_paths"]]
     assert (
         len(listeners(config)) == len(list(values_of(config["static_resources"]["listeners"], "address"))) / 2
     )
@@ -204,11 +213,30 @@ def test_the_callers_description_is_always_our_own(deployment: Deployment, name:
 @pytest.mark.parametrize("name", ENVOYS)
 def test_no_connection_outlives_the_bound(deployment: Deployment, name: str) -> None:
     config = config_of(deployment, name)
-    ages = set(values_of(config, "max_connection_duration"))
-    parts = len(listeners(config)) + len(config["static_resources"]["clusters"])
+    age = phases_of(deployment.places.connection_age_s_max)
+    resources = config["static_resources"]
 
-    assert {f"{deployment.places.connection_age_s_max}s"} == ages
-    assert parts == len(list(values_of(config, "max_connection_duration")))
+    def seconds(document: object, key: str) -> list[float]:
+        return [float(str(value).removesuffix("s")) for value in values_of(document, key)]
+
+    parts = len(resources["listeners"]) + len(resources["clusters"])
+    assert [pytest.approx(age.begin_s)] * parts == seconds(config, "max_connection_duration")
+    for listener in resources["listeners"]:
+        assert [pytest.approx(age.drain_s)] == seconds(listener, "drain_timeout")
+        assert [pytest.approx(age.stream_s)] == seconds(listener, "max_stream_duration")
+        assert [pytest.approx(age.close_s)] == seconds(listener, "delayed_close_timeout")
+        assert pytest.approx(age.stream_s) == max(seconds(listener, "timeout"))
+
+
+@pytest.mark.parametrize("bound_s", [CONNECTION_AGE_S_MAX, container_places.CONNECTION_AGE_S_MAX])
+def test_the_phases_end_within_the_bound_and_leave_every_hop_its_time(bound_s: float) -> None:
+    age = phases_of(bound_s)
+
+    assert bound_s >= age.begin_s + age.drain_s + age.stream_s + age.close_s
+    assert HOP_CALL_S_MAX < age.stream_s
+    assert bound_s / 3 < age.begin_s
+    assert 0 < min(age.drain_s, age.close_s)
+    assert 210 == phases_of(300).begin_s
 
 
 def test_nothing_is_repeated_that_may_have_been_processed(deployment: Deployment) -> None:

@@ -17,6 +17,8 @@ from compose.launcher.databases import find_server_programs
 from compose.mesh import Mesh, read_mesh
 from tests.unit.compose.deployment import MESH_FILE, Deployment
 
+PASSWORDS = {"gateway": b"a password", "pki": b"another password"}
+
 
 @pytest.fixture(scope="module")
 def mesh() -> Mesh:
@@ -80,14 +82,24 @@ def test_roles_own_nothing_and_only_the_migrator_may_create(mesh: Mesh) -> None:
     made = [s for s in statements if "create role" in s]
 
     assert len(mesh.roles()) == len(made)
-    assert [] == [s for s in made if "nosuperuser nocreatedb nocreaterole noinherit" not in s]
+    assert [] == [s for s in made if "nosuperuser nocreatedb nocreaterole" not in s]
     assert ["grant create on database countermark to migrator"] == [s for s in statements if "create on" in s]
     assert f"revoke all on database {stores.DATABASE} from public" in statements
 
 
+def test_only_the_certificate_authority_is_a_member_of_anything_and_inherits_it(mesh: Mesh) -> None:
+    statements = stores.role_statements(mesh)
+    made = {s.partition("create role ")[2].split()[0]: s for s in statements if "create role" in s}
+    inheriting = [role for role, statement in made.items() if " inherit;" in statement]
+
+    assert ["pki"] == inheriting
+    assert set(made) - {"pki"} == {role for role, statement in made.items() if " noinherit;" in statement}
+    assert ["grant pg_read_all_stats, pg_signal_backend to pki"] == [s for s in statements if "pg_" in s[:20]]
+
+
 def test_redis_has_no_plaintext_port_and_no_default_user(mesh: Mesh, deployment: Deployment) -> None:
     lines = stores.redis_conf(deployment.places).splitlines()
-    users = stores.redis_users(mesh, {"gateway": b"a password"}).splitlines()
+    users = stores.redis_users(mesh, PASSWORDS).splitlines()
 
     assert "port 0" in lines
     assert 'tls-protocols "TLSv1.3"' in lines
@@ -97,17 +109,20 @@ def test_redis_has_no_plaintext_port_and_no_default_user(mesh: Mesh, deployment:
     assert [] == [word for word in users[0].split() if word.startswith(("+", "~", ">", "on"))]
 
 
-def test_a_redis_user_has_its_keys_and_commands_and_a_hashed_password(mesh: Mesh) -> None:
-    (hop,) = mesh.callers_of("redis", "redis")
-    text = stores.redis_users(mesh, {"gateway": b"a password"})
-    words = text.splitlines()[1].split()
+@pytest.mark.parametrize(("caller", "keys"), [("gateway", {"~gateway:*"}), ("pki", set())])
+def test_a_redis_user_has_its_keys_and_commands_and_a_hashed_password(
+    mesh: Mesh, caller: str, keys: set[str]
+) -> None:
+    (hop,) = [hop for hop in mesh.callers_of("redis", "redis") if hop.caller == caller]
+    text = stores.redis_users(mesh, PASSWORDS)
+    (words,) = [line.split(" ") for line in text.splitlines() if line.split(" ")[1] == caller]
 
-    assert ["user", "gateway", "on", f"#{sha256(b'a password').hexdigest()}"] == words[:4]
-    assert {"~gateway:*"} == {word for word in words if word.startswith("~")}
+    assert ["user", caller, "on", f"#{sha256(PASSWORDS[caller]).hexdigest()}"] == words[:4]
+    assert keys == {word for word in words if word.startswith("~")}
     assert "-@all" in words
     assert words.index("-@all") < min(words.index(w) for w in words if w.startswith("+"))
     assert set(hop.commands) <= {word[1:] for word in words if word.startswith("+")}
-    assert set() == {"+@all", "allcommands", "allkeys", "nopass"} & set(words)
+    assert set() == {"+@all", "allcommands", "allkeys", "nopass", ""} & set(words)
     assert "a password" not in text
 
 

@@ -39,6 +39,10 @@ ISSUED = frozenset(f"{certificate.serial_number:x}" for certificate in (ROOT, CA
 LEDGER = VerifiedLedger(LedgerHead(6, "ab" * 32), ISSUED, ())
 
 
+def authority(name: str, certificate: x509.Certificate, *, trusted: bool) -> AuthorityRecord:
+    return AuthorityRecord(name, certificate, trusted=trusted, issuing=not trusted, listed=False, crl=None)
+
+
 def inventory(
     certificate: x509.Certificate | None = LEAF,
     faults: tuple[str, ...] = (),
@@ -47,11 +51,12 @@ def inventory(
     return Inventory(
         DOMAIN,
         (
-            AuthorityRecord("intermediate-20260301-00000000", CA, trusted=False, issuing=True),
-            AuthorityRecord("root-20260301-00000000", ROOT, trusted=True, issuing=False),
+            authority("intermediate-20260301-00000000", CA, trusted=False),
+            authority("root-20260301-00000000", ROOT, trusted=True),
         ),
         (LeafRecord("gateway", certificate, faults),),
         ledger,
+        None,
     )
 
 

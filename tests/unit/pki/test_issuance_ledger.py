@@ -10,18 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pki.errors import LedgerError
-from pki.ledger import LedgerHead, ledger_line, split_lines, verify_ledger
+from pki.ledger import Attribution, LedgerHead, ledger_line, split_lines, verify_ledger
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BY = Attribution("uid 0", "test", "none")
 
 
 def chain(*events: tuple[str, str]) -> list[str]:
     head = LedgerHead()
     lines = []
     for event, serial in events:
-        line, head = ledger_line(
-            head, event=event, actor="uid 0", now=NOW, fields={"serial": serial, "note": "ü"}
-        )
+        line, head = ledger_line(head, event=event, by=BY, now=NOW, fields={"serial": serial, "note": "ü"})
         lines.append(line)
     return lines
 
@@ -93,7 +92,11 @@ def test_a_repeated_line_is_found(place: int, number: int) -> None:
 def test_a_line_made_anew_with_a_right_digest_breaks_the_next(number: int) -> None:
     seq, previous = number + 1, json.loads(LINES[number])["prev"]
     line, _ = ledger_line(
-        LedgerHead(seq - 1, previous), event="note", actor="uid 1", now=NOW, fields={"serial": "f"}
+        LedgerHead(seq - 1, previous),
+        event="note",
+        by=Attribution("uid 1", "test", "none"),
+        now=NOW,
+        fields={"serial": "f"},
     )
 
     with pytest.raises(LedgerError):
@@ -126,7 +129,7 @@ def test_a_line_that_is_not_ours_does_not_verify(line: str) -> None:
 
 def test_a_fixed_field_cannot_be_redefined() -> None:
     with pytest.raises(LedgerError, match="cannot redefine"):
-        ledger_line(LedgerHead(), event="x", actor="a", now=NOW, fields={"hash": "0"})
+        ledger_line(LedgerHead(), event="x", by=BY, now=NOW, fields={"hash": "0"})
 
 
 def test_the_torn_end_of_a_crashed_write_is_told_from_lines() -> None:

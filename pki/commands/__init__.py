@@ -1,0 +1,1 @@
+"""The operators' commands; each is a thin layer over what it names."""

@@ -1,0 +1,240 @@
+"""What commands have in common: their options, and the tree, policy, consumers and keeper that these name."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pki.certificate_files import CertificateTree, Owner
+from pki.consumers.deployment import read_deployment
+from pki.consumers.running_fleet import RunningFleet
+from pki.custody.passphrase_keeper import PassphraseKeeper
+from pki.errors import PolicyError
+from pki.inventory import present_owners, require_state
+from pki.passphrase import read_passphrase
+from pki.policy import Policy, read_policy
+from pki.recorded_signing import attribution
+from pki.rotation.offline_fleet import OfflineFleet
+from pki.rotation.stage_work import RotationSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pki.consumers.contract import Fleet
+    from pki.ledger import Attribution
+
+EXIT_CODES = """\b
+Exit codes:
+  0  fine
+  1  error: nothing, or not everything, was done
+  2  usage
+  3  something is due
+  4  something is critical: expired, about to, broken, or the ledger does not verify
+  5  blocked: a consumer was not observed to use what it must
+"""
+EXIT_BLOCKED = 5
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class SkipType(click.ParamType[tuple[str, str]]):
+    """A workload that need not be confirmed, and why."""
+
+    name = "NAME=REASON"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - as click has it
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, str]:
+        """Parse it."""
+        if isinstance(value, tuple):
+            return value
+        name, _, reason = value.partition("=")
+        if not name or not reason.strip():
+            self.fail("say it like payments='being replaced, ticket 81'", param, ctx)
+        return name, reason.strip()
+
+
+certs_option = click.option(
+    "--certs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("certs"),
+    show_default=True,
+    help="The certificate tree.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Print the plan and sign nothing.")
+passphrase_option = click.option(
+    "--passphrase-fd",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Read the passphrase from this open file descriptor; without it, prompt.",
+)
+policy_option = click.option(
+    "--policy",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("certs/policy.toml"),
+    show_default=True,
+    help="The reviewed policy: who may be given which names.",
+)
+deployment_option = click.option(
+    "--deployment",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="What runs where, as ./start writes it into run/deployment.json.",
+)
+_OFFLINE = click.option(
+    "--offline", metavar="REASON", help="Do not look at consumers; the reason goes on the record."
+)
+_SKIP = click.option(
+    "--skip", "skips", type=SkipType(), multiple=True, help="Do not wait for this one; goes on the record."
+)
+_NAMES = ("certs", "policy", "deployment", "offline", "skips", "passphrase_fd", "as_json")
+
+
+@dataclass(slots=True)
+class Session:
+    """One command's view of one tree.
+
+    Attributes:
+        certs: the tree.
+        policy_file: the reviewed policy.
+        deployment_file: what runs where; None where that was not given.
+        offline: why consumers are not looked at; None to look at them.
+        skipped: workloads that need not be confirmed, and why.
+        passphrase_fd: where the passphrase comes from; None to prompt.
+        as_json: print one document, and progress nowhere.
+    """
+
+    certs: Path
+    policy_file: Path
+    deployment_file: Path | None
+    offline: str | None
+    skipped: Mapping[str, str]
+    passphrase_fd: int | None
+    as_json: bool
+    _passphrase: bytes | None = field(default=None, repr=False)
+
+    @property
+    def tree(self) -> CertificateTree:
+        """The tree's files."""
+        return CertificateTree(self.certs)
+
+    def policy(self) -> Policy:
+        """Read the policy.
+
+        Raises:
+            PolicyError: it does not hold, or is for another trust domain than the tree.
+        """
+        policy = read_policy(self.policy_file)
+        state = self.tree.read_state()
+        if state is not None and state.trust_domain != policy.trust_domain:
+            raise PolicyError(
+                f"{self.policy_file} is for {policy.trust_domain}, and {self.certs} is the authority of "
+                f"{state.trust_domain}: give the policy of this authority"
+            )
+        return policy
+
+    def passphrase(self) -> bytes:
+        """Return the authority's passphrase; read once."""
+        if self._passphrase is None:
+            self._passphrase = read_passphrase(self.passphrase_fd, confirm=False)
+        return self._passphrase
+
+    def fleet(self) -> Fleet:
+        """Return the consumers.
+
+        Raises:
+            click.UsageError: neither they nor a reason for not looking at them was given.
+        """
+        if self.offline is not None:
+            return OfflineFleet()
+        if self.deployment_file is None:
+            raise click.UsageError(
+                "say with --deployment where the consumers are, or with --offline why nobody looks at them"
+            )
+        return RunningFleet(read_deployment(self.deployment_file), self.certs)
+
+    def attribution(self) -> Attribution:
+        """Return who acts, with the words of the command; no argument of ours is ever a secret."""
+        words = " ".join(sys.argv[1:])[:400]
+        return attribution(words or "pki", self.policy().digest)
+
+    def setting(self) -> RotationSetting:
+        """Return what rotations and maintenance need; asks for the passphrase."""
+        require_state(self.tree)
+        policy = self.policy()
+        return RotationSetting(
+            certs=self.certs,
+            issuing=PassphraseKeeper(self.passphrase()),
+            fleet=self.fleet(),
+            owners=lambda names: policy_owners(policy, self.tree, names),
+            clock=lambda: datetime.now(UTC),
+            by=attribution(" ".join(sys.argv[1:])[:400], policy.digest),
+            tell=self.tell,
+            skipped=self.skipped,
+        )
+
+    def tell(self, stage: str, sentence: str) -> None:
+        """Show progress to people: on standard error, so that standard output stays the result."""
+        if not self.as_json:
+            click.echo(f"  {stage:<12} {sentence}", err=True)
+
+
+def policy_owners(policy: Policy, tree: CertificateTree, names: Sequence[str]) -> dict[str, Owner | None]:
+    """Return who may read each key: whoever may now, else the policy's account where we are root.
+
+    Raises:
+        PolicyError: the policy does not list a workload.
+    """
+    owners = present_owners(tree, names)
+    for name in names:
+        entry = policy.require(name)
+        if owners.get(name) is None and os.geteuid() == 0 and tree.current(name) is None:
+            try:
+                account = pwd.getpwnam(entry.account)
+            except KeyError:
+                continue  # The key stays root's alone: that fails, and fails closed.
+            owners[name] = Owner(account.pw_uid, account.pw_gid)
+    return owners
+
+
+def session_options(*, consumers: bool) -> Callable[[_Command], _Command]:
+    """Add the options of a session; the command gets it as its argument `session`.
+
+    Args:
+        consumers: the command looks at consumers.
+    """
+    options = [certs_option, policy_option, passphrase_option, json_option]
+    options += [deployment_option, _OFFLINE, _SKIP] if consumers else []
+
+    def decorate(command: _Command) -> _Command:
+        @wraps(command)
+        def collected(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - whatever the command takes
+            given = {name: kwargs.pop(name, None) for name in _NAMES}
+            session = Session(
+                certs=given["certs"],
+                policy_file=given["policy"],
+                deployment_file=given["deployment"],
+                offline=given["offline"],
+                skipped=dict(given["skips"] or ()),
+                passphrase_fd=given["passphrase_fd"],
+                as_json=given["as_json"],
+            )
+            return command(*args, session=session, **kwargs)
+
+        wrapped: Any = collected
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped  # type: ignore[no-any-return]
+
+    return decorate

@@ -1,0 +1,117 @@
+"""Revocations and the lists that carry them: read from the ledger, which never forgets.
+
+The ledger's `revoked` lines are the only record. A list is made from them each time, so that a restored tree
+or a lost file cannot bring a revoked certificate back.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from pki.crl import Revocation, list_is_due, list_number, plan_list
+from pki.errors import TreeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pki.authority_making import OpenAuthority
+    from pki.authority_state import AuthorityState
+    from pki.certificate_files import CertificateTree
+    from pki.ledger import VerifiedLedger
+    from pki.recorded_signing import RecordedSigning
+
+
+def recorded_revocations(ledger: VerifiedLedger) -> list[Revocation]:
+    """Return every revocation on the record, oldest first; recorded twice, it counts from the first."""
+    found: dict[str, Revocation] = {}
+    for entry in ledger.entries:
+        if entry["event"] != "revoked":
+            continue
+        revocation = Revocation(
+            serial=str(entry["serial"]),
+            issuer=str(entry["issuer"]),
+            subject=str(entry["subject"]),
+            reason=str(entry["reason"]),
+            at=datetime.fromisoformat(str(entry["ts"])),
+            not_after=datetime.fromisoformat(str(entry["not_after"])),
+        )
+        found.setdefault(revocation.serial, revocation)
+    return list(found.values())
+
+
+def record_revocations(signing: RecordedSigning, revocations: Iterable[Revocation]) -> None:
+    """Put revocations on the record; the lists follow by `renew_list`."""
+    signing.record_all(
+        [
+            (
+                "revoked",
+                {
+                    "serial": entry.serial,
+                    "issuer": entry.issuer,
+                    "subject": entry.subject,
+                    "reason": entry.reason,
+                    "not_after": entry.not_after.isoformat(),
+                },
+            )
+            for entry in revocations
+        ]
+    )
+
+
+def load_list(pem: bytes, place: str) -> x509.CertificateRevocationList:
+    """Parse one PEM revocation list.
+
+    Raises:
+        TreeError: it is not one.
+    """
+    try:
+        return x509.load_pem_x509_crl(pem)
+    except ValueError as fault:
+        raise TreeError(f"{place} holds no revocation list: sign it anew with `python -m pki crl`") from fault
+
+
+def lists_due(tree: CertificateTree, state: AuthorityState, now: datetime) -> list[str]:
+    """Return the authorities in play whose list is missing, unreadable or must be signed anew."""
+    due = []
+    for authority in state.listed:
+        pem = tree.read_list(authority)
+        try:
+            fine = pem is not None and not list_is_due(load_list(pem, authority), authority, now)
+        except TreeError:
+            fine = False
+        if not fine:
+            due.append(authority)
+    return due
+
+
+def sign_next_list(
+    tree: CertificateTree,
+    signing: RecordedSigning,
+    opened: OpenAuthority,
+    revocations: Iterable[Revocation],
+    now: datetime,
+) -> bytes:
+    """Sign the list that follows an authority's newest one; the caller puts it in its place."""
+    numbers = [0]
+    for pem in (tree.read_list(opened.authority), tree.read_prepared_list(opened.authority)):
+        try:
+            numbers.append(list_number(load_list(pem, opened.authority)) if pem is not None else 0)
+        except TreeError:
+            continue
+    # A list that was lost or torn has had a number, too: the ledger knows the highest.
+    numbers += [
+        int(str(entry["list"]).partition(" ")[2])
+        for entry in signing.ledger.entries
+        if str(entry.get("list", "")).partition(" ")[0] == opened.authority
+    ]
+    plan = plan_list(
+        opened.authority,
+        revocations,
+        previous=max(numbers),
+        not_after=opened.certificate.not_valid_after_utc,
+        now=now,
+    )
+    return signing.sign_list(plan, issuer=opened.certificate, issuer_key=opened.key)

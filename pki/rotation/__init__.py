@@ -1,0 +1,1 @@
+"""Rotations: their stages, what each must leave behind, and carrying them out so that any can be killed."""

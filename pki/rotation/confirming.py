@@ -1,0 +1,118 @@
+"""Bringing consumers to what the files say, and waiting until it was observed.
+
+`settle` is the one way in which anything becomes confirmed: load, look, look again until nothing is left or
+the time is up. Who is still unconfirmed then is named, and nothing goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from pki.consumers.contract import Expectation, Unconfirmed, Use
+from pki.errors import UnconfirmedConsumers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from pki.certificate_files import CertificateTree
+    from pki.consumers.contract import Fleet
+
+# A process looks at its link four times a second, and a busy host is slow: this is patience, not a duration.
+CONFIRM_S_MAX = 30.0
+LOOK_EVERY_S = 0.1
+# A sentence that names forty consumers is read by nobody; the rest is in --json.
+NAMED_MAX = 5
+
+
+def present_uses(tree: CertificateTree, names: Iterable[str]) -> dict[str, Use]:
+    """Return what each workload's current generation says it must be observed to use."""
+    uses = {}
+    for name in names:
+        found = tree.read_current(name)
+        if found is None:
+            continue
+        _, generation = found
+        leaf = x509.load_pem_x509_certificates(generation.chain)[0]
+        uses[name] = Use(
+            f"{leaf.serial_number:x}",
+            hashlib.sha256(generation.trust).hexdigest(),
+            hashlib.sha256(generation.crl).hexdigest(),
+        )
+    return uses
+
+
+def settle(
+    fleet: Fleet,
+    expectation: Expectation,
+    *,
+    load: Iterable[str],
+    tell: Callable[[str, str], None],
+    skipped: Mapping[str, str],
+    next_step: str,
+    wait_s_max: float = CONFIRM_S_MAX,
+) -> None:
+    """Load, then look until everything expected was observed.
+
+    Args:
+        fleet: the consumers.
+        expectation: what must be seen.
+        load: workloads whose consumers take their generation first; told again while they are unconfirmed.
+        tell: progress, for people.
+        skipped: workloads that an operator takes the responsibility for, with the reason.
+        next_step: what to run when this is blocked, as an imperative sentence.
+        wait_s_max: patience.
+
+    Raises:
+        UnconfirmedConsumers: naming who was not observed as expected, and as what.
+    """
+    give_up = time.monotonic() + wait_s_max
+    refused = [fault for fault in fleet.load(sorted(set(load))) if fault.name not in skipped]
+    told = -1
+    while True:
+        left = [fault for fault in fleet.unconfirmed(expectation) if fault.name not in skipped]
+        if not left:
+            return
+        if time.monotonic() > give_up:
+            raise UnconfirmedConsumers(blocked([*left, *refused], next_step), tuple(left))
+        if len(left) != told:
+            told = len(left)
+            tell("confirm", f"{told} still to be confirmed, such as {left[0].name} ({left[0].place})")
+        time.sleep(LOOK_EVERY_S)
+        if refused:
+            again = {fault.name for fault in refused}
+            refused = [fault for fault in fleet.load(sorted(again)) if fault.name not in skipped]
+
+
+def drain(
+    fleet: Fleet,
+    expectation: Expectation,
+    *,
+    since: float,
+    tell: Callable[[str, str], None],
+    skipped: Mapping[str, str],
+    next_step: str,
+) -> None:
+    """Wait until connections of before have ended: the connection age, and whatever can be listed.
+
+    Args:
+        since: `time.monotonic()` of the moment from which every new connection used the new leaves.
+
+    Raises:
+        UnconfirmedConsumers: after the connection age, somebody still holds such a connection.
+    """
+    left_s = max(0.0, since + fleet.connection_age_s_max - time.monotonic())
+    tell("drain", f"waiting {left_s:.0f} s for connections of before to end")
+    time.sleep(left_s)  # the condition is this time itself: no peer can list Envoy's or Redis's connections
+    settle(fleet, expectation, load=(), tell=tell, skipped=skipped, next_step=next_step)
+
+
+def blocked(left: list[Unconfirmed], next_step: str) -> str:
+    """Return the sentence that names who blocks."""
+    named = "; ".join(f"{fault.name} ({fault.place}): {fault.reason}" for fault in left[:NAMED_MAX])
+    more = f"; and {len(left) - NAMED_MAX} more" if len(left) > NAMED_MAX else ""
+    consumers = len({fault.name for fault in left})
+    return f"{consumers} consumers are not confirmed: {named}{more}. The mesh goes on as it is. {next_step}"

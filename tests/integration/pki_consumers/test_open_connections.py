@@ -1,0 +1,166 @@
+"""Connections that outlive their certificate: found by leaf and by issuer, and ended on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from compose.derive.stores import DATABASE
+from pki.consumers.access import Access
+from pki.consumers.contract import Expectation, Unconfirmed
+from pki.consumers.deployment import Listener
+from pki.consumers.issuers import find_issuers
+from pki.consumers.postgres import PostgresConsumer
+from pki.consumers.running_fleet import RunningFleet
+from pki.errors import ConsumerAway
+from pki.tls import client_context
+from services.node.postgres import DATABASE_AWAY
+from tests.integration.pki_consumers.authorities import Authority, key_id
+from tests.integration.pki_consumers.consumers import Consumers
+from tests.integration.pki_consumers.deriving import PASSWORDS
+from tests.integration.pki_consumers.expecting import LISTENERS, confirmed, use_of, uses
+
+
+def context_of(consumers: Consumers, name: str, server: str) -> ssl.SSLContext:
+    return client_context(consumers.tree.identity(name), expect=frozenset({consumers.mesh.spiffe(server)}))
+
+
+@asynccontextmanager
+async def session(consumers: Consumers, role: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(
+        host="127.0.0.1", port=consumers.port("postgres.tls"), user=role, database=DATABASE,
+        ssl=context_of(consumers, role, "postgres"),
+    )  # fmt: skip
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+async def look(fleet: RunningFleet, consumers: Consumers, **retired: frozenset[str]) -> list[Unconfirmed]:
+    expectation = Expectation(uses(consumers, "postgres"), **retired)  # type: ignore[arg-type]  # chosen by name
+    return await asyncio.to_thread(fleet.unconfirmed, expectation)
+
+
+async def test_a_session_is_found_by_its_leaf_and_by_every_ca_above_it(
+    fleet: RunningFleet, consumers: Consumers
+) -> None:
+    serial = use_of(consumers, "gateway").serial
+    authority = consumers.authority
+    async with session(consumers, "gateway"):
+        found = [
+            await look(fleet, consumers, retired_serials=frozenset({serial})),
+            await look(fleet, consumers, retired_issuers=frozenset({authority.issuing_key_id})),
+            await look(fleet, consumers, retired_issuers=frozenset({key_id(authority.root)})),
+        ]
+        others = await look(fleet, consumers, retired_serials=frozenset({"abc"}))
+
+    expected = Unconfirmed(
+        "postgres", "pg_stat_ssl", f"a session of gateway is open with the certificate {serial}"
+    )
+    assert [[expected]] * 3 == found
+    assert [] == others
+
+
+async def test_disconnecting_a_leaf_ends_its_sessions_and_no_others(
+    fleet: RunningFleet, consumers: Consumers
+) -> None:
+    serial = use_of(consumers, "gateway").serial
+    async with session(consumers, "gateway") as ended, session(consumers, "payments") as kept:
+        told = await asyncio.to_thread(_disconnect_postgres, consumers, serial)
+        with pytest.raises(DATABASE_AWAY):
+            await ended.fetchval("select 1")
+
+        assert 1 == told
+        assert 1 == await kept.fetchval("select 1")
+        assert [] == await look(fleet, consumers, retired_serials=frozenset({serial}))
+
+
+def _postgres(consumers: Consumers) -> PostgresConsumer:
+    access = Access(consumers.tree.certs, consumers.mesh.trust_domain, consumers.processes_file)
+    listener = Listener("postgres.tls", "127.0.0.1", consumers.port("postgres.tls"), "postgres", "pki")
+    return PostgresConsumer(access, "postgres", "postgres", listener, DATABASE)
+
+
+def _disconnect_postgres(consumers: Consumers, serial: str) -> int:
+    return _postgres(consumers).disconnect({serial}, find_issuers(consumers.tree.certs, ()))
+
+
+async def test_sessions_that_we_may_not_see_are_no_proof_that_there_are_none(consumers: Consumers) -> None:
+    def grant(verb: str) -> None:
+        consumers.alter_postgres(f"alter role pki {verb}")
+
+    await asyncio.to_thread(grant, "noinherit")
+    try:
+        with pytest.raises(ConsumerAway, match="pg_read_all_stats"):
+            await asyncio.to_thread(_postgres(consumers).sessions)
+    finally:
+        await asyncio.to_thread(grant, "inherit")
+
+
+def test_a_report_of_open_connections_is_read_by_leaf_and_by_issuer(
+    fleet: RunningFleet, consumers: Consumers
+) -> None:
+    expected = uses(consumers, "gateway")
+    by_leaf, by_issuer, other = (
+        fleet.unconfirmed(
+            Expectation(expected, retired_serials=frozenset(serials), retired_issuers=frozenset(issuers))
+        )
+        for serials, issuers in ((["ab"], []), ([], ["cd"]), (["abc"], ["cde"]))
+    )
+    fault = Unconfirmed("gateway", "report, server", "1 open with the certificate ab")
+
+    assert [fault] == by_leaf == by_issuer
+    assert [] == other
+
+
+def test_disconnecting_everybody_below_an_issuer_reaches_every_server(
+    fleet: RunningFleet, consumers: Consumers
+) -> None:
+    with opened(consumers, "gateway-sidecar", "edge"), opened(consumers, "nats", "payments"):
+        with opened(consumers, "redis", "gateway") as cached:
+            cached.sendall(b"AUTH gateway " + PASSWORDS["gateway"] + b"\r\n")
+            assert b"+OK" == cached.recv(100).strip()
+            told = fleet.disconnect(issuers=[consumers.authority.issuing_key_id])
+            assert ended(cached)
+        for name in ("gateway-sidecar", "nats"):
+            assert consumers.running[name].wait(10) is not None
+            consumers.start(name)  # What the supervisor does.
+
+    assert [] == told
+    assert [] == confirmed(fleet, Expectation(uses(consumers)))
+
+
+@contextmanager
+def opened(consumers: Consumers, server: str, client: str) -> Iterator[ssl.SSLSocket]:
+    port = consumers.port(LISTENERS[server][0])
+    plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+    with plain, context_of(consumers, client, server).wrap_socket(plain) as connection:
+        yield connection
+
+
+def ended(connection: ssl.SSLSocket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except OSError as fault:
+        return not isinstance(fault, TimeoutError)
+
+
+def test_nothing_is_disconnected_where_nothing_was_named(fleet: RunningFleet, consumers: Consumers) -> None:
+    processes: dict[str, Any] = {name: process.pid for name, process in consumers.running.items()}
+
+    assert [] == fleet.disconnect()
+    assert processes == {name: process.pid for name, process in consumers.running.items()}
+
+
+def test_a_ca_of_another_authority_has_nobody_below_it(consumers: Consumers) -> None:
+    issuers = find_issuers(consumers.tree.certs, {Authority.create().issuing_key_id})
+
+    assert frozenset() == issuers.names
