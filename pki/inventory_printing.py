@@ -17,6 +17,7 @@ from pki.inventory_report import PAST, InventoryRow
 from pki.ledger_history import LedgerHistory
 
 UNKNOWN = "unknown"
+_GROUPS = {"leaf": "workloads", "probe": "probes"}
 # A policy or a ledger head is recognised by its first digits; the whole is in the JSON.
 DIGEST_SHOWN = 16
 
@@ -64,6 +65,11 @@ def key_words(key: KeyFile | None) -> str:
     return f"{key.account or UNKNOWN}:{key.group or UNKNOWN} {key.uid}:{key.gid} {key.mode:04o}"
 
 
+def short_digest(digest: str) -> str:
+    """Return the first digits of a digest; a word stays as it is."""
+    return f"{digest[:DIGEST_SHOWN]}…" if len(digest) > DIGEST_SHOWN else digest
+
+
 def printable(text: str) -> str:
     """Return a text without what would steer a terminal; a ledger's words are data."""
     return "".join(
@@ -100,6 +106,7 @@ def inventory_fields(
                 "kind": rotation.kind or UNKNOWN,
                 "began": _iso(rotation.began),
                 "ended": "not ended" if rotation.ended is None else _iso(rotation.ended),
+                "outcome": rotation.outcome or UNKNOWN,
                 "stages": [{"stage": stage, "at": _iso(at)} for stage, at in rotation.stages],
                 "actor": rotation.actor or UNKNOWN,
                 "command": rotation.command or UNKNOWN,
@@ -140,7 +147,7 @@ def inventory_lines(
     lines = [f"Evidence for {STANDARD}:", *(f"  {sentence}" for sentence in SCOPE)]
     heading = ""
     for row in shown:
-        group = "certificate authorities" if row.role != "leaf" else "workloads"
+        group = _GROUPS.get(row.role, "certificate authorities")
         if group != heading:
             lines += ["", group, "-" * len(group)]
             heading = group
@@ -160,12 +167,11 @@ def inventory_lines(
 
 def _row_line(row: InventoryRow) -> str:
     words = row_words(row)
-    policy = words.policy[:DIGEST_SHOWN]
     parts = [
         f"{row.subject or UNKNOWN:<32} {row.role:<12} {row.state:<11}",
         f"serial {words.serial}  {words.begins} to {words.ends}  by {words.issuer}",
         f"held by {words.holder}" if row.place is not None else words.place,
-        f"last rotated {words.rotated}  policy {policy}  revoked {words.revoked}",
+        f"last rotated {words.rotated}  policy {short_digest(words.policy)}  revoked {words.revoked}",
         f"in the ledger {words.recorded}  on the wire {words.on_wire}",
         f"evidence for {', '.join(row.requirements)}",
     ]

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pki.inventory_report import PAST, InventoryRow
-from pki.profiles import INTERMEDIATE, LEAF, ROOT
+from pki.inventory_report import AUTHORITY_ROLES, PAST, InventoryRow
+from pki.profiles import INTERMEDIATE, LEAF, PROBE, ROOT
 from pki.status import CRITICAL_PERCENT, DUE_PERCENT, Level
 
 # What ended earlier is in the table; on the axis it would make the lives of now too short to read.
@@ -21,7 +21,7 @@ LEAVES_BEFORE_MAX = 12
 _SPAN_MIN = timedelta(minutes=1)
 # Air at both ends, so that no bar touches the frame.
 _MARGIN_FRACTION = 0.015
-_RENEW_AFTER = {profile.role: profile.renew_after for profile in (ROOT, INTERMEDIATE, LEAF)}
+_RENEW_AFTER = {profile.role: profile.renew_after for profile in (ROOT, INTERMEDIATE, LEAF, PROBE)}
 _STEPS = tuple(
     timedelta(minutes=minutes)
     for minutes in (1, 5, 15, 60, 180, 360, 720, 1440, 2 * 1440, 3 * 1440, 7 * 1440, 14 * 1440)
@@ -101,7 +101,7 @@ def panels(rows: Sequence[InventoryRow], now: datetime) -> tuple[Panel, ...]:
     authorities = [
         Lane(life.row.subject or "unknown", None if life.past else life, (life,) if life.past else ())
         for life in lives
-        if life.row.role != "leaf"
+        if life.row.role in AUTHORITY_ROLES
     ]
     found = (
         _panel("Certificate authorities", authorities, None, now),
