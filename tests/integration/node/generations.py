@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from pki.authority import Owner
 from tests.integration.postgres_server import ThrowAwayPki
 
 
@@ -20,7 +21,10 @@ def serial_of(identity: Path) -> str:
 
 def renew(pki: ThrowAwayPki, name: str) -> str:
     """Issue the next generation and return its serial."""
-    pki.issue(name)
+    key = (pki.identity(name) / "key.pem").stat()
+    # Readable by the same account as before, where there is another one than ours.
+    owner = Owner(key.st_uid, key.st_gid) if key.st_gid != os.getegid() else None
+    pki.issue(name, owners={name: owner})
     return serial_of(pki.identity(name))
 
 
