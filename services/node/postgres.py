@@ -15,11 +15,10 @@ from typing import cast
 
 import asyncpg
 
-from pki.tls import client_context
-from services.node.ageing import CLOSING_BEGINS_SHARE, CUT_SHARE, sweep_for_ever
-from services.node.client_connections import ClientConnections
+from services.node.ageing import sweep_for_ever
+from services.node.client_identity import ClientIdentity
 from services.node.config_file import NodeConfig, PostgresConfig
-from services.node.identity import IdentityInForce, LoadedGeneration, identity_in_force
+from services.node.identity import LoadedGeneration
 from services.node.logs import get_log
 
 CONNECT_S_MAX = 5.0  # A handshake takes 15 ms; a server that needs seconds is down.
@@ -58,8 +57,7 @@ async def open_pool(
 
     No connection is awaited, so that start order does not matter.
     """
-    identity = identity_in_force(config)
-    keeper = _Keeper(identity, config, postgres)
+    keeper = _Keeper(config, postgres)
     pool = asyncpg.create_pool(
         connection_class=_AgeingConnection,
         connect=keeper.connect,
@@ -75,7 +73,7 @@ async def open_pool(
         yield pool
     finally:
         ageing.cancel()
-        keeper.leave()
+        keeper.identity.leave()
         try:
             async with asyncio.timeout(CLOSE_S_MAX):
                 await pool.close()
@@ -98,36 +96,21 @@ class _AgeingConnection(asyncpg.Connection):
 class _Keeper:
     """What a pool asks when it opens, lends and takes back connections."""
 
-    def __init__(self, identity: IdentityInForce, config: NodeConfig, postgres: PostgresConfig) -> None:
+    def __init__(self, config: NodeConfig, postgres: PostgresConfig) -> None:
         self._name = config.name
         self._postgres = postgres
-        self._expect = frozenset({postgres.expect})
-        self._age_s_max = config.connection_age_s_max
-        self._identity = identity
         self._open: set[_AgeingConnection] = set()
-        generation = identity.subscribe(self._take)
-        self._context = client_context(generation.folder, expect=self._expect)
-        self._listed = ClientConnections("postgres", generation)
-        identity.clients.append(self._listed)
-
-    def leave(self) -> None:
-        """Follow the identity no longer."""
-        self._identity.unsubscribe(self._take)
-        self._identity.clients.remove(self._listed)
-
-    async def _take(self, generation: LoadedGeneration) -> None:
-        self._context = client_context(generation.folder, expect=self._expect)
-        self._listed.generation = generation
+        self.identity = ClientIdentity(config, "postgres", postgres.expect)
 
     async def connect(self, *_: object, **__: object) -> _AgeingConnection:
         """Open a connection with the generation in force; what the pool says about it is known here."""
-        generation, opened_at = self._listed.generation, time.monotonic()
+        generation, opened_at = self.identity.generation, time.monotonic()
         connection = await asyncpg.connect(
             host=self._postgres.host,
             port=self._postgres.port,
             database=self._postgres.database,
             user=self._postgres.user,
-            ssl=self._context,
+            ssl=self.identity.context,
             timeout=CONNECT_S_MAX,
             command_timeout=STATEMENT_MS_MAX / 1000 * 2,
             connection_class=_AgeingConnection,
@@ -139,7 +122,7 @@ class _Keeper:
         )
         connection.generation, connection.opened_at = generation, opened_at
         self._open.add(connection)
-        self._listed.add(generation, lambda: not connection.is_closed())
+        self.identity.list_open(generation, lambda: not connection.is_closed())
         return connection
 
     async def lend(self, connection: asyncpg.pool.PoolConnectionProxy) -> None:
@@ -162,7 +145,7 @@ class _Keeper:
         """End what lies idle and is due; cut what is still in use at the bound."""
         self._open = {connection for connection in self._open if not connection.is_closed()}
         for connection in self._open:
-            if time.monotonic() - connection.opened_at >= self._age_s_max * CUT_SHARE:
+            if self.identity.is_at_bound(connection.opened_at):
                 _log.warning("a connection to the database had to be cut at its age")
                 connection.terminate()
         await asyncio.gather(*(self._end_if_idle(connection) for connection in self._open))
@@ -175,8 +158,4 @@ class _Keeper:
                 await connection.close(timeout=CLOSE_S_MAX)
 
     def _is_due(self, connection: _AgeingConnection) -> bool:
-        age_s = time.monotonic() - connection.opened_at
-        return (
-            connection.generation is not self._listed.generation
-            or age_s >= self._age_s_max * CLOSING_BEGINS_SHARE
-        )
+        return self.identity.is_due(connection.generation, connection.opened_at)
