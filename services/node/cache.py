@@ -60,7 +60,7 @@ class _MeshConnection(redis.asyncio.SSLConnection):
         await super().connect()  # type: ignore[no-untyped-call]
 
     async def end_if_due(self) -> None:
-        """End it if its time has come; between the look and the end that the pool can see nothing else runs."""
+        """End it if its time has come; the pool, which runs in the same loop, never sees it half ended."""
         if self.is_connected and self._identity.is_due(self.generation, self.opened_at):
             await self.disconnect(nowait=True)
 

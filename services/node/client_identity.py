@@ -56,5 +56,9 @@ class ClientIdentity:
         """Whether it must end now, even in the middle of something."""
         return self._has_had(CUT_SHARE, opened_at)
 
+    def left_s(self, opened_at: float) -> float:
+        """Seconds until it is due by its age; at least 0."""
+        return max(0.0, opened_at + self._age_s_max * CLOSING_BEGINS_SHARE - time.monotonic())
+
     def _has_had(self, share: float, opened_at: float) -> bool:
         return time.monotonic() - opened_at >= self._age_s_max * share
