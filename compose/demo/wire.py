@@ -25,6 +25,8 @@ from signing import (
 )
 
 ANSWER_S_MAX = 20.0  # The gateway answers in milliseconds; a cold machine may take seconds.
+# Shorter than the edge waits for an idle connection that it is about to close: nothing is sent into its end.
+IDLE_S_MAX = 0.5
 NONCE_BYTES = 18  # 144 random bits; the profile asks for 128.
 
 
@@ -57,7 +59,7 @@ class Wire:
         self._trusted: bytes | None = None
         self._context: ssl.SSLContext
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=_OneHost(address)),
+            connector=aiohttp.TCPConnector(resolver=_OneHost(address), keepalive_timeout=IDLE_S_MAX),
             timeout=aiohttp.ClientTimeout(total=ANSWER_S_MAX),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         )

@@ -22,6 +22,8 @@ CONNECTIONS_MAX = 128  # Bounds calls under way to one callee; more wait here.
 IDLE_S_MAX = (
     2.0  # Shorter than any server's idle limit here, so that a call seldom meets a closing connection.
 )
+# Half of what a sidecar waits before it closes an idle connection whose age is up: we are gone before.
+IDLE_SHARE = 0.05
 UNSENT_HEADER = "x-countermark-unsent"  # A sidecar or connector sets it when it never reached the next hop.
 
 
@@ -71,7 +73,7 @@ class HopClient:
             call_s_max=self._timeout_s,
             make=self._make_session,
             connections_max=CONNECTIONS_MAX,
-            idle_s_max=IDLE_S_MAX,
+            idle_s_max=min(IDLE_S_MAX, IDLE_SHARE * self._config.connection_age_s_max),
         )
 
     def _make_session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
