@@ -203,7 +203,7 @@ def policy_owners(policy: Policy, tree: CertificateTree, names: Sequence[str]) -
             try:
                 account = pwd.getpwnam(entry.account)
             except KeyError:
-                continue  # The key stays root's alone: nobody else can read it, which is the safe way to fail.
+                continue  # The key stays root's alone: that fails, and fails closed.
             owners[name] = Owner(account.pw_uid, account.pw_gid)
     return owners
 

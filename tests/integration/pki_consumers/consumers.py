@@ -18,7 +18,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from compose.derive.places import Places
 from compose.derive.stores import DATABASE
@@ -54,16 +53,23 @@ class Consumers:
         return self.places.run / "processes.json"
 
     def publish(
-        self, name: str, *, by: Authority | None = None, trust: tuple[Authority, ...] = (), **more: Any
+        self,
+        name: str,
+        *,
+        by: Authority | None = None,
+        trust: tuple[Authority, ...] = (),
+        credential: Credential | None = None,
+        key: bytes | None = None,
     ) -> str:
-        """Publish a new leaf of this workload and return its serial."""
+        """Publish a new leaf of this workload, or the one given, and return its serial."""
         trusted = trust or (self.authority,)
-        credential = (by or self.authority).leaf(name)
+        chosen = credential or (by or self.authority).leaf(name)
         gid = self.postgres_account.gid if name == "postgres" and self.postgres_account.drop else None
         issuers = [*trusted] if by is None or by in trusted else [*trusted, by]
-        crl = b"".join(issuer.crls(leaf.serial for leaf in self.revoked.values()) for issuer in issuers)
-        self.tree.publish(name, credential, trust=trusted, crl=crl, gid=gid, **more)
-        return credential.serial
+        revoked = [leaf.serial for leaf in self.revoked.values()]
+        crl = b"".join(issuer.crls(revoked) for issuer in issuers)
+        self.tree.publish(name, chosen, trust=trusted, crl=crl, gid=gid, key=key)
+        return chosen.serial
 
     def start(self, name: str) -> None:
         """Start one process and wait until its listener takes connections."""

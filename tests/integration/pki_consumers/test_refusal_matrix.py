@@ -12,7 +12,7 @@ from pki.tls import server_context
 from tests.integration.pki_consumers.attempts import Answered, Clients, attempt
 from tests.integration.pki_consumers.authorities import Authority
 from tests.integration.pki_consumers.consumers import Consumers
-from tests.integration.pki_consumers.expecting import confirmed, uses
+from tests.integration.pki_consumers.expecting import LISTENERS, confirmed, uses
 from tests.integration.pki_consumers.matrix import README, SERVERS, WRONG, cell, table
 from tests.integration.pki_consumers.node_thread import NodeThread
 
@@ -86,7 +86,7 @@ def test_a_session_of_before_does_not_outlive_the_root_it_was_opened_under(
         accepted={clients.peer: (consumers.authority.leaf(clients.peer),)},
         refused={clients.peer: (leaf,)},
     )
-    left = confirmed(fleet, gone)
+    left = confirmed(fleet, gone, name)
     resumed = attempt(consumers, name, context, while_trusted.session)
     after = attempt(consumers, name, clients.good())
 
@@ -102,13 +102,10 @@ def take(fleet: RunningFleet, consumers: Consumers, node: NodeThread, name: str,
         node.stop()
         node.start()
     assert [] == fleet.load([name])
-    peer_leaves = tuple(
-        authority.leaf(Clients(consumers, name, trust[0], trust[0]).peer) for authority in trust
-    )
-    expected = Expectation(
-        uses(consumers, name), accepted={Clients(consumers, name, trust[0], trust[0]).peer: peer_leaves}
-    )
-    assert [] == confirmed(fleet, expected)
+    peer = LISTENERS[name][2]
+    leaves = tuple(authority.leaf(peer) for authority in trust)
+    # Others that admit this peer have not changed their trust.
+    assert [] == confirmed(fleet, Expectation(uses(consumers, name), accepted={peer: leaves}), name)
 
 
 def test_the_table_for_people_is_what_the_tests_hold() -> None:

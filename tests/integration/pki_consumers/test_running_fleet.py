@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -140,12 +141,30 @@ def test_a_server_below_a_foreign_root_is_not_taken_for_ours(
     told = fleet.load(["redis"])
     consumers.publish("redis")
     (fault,) = fleet.unconfirmed(Expectation({"redis": Use(serial, "", "")}))
-    # Our own context refuses that server, too: only a start or a signal from elsewhere mends it.
-    consumers.stop("redis")
-    consumers.start("redis")
+    mended = fleet.load(["redis"])
 
     assert [] == told
     assert "does not verify" in fault.reason
+    restarted(fleet, consumers, mended)
+
+
+def test_a_redis_whose_leaf_has_expired_is_started_again(fleet: RunningFleet, consumers: Consumers) -> None:
+    credential = consumers.authority.leaf("redis", age=timedelta(days=8))
+    consumers.publish("redis", credential=credential)
+    told = fleet.load(["redis"])
+    consumers.publish("redis")
+    (fault,) = fleet.unconfirmed(Expectation(uses(consumers, "redis")))
+    mended = fleet.load(["redis"])
+
+    assert [] == told
+    assert "certificate has expired" in fault.reason
+    restarted(fleet, consumers, mended)
+
+
+def restarted(fleet: RunningFleet, consumers: Consumers, told: list[Unconfirmed]) -> None:
+    assert [] == told
+    assert consumers.running["redis"].wait(10) is not None
+    consumers.start("redis")  # What the supervisor does.
     assert [] == confirmed(fleet, Expectation(uses(consumers, "redis")))
 
 
