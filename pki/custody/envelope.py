@@ -71,7 +71,7 @@ def parse_envelope(envelope: bytes) -> dict[str, Any]:
     if (fields["format"], fields["version"]) != (FORMAT, VERSION) or fields["role"] not in ROLES:
         raise refusal
     # Some of it is shown on terminals.
-    if not all(value.isascii() and value.isprintable() for value in fields.values() if type(value) is str):
+    if not all(value.isprintable() for value in fields.values() if type(value) is str):
         raise refusal
     return fields
 

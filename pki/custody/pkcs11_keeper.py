@@ -68,9 +68,9 @@ class Pkcs11Keeper:
         Raises:
             SealError: no token can have this label.
         """
-        # An empty label would match any token.
-        if not token_label or len(token_label.encode()) > TOKEN_LABEL_BYTES_MAX:
-            raise SealError(f"a token's label has 1 to {TOKEN_LABEL_BYTES_MAX} bytes")
+        # An empty label would match any token; one that cannot be shown could not be in an envelope.
+        if not 0 < len(token_label.encode()) <= TOKEN_LABEL_BYTES_MAX or not token_label.isprintable():
+            raise SealError(f"a token's label has 1 to {TOKEN_LABEL_BYTES_MAX} bytes, all of them to be seen")
         self._token = Token(module, token_label, pin)
 
     def make(self, role: str, created: datetime) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
