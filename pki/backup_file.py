@@ -192,13 +192,15 @@ def _unpack(plaintext: bytes) -> dict[str, bytes]:
     end = plaintext.find(b"\n", 0, INDEX_BYTES_MAX)
     try:
         index = json.loads(plaintext[: max(end, 0)])
-        entries = [(str(name), int(length)) for name, length in index]
+        entries = [(name, length) for name, length in index]
     except (ValueError, TypeError, RecursionError) as fault:
         raise refusal from fault
     files: dict[str, bytes] = {}
     offset = end + 1
     for name, length in entries:
-        if length < 0 or _NAME.fullmatch(name) is None or name in files:
+        if type(name) is not str or type(length) is not int or length < 0 or name in files:
+            raise refusal
+        if _NAME.fullmatch(name) is None:
             raise refusal
         files[name] = plaintext[offset : offset + length]
         offset += length

@@ -1,12 +1,14 @@
 """Back up or restore again and again, killed before the first change to a file, the second, and so on.
 
-Run as `python -m tests.integration.pki.killed_backups backup|restore SOURCE FOLDER`; each attempt has a
-folder of its own below FOLDER, by its number. Prints how many were killed before one came to its end.
+Run as `python -m tests.integration.pki.killed_backups backup|restore SOURCE FOLDER [TREE]`; each attempt has
+a folder of its own below FOLDER, by its number, and begins with a copy of TREE. Prints how many were killed
+before one came to its end.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from datetime import UTC, datetime
@@ -20,6 +22,8 @@ from tests.integration.pki.conftest import CHEAP, PASSPHRASE
 _CHANGES = frozenset(
     {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.chmod", "os.truncate", "os.link", "shutil.rmtree"}
 )
+
+_WITH_TREE = 4
 
 
 def die_before(change: int, folder: Path) -> None:
@@ -48,6 +52,8 @@ def main() -> None:
     for change in count():
         place = folder / str(change)
         place.mkdir()
+        if len(sys.argv) > _WITH_TREE:
+            shutil.copytree(sys.argv[_WITH_TREE], place / "certs", symlinks=True)
         child = os.fork()
         if child == 0:
             die_before(change, place)

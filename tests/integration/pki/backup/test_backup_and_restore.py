@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,42 +15,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from pki.authority import IssuingAuthority, is_initialised
-from pki.backup import Restored, backup, is_half_restored, restore
+from pki.authority import IssuingAuthority, initialise, is_initialised
+from pki.backup import backup, restore
 from pki.certificate_files import CertificateTree
 from pki.crl import ListPlan, Revocation, list_number, sign_list
+from pki.custody.contract import open_key_of
+from pki.custody.shares_keeper import SharesKeeper
 from pki.errors import BackupError, LedgerError, NotInitialised, PKIError, SealError, TreeError
 from pki.inventory import require_state
 from pki.ledger import split_lines, verify_ledger
+from tests.integration.pki.backup.saved_authority import NOW, back, contents, names_in
 from tests.integration.pki.conftest import CHEAP, KEEPER, PASSPHRASE
 
 Make = Callable[..., IssuingAuthority]
 ROOT = Path(__file__).parents[3]
-NOW = datetime.now(UTC)
-
-
-@pytest.fixture(scope="module")
-def certs(make_authority: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An authority with two leaves."""
-    folder = tmp_path_factory.mktemp("authority") / "certs"
-    make_authority(folder, "gateway", "edge")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def saved(certs: Path) -> Path:
-    """Its backup."""
-    return backup(certs, certs.parent / "the.backup", PASSPHRASE, NOW, CHEAP).path
-
-
-def back(saved: Path, certs: Path, lists: Sequence[bytes] = ()) -> Restored:
-    return restore(saved, certs, PASSPHRASE, lists, now=datetime.now(UTC))
-
-
-def contents(certs: Path) -> dict[str, bytes]:
-    """What a backup holds of a tree."""
-    files = [certs / "state.json", *(file for file in (certs / "ca").rglob("*") if file.is_file())]
-    return {str(file.relative_to(certs)): file.read_bytes() for file in files}
 
 
 def revocation_list(certs: Path, serials: Iterable[str], *, number: int = 9, name: str = "") -> bytes:
@@ -74,10 +49,6 @@ def revocation_list(certs: Path, serials: Iterable[str], *, number: int = 9, nam
     plan = ListPlan(issuer, number, moment, moment + timedelta(days=1), tuple(entries))
     key = KEEPER.open(tree.read_sealed_key(issuer))
     return sign_list(plan, issuer=certificate, issuer_key=key).public_bytes(Encoding.PEM)
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir())
 
 
 def serial_of(certs: Path, name: str) -> str:
@@ -270,99 +241,19 @@ def test_a_backup_needs_an_authority_and_a_new_file(certs: Path, saved: Path, tm
     assert [] == names_in(tmp_path)
 
 
-def killed(action: str, source: Path, folder: Path) -> int:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.integration.pki.killed_backups", action, str(source), str(folder)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=200,
-    )  # fmt: skip
-    assert 0 == done.returncode, done.stderr
-    return int(done.stdout)
+def test_a_root_in_shares_comes_back_and_opens_with_them(tmp_path: Path) -> None:
+    shares: list[str] = []
+    dealing = SharesKeeper.dealing(2, 3, shares.extend)
+    initialise(tmp_path / "certs", trust_domain="countermark.internal", root=dealing, issuing=KEEPER, now=NOW)
+    written = backup(tmp_path / "certs", tmp_path / "out", PASSPHRASE, NOW, CHEAP)
+    back(written.path, tmp_path / "back")
+    tree = CertificateTree(tmp_path / "back")
+    root = require_state(tree).trust[0]
+    certificate = x509.load_pem_x509_certificate(tree.read_authority(root))
+    joined = SharesKeeper.joining(shares[1:])
+    key = open_key_of(
+        joined, tree.read_sealed_key(root), role="root", public_key=certificate.public_key(), place=root
+    )
 
-
-def test_a_backup_that_is_killed_anywhere_leaves_no_file_or_a_whole_one(certs: Path, tmp_path: Path) -> None:
-    changes = killed("backup", certs, tmp_path)
-    assert changes >= 2
-    left = [file for file in tmp_path.glob("*/the.backup") if file.parent.name != str(changes)]
-
-    for file in left:
-        back(file, file.parent / "certs")
-
-
-def test_a_restore_that_is_killed_anywhere_leaves_all_or_nothing_and_goes_on(
-    certs: Path, saved: Path, tmp_path: Path
-) -> None:
-    changes = killed("restore", saved, tmp_path)
-    assert changes > 20
-    half = 0
-    for change in range(changes):
-        tree = tmp_path / str(change) / "certs"
-        if CertificateTree(tree).read_state() is None:
-            half += is_half_restored(tree)
-            back(saved, tree)
-        assert contents(certs) == contents(tree), change
-        assert verify_ledger(split_lines(CertificateTree(tree).read_ledger())[0]).head.seq > 1
-        assert not is_half_restored(tree)
-    # Before each of the three moves that follow the commit, at least.
-    assert half >= 3
-
-
-def test_what_others_did_since_an_interrupted_restore_is_not_touched(
-    make_authority: Make, saved: Path, tmp_path: Path
-) -> None:
-    other = tmp_path / "other"
-    make_authority(other, age=timedelta(days=1))
-    killed("restore", saved, tmp_path)
-    strange = backup(other, tmp_path / "other.backup", PASSPHRASE, NOW, CHEAP).path
-    half = [
-        place for place in tmp_path.glob("*/certs") if is_half_restored(place) and (place / "ca").exists()
-    ]
-    assert 2 == len(half)
-    for place in half:
-        before = contents_below(place)
-        with pytest.raises(BackupError, match="another backup was interrupted"):
-            back(strange, place)
-        assert before == contents_below(place)
-
-
-def contents_below(folder: Path) -> dict[str, bytes]:
-    files = [file for file in folder.rglob("*") if file.is_file() and file.name != ".lock"]
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
-
-
-_LIMITED = """
-import resource, sys
-from datetime import UTC, datetime
-from pathlib import Path
-from pki.backup import backup, restore
-from pki.errors import BackupError
-from tests.integration.pki.conftest import CHEAP, PASSPHRASE
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
-try:
-    if sys.argv[2] == "backup":
-        backup(Path(sys.argv[3]), Path(sys.argv[4]), PASSPHRASE, datetime.now(UTC), CHEAP)
-    else:
-        restore(Path(sys.argv[3]), Path(sys.argv[4]), PASSPHRASE, [], now=datetime.now(UTC))
-except BackupError as fault:
-    print(fault)
-    sys.exit(7)
-"""
-
-
-@pytest.mark.parametrize("action", ["backup", "restore"])
-@pytest.mark.parametrize("size", [0, 700, 3000])
-def test_a_disk_that_is_full_leaves_nothing_half_written(
-    certs: Path, saved: Path, tmp_path: Path, action: str, size: int
-) -> None:
-    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
-    source, target = (certs, tmp_path / "out") if action == "backup" else (saved, tmp_path / "certs")
-    done = subprocess.run(
-        [sys.executable, "-c", _LIMITED, str(size), action, str(source), str(target)],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-
-    assert 7 == done.returncode, done.stderr
-    assert "File too large" in done.stdout
-    left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*")}
-    assert left <= {"certs", "certs/.lock"}
-    if action == "restore":
-        back(saved, target)
+    assert certificate.public_key() == key.public_key()
+    assert {"2 of 3 shares", "passphrase"} == set(written.custody.values())
