@@ -232,7 +232,7 @@ def test_no_connection_outlives_the_bound(deployment: Deployment, name: str) -> 
 def test_the_phases_end_within_the_bound_and_leave_every_hop_its_time(bound_s: float) -> None:
     age = phases_of(bound_s)
 
-    assert bound_s >= age.begin_s + age.drain_s + age.stream_s + age.close_s
+    assert 0.98 * bound_s > age.begin_s + age.drain_s + age.stream_s + age.close_s
     assert HOP_CALL_S_MAX < age.stream_s
     assert bound_s / 3 < age.begin_s
     assert 0 < min(age.drain_s, age.close_s)
