@@ -17,6 +17,7 @@ from pki.inventory_report import PAST, InventoryRow
 from pki.ledger_history import LedgerHistory
 
 UNKNOWN = "unknown"
+_GROUPS = {"leaf": "workloads", "probe": "probes"}
 # A policy or a ledger head is recognised by its first digits; the whole is in the JSON.
 DIGEST_SHOWN = 16
 
@@ -35,6 +36,7 @@ class RowWords:
     policy: str
     revoked: str
     recorded: str
+    on_wire: str
     place: str
 
 
@@ -50,7 +52,8 @@ def row_words(row: InventoryRow) -> RowWords:
         rotated=_moment(row.rotated),
         policy=row.policy or UNKNOWN,
         revoked=_revoked(row),
-        recorded={True: "yes", False: "no", None: UNKNOWN}[row.recorded],
+        recorded=_answer(row.recorded),
+        on_wire=_answer(row.on_wire),
         place=row.place or "in the ledger alone",
     )
 
@@ -60,6 +63,11 @@ def key_words(key: KeyFile | None) -> str:
     if key is None:
         return UNKNOWN
     return f"{key.account or UNKNOWN}:{key.group or UNKNOWN} {key.uid}:{key.gid} {key.mode:04o}"
+
+
+def short_digest(digest: str) -> str:
+    """Return the first digits of a digest; a word stays as it is."""
+    return f"{digest[:DIGEST_SHOWN]}…" if len(digest) > DIGEST_SHOWN else digest
 
 
 def printable(text: str) -> str:
@@ -98,6 +106,7 @@ def inventory_fields(
                 "kind": rotation.kind or UNKNOWN,
                 "began": _iso(rotation.began),
                 "ended": "not ended" if rotation.ended is None else _iso(rotation.ended),
+                "outcome": rotation.outcome or UNKNOWN,
                 "stages": [{"stage": stage, "at": _iso(at)} for stage, at in rotation.stages],
                 "actor": rotation.actor or UNKNOWN,
                 "command": rotation.command or UNKNOWN,
@@ -138,7 +147,7 @@ def inventory_lines(
     lines = [f"Evidence for {STANDARD}:", *(f"  {sentence}" for sentence in SCOPE)]
     heading = ""
     for row in shown:
-        group = "certificate authorities" if row.role != "leaf" else "workloads"
+        group = _GROUPS.get(row.role, "certificate authorities")
         if group != heading:
             lines += ["", group, "-" * len(group)]
             heading = group
@@ -158,12 +167,12 @@ def inventory_lines(
 
 def _row_line(row: InventoryRow) -> str:
     words = row_words(row)
-    policy = words.policy[:DIGEST_SHOWN]
     parts = [
         f"{row.subject or UNKNOWN:<32} {row.role:<12} {row.state:<11}",
         f"serial {words.serial}  {words.begins} to {words.ends}  by {words.issuer}",
         f"held by {words.holder}" if row.place is not None else words.place,
-        f"last rotated {words.rotated}  policy {policy}  revoked {words.revoked}",
+        f"last rotated {words.rotated}  policy {short_digest(words.policy)}  revoked {words.revoked}",
+        f"in the ledger {words.recorded}  on the wire {words.on_wire}",
         f"evidence for {', '.join(row.requirements)}",
     ]
     return "  ".join(parts)
@@ -197,7 +206,7 @@ def _row_fields(row: InventoryRow) -> dict[str, Any]:
         if row.revoked is None
         else {"at": _iso(row.revoked.at), "reason": row.revoked.reason or UNKNOWN},
         "in_ledger": words.recorded,
-        "on_wire": {True: "yes", False: "no", None: UNKNOWN}[row.on_wire],
+        "on_wire": words.on_wire,
         "place": words.place,
         "spki_sha256": row.spki_sha256 or UNKNOWN,
         "certificate_sha256": row.certificate_sha256 or UNKNOWN,
@@ -215,6 +224,10 @@ def _revoked(row: InventoryRow) -> str:
     if row.revoked is not None:
         return f"{_moment(row.revoked.at)}, {row.revoked.reason or UNKNOWN}"
     return UNKNOWN if row.recorded is None else "no"
+
+
+def _answer(known: bool | None) -> str:
+    return UNKNOWN if known is None else "yes" if known else "no"
 
 
 def _moment(instant: datetime | None) -> str:

@@ -190,9 +190,7 @@ class Session:
             click.echo(f"  {stage:<12} {sentence}", err=True)
 
 
-def policy_owners(
-    policy: Policy, tree: CertificateTree, names: Sequence[str]
-) -> dict[str, Owner | None]:
+def policy_owners(policy: Policy, tree: CertificateTree, names: Sequence[str]) -> dict[str, Owner | None]:
     """Return who may read each key: whoever may now, else the policy's account where we are root.
 
     Raises:
@@ -205,7 +203,7 @@ def policy_owners(
             try:
                 account = pwd.getpwnam(entry.account)
             except KeyError:
-                continue  # The key stays root's alone: nobody else can read it, which is the safe way to fail.
+                continue  # The key stays root's alone: that fails, and fails closed.
             owners[name] = Owner(account.pw_uid, account.pw_gid)
     return owners
 

@@ -84,7 +84,7 @@ def test_when_nothing_is_due_no_passphrase_is_asked_for(tmp_path: Path, make_aut
     make_authority(certs, "gateway")
     done = pki("issue", "--due", "gateway", "--certs", certs)
 
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.returncode, done.stdout) == (0, "nothing was due\n")
 
 
 def test_a_mesh_file_names_the_workloads(tmp_path: Path, make_authority: Make) -> None:
@@ -92,10 +92,25 @@ def test_a_mesh_file_names_the_workloads(tmp_path: Path, make_authority: Make) -
     make_authority(certs)
     mesh = tmp_path / "mesh.toml"
     mesh.write_text("[service.gateway]\nsidecar = true\n[service.postgres]\n")
-    planned = pki("issue", "--mesh", mesh, "--certs", certs, "--dry-run", "--json")
+    ours = ROOT / "compose/mesh.toml"
+    planned = pki("issue", "--mesh", ours, "--certs", certs, "--dry-run", "--json")
 
     assert declared_workloads(mesh) == ["gateway", "gateway-sidecar", "postgres"]
-    assert len(json.loads(planned.stdout)["signed"]) == 3
+    assert len(json.loads(planned.stdout)["signed"]) == len(declared_workloads(ours))
+
+
+def test_a_mesh_that_the_policy_does_not_fit_gets_nothing(tmp_path: Path, make_authority: Make) -> None:
+    certs = tmp_path / "certs"
+    make_authority(certs)
+    mesh = tmp_path / "mesh.toml"
+    mesh.write_text('trust_domain = "countermark.internal"\n[service.stranger]\nkind = "role"\n')
+    refused = pki("issue", "--mesh", mesh, "--certs", certs, passphrase=PASSPHRASE)
+    unlisted = pki("issue", "stranger", "--certs", certs, passphrase=PASSPHRASE)
+
+    assert (refused.returncode, unlisted.returncode) == (1, 1)
+    assert "stranger" in refused.stderr
+    assert "lists no workload" in unlisted.stderr
+    assert not (certs / "live").exists()
 
 
 @pytest.mark.parametrize("text", ["", "service = 1", "[service]", "[service", "[other.gateway]"])

@@ -60,15 +60,16 @@ class Person:
             )
         os.close(theirs)
         self.seen = ""
+        self._read = 0
 
     def read_until(self, wanted: str) -> str:
-        """Read on until this was shown; return what came since the last time."""
-        since, give_up = "", time.monotonic() + WAIT_S_MAX
-        while wanted not in since:
+        """Read on until this was shown; return all that came since the last time, to its end."""
+        give_up = time.monotonic() + WAIT_S_MAX
+        while (end := self.seen.find(wanted, self._read)) < 0:
             assert select.select([self._ours], [], [], give_up - time.monotonic())[0], self.seen
-            since += os.read(self._ours, 4096).decode()
-        self.seen += since
-        return since
+            self.seen += os.read(self._ours, 4096).decode()
+        since, self._read = self.seen[self._read : end], end + len(wanted)
+        return since + wanted
 
     def type(self, line: str) -> None:
         os.write(self._ours, line.encode() + b"\n")
@@ -156,16 +157,14 @@ def test_custodians_read_their_shares_one_by_one_and_type_them_again(tmp_path: P
     assert person.seen.rstrip().endswith(_CLEARED)
 
     with Person(output, "open", envelope) as person:
-        person.read_until("Share 1 of the 2 that are needed")
+        asked = "are enough)."
+        assert "Share 1 of the 2 that are needed" in person.read_until(asked)
         person.type(shares[2].replace(shares[2].split()[20], "xyzzy"))
-        assert "share 1: word 21 is not on the list" in person.read_until("list of words")
-        person.read_until("four letters")
+        assert "share 1: word 21 is not on the list of words" in person.read_until(asked)
         person.type(shares[2].upper())
-        person.read_until("Share 2 of the 2 that are needed")
-        person.read_until("four letters")
+        assert "Share 2 of the 2 that are needed" in person.read_until(asked)
         person.type(shares[2])
-        assert "shares 1 and 2 are the same one" in person.read_until("once")
-        person.read_until("four letters")
+        assert "shares 1 and 2 are the same one" in person.read_until(asked)
         person.type(" ".join(word[:4] for word in shares[0].split()))
         assert 0 == person.done(), output.read_text()
 

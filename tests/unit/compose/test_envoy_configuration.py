@@ -150,7 +150,7 @@ def test_secrets_are_the_own_generation_and_follow_the_link(deployment: Deployme
     texts = json.dumps([json.loads(files[envoy_tls.IDENTITY_FILE]), json.loads(files[envoy_tls.TRUST_FILE])])
     filenames = list(values_of(json.loads(texts), "filename"))
 
-    assert {f"{live}/current/{n}.pem" for n in ("cert", "key", "trust")} == set(filenames)
+    assert {f"{live}/current/{n}.pem" for n in ("cert", "key", "trust", "crl")} == set(filenames)
     assert [{"path": str(live)}] * 2 == list(values_of(json.loads(texts), "watched_directory"))
 
 

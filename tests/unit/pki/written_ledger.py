@@ -21,7 +21,7 @@ from pki.issuance import (
     sign_certificate,
     spki_sha256,
 )
-from pki.ledger import LedgerHead, ledger_line
+from pki.ledger import Attribution, LedgerHead, ledger_line
 from pki.ledger_history import read_history
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -66,7 +66,8 @@ class WrittenLedger:
         self._head = LedgerHead()
 
     def add(self, event: str, at: datetime = NOW, **fields: str | int) -> WrittenLedger:
-        line, self._head = ledger_line(self._head, event=event, actor="uid 0", now=at, fields=fields)
+        by = Attribution("uid 0", str(fields.pop("command", "none")), str(fields.pop("policy", "none")))
+        line, self._head = ledger_line(self._head, event=event, by=by, now=at, fields=fields)
         self.lines.append(line)
         return self
 
@@ -119,7 +120,9 @@ def authority_material(
     public_key = certificate.public_key()
     assert isinstance(public_key, ec.EllipticCurvePublicKey)
     authority = authority_id(plan, public_key)
-    record = AuthorityRecord(authority, certificate, trusted=trusted, issuing=issuing)
+    record = AuthorityRecord(
+        authority, certificate, trusted=trusted, issuing=issuing, listed=issuing, crl=None
+    )
     return AuthorityMaterial(record, f"ca/{authority}", key, custody)
 
 
