@@ -112,18 +112,20 @@ class RunningFleet:
         if not serials and not issuers:
             return []
         below = self._issuers(issuers)
-        tasks: dict[str, Callable[[], object]] = {}
+        exact: dict[str, Callable[[], object]] = {}
+        whole: dict[str, Callable[[], object]] = {}
         for name, consumer in self._consumers.items():
             match self._adapters[name]:
                 case PostgresConsumer() as postgres:
-                    tasks[name] = partial(postgres.disconnect, serials, below)
+                    exact[name] = partial(postgres.disconnect, serials, below)
                 case PythonConsumer() as process:
-                    tasks[name] = partial(_end_at, process, serials, below)
-                case EnvoyConsumer() if all(x.admits is None for x in consumer.listeners):
+                    exact[name] = partial(_end_at, process, serials, below)
+                case EnvoyConsumer() if all(listener.admits is None for listener in consumer.listeners):
                     continue
                 case RedisConsumer() | NatsConsumer() | EnvoyConsumer() as server:
-                    tasks[name] = server.disconnect
-        return self._told(tasks)
+                    whole[name] = server.disconnect
+        # Processes are told through their sidecars, which therefore go last.
+        return self._told(exact) + self._told(whole)
 
     def _issuers(self, key_ids: Collection[str]) -> Issuers:
         return find_issuers(self._access.certs, key_ids) if key_ids else Issuers(frozenset(), frozenset())
