@@ -93,7 +93,7 @@ class IdentityInForce:
         self.clients: list[ClientConnections] = []
         self._told: dict[Subscriber, LoadedGeneration] = {}
         self._watch: asyncio.Task[None] | None = None
-        self._complaint = ""
+        self._complaints: set[str] = set()
 
     def subscribe(self, subscriber: Subscriber) -> LoadedGeneration:
         """Return the generation in force, and call `subscriber` with each one after it.
@@ -123,7 +123,7 @@ class IdentityInForce:
             except PKIError as fault:
                 self._complain("a generation cannot be used, the old one stays in force", fault)
             else:
-                self._complaint = ""
+                self._complaints.clear()
                 _log.info("a new generation is in force", generation=self.generation.folder.name)
         for subscriber, told in list(self._told.items()):
             if told is not self.generation:
@@ -149,8 +149,8 @@ class IdentityInForce:
     def _complain(self, event: str, fault: Exception) -> None:
         """Log each complaint once: it comes back with every look until somebody has acted."""
         complaint = f"{self._path.resolve().name}: {fault}"
-        if complaint != self._complaint:
-            self._complaint = complaint
+        if complaint not in self._complaints:
+            self._complaints.add(complaint)
             _log.error(event, fault=type(fault).__name__, reason=str(fault)[:300])
 
 
