@@ -12,6 +12,7 @@ import click
 
 from pki import report
 from pki.commands.authority_commands import init, issue, renew
+from pki.commands.daemon_command import daemon
 from pki.commands.reading_commands import inventory, status, verify
 from pki.commands.rotation_commands import crl, revoke, rotate
 from pki.commands.session import EXIT_BLOCKED, EXIT_CODES
@@ -47,6 +48,6 @@ def ledger() -> None:
     """Look at the record of every signature."""
 
 
-for command in (init, issue, renew, rotate, revoke, crl, status, inventory):
+for command in (init, issue, renew, rotate, revoke, crl, daemon, status, inventory):
     main.add_command(command)
 ledger.add_command(verify)
