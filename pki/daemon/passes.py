@@ -7,12 +7,11 @@ an operator must do is reported and never done: rotations that stand still, list
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from pki.authority import renew_lists
 from pki.certificate_files import CertificateTree
 from pki.commands.session import policy_owners
 from pki.consumers.deployment import read_deployment
@@ -20,14 +19,13 @@ from pki.consumers.running_fleet import RunningFleet
 from pki.daemon.attentive_fleet import AttentiveFleet
 from pki.daemon.clock import ClockGuard
 from pki.daemon.journal import log
-from pki.daemon.ledger_events import Renewal, events_after
-from pki.daemon.metrics import stage_since
+from pki.daemon.ledger_events import Renewal
 from pki.daemon.schedule import leaf_is_due
 from pki.daemon.steps import SETTLE, Steps, settling
-from pki.errors import LedgerError, PolicyError, TreeError
+from pki.daemon.telling import EventTeller, report_rotation
+from pki.errors import PolicyError, TreeError
 from pki.inventory import present_owners, require_state, take_inventory
 from pki.issuing import utc
-from pki.ledger import VerifiedLedger, split_lines, verify_ledger
 from pki.policy import Policy, read_policy
 from pki.recorded_signing import attribution
 from pki.revocation_lists import lists_due
@@ -44,10 +42,7 @@ if TYPE_CHECKING:
     from pki.daemon.process import Stopping
     from pki.daemon.tally import Tally
     from pki.daemon.telemetry import EventLog
-    from pki.inventory import Inventory
 
-# An operator at work moves a rotation on within minutes; the longest wait in one is the connection age.
-ROTATION_STILL: Final = timedelta(minutes=10)
 _STRANGER: Final = "not part of the running deployment"
 
 
@@ -87,7 +82,7 @@ class Passes:
         self._tally = tally
         self._stopping = stopping
         self._clock = ClockGuard()
-        self._told_seq: int | None = None
+        self._teller = EventTeller(self._tree, setting.events)
         self._settled_once = False
         self.steps = Steps(tally, stopping, wall=setting.wall, steady=setting.steady)
 
@@ -102,12 +97,12 @@ class Passes:
         self._observe_clock()
         self.steps.try_step("look", self._look)
         if self._tally.inventory is not None:
-            self._begin_telling()
+            self._teller.begin(self._tally.inventory)
             policy = self._read_policy()
             self.steps.try_step("maintain", lambda: self._maintain(policy))
             self.steps.try_step("look", self._look)
-            self._report_rotation(self._tally.inventory)
-            self._tell_events(None)
+            report_rotation(self.steps, self._tally.inventory, self._setting.wall())
+            self._teller.tell()
         self._tally.passes += 1
         self._tally.passed_at = self._setting.wall()
 
@@ -166,7 +161,9 @@ class Passes:
             skipped=skipped,
         )
         if self._tally.clock_stable:
-            self._renew(setting, policy)
+            if policy is not None:
+                self._replace_ended_lists(setting)
+                self._renew(setting, policy)
             self._refresh_lists(setting)
         here = [name for name in live if name in running]
         self.steps.try_step("observe", lambda: self._settle(setting, here))
@@ -177,11 +174,36 @@ class Passes:
         owners = present_owners(self._tree, names)
         return owners if policy is None else owners | policy_owners(policy, self._tree, listed)
 
-    def _renew(self, setting: RotationSetting, policy: Policy | None) -> None:
+    def _replace_ended_lists(self, setting: RotationSetting) -> None:
+        """Sign anew what peers refuse everybody for, before anything else: no confirmation could succeed.
+
+        Leaves follow with the new lists, as their files do not fit any more.
+        """
+        now = utc(self._setting.wall())
+        inventory = self._tally.inventory
+        assert inventory is not None
+        ended = [
+            record.authority
+            for record in inventory.authorities
+            if record.listed
+            and not record.authority.startswith("root-")
+            and self._tree.has_key(record.authority)
+            and (record.crl is None or (record.crl.next_update_utc or now) <= now)
+        ]
+        if not ended:
+            self.steps.forget("ended-lists")
+            return
+
+        def sign() -> None:
+            log(logging.WARNING, "revocation lists have ended", authorities=" ".join(ended))
+            renew_lists(self._setting.certs, issuing=setting.issuing, root=None, now=now, by=setting.by)
+            self._look()
+
+        self.steps.try_step("ended-lists", sign)
+
+    def _renew(self, setting: RotationSetting, policy: Policy) -> None:
         if not self._due(policy):
             self.steps.forget("renew")
-            return
-        if policy is None:
             return
 
         def renew() -> None:
@@ -207,7 +229,7 @@ class Passes:
         self.steps.try_step("renew", renew)
 
     def _renew_names(self, setting: RotationSetting, names: Sequence[str]) -> None:
-        self._tell_events(None)
+        self._teller.tell()
         log(logging.INFO, "renewing leaves", workloads=" ".join(names))
         began, outcome = self._setting.steady(), "unconfirmed"
         try:
@@ -215,10 +237,10 @@ class Passes:
             outcome = "confirmed"
         finally:
             took = self._setting.steady() - began
-            self._tell_events(Renewal(outcome, round(took, 3)))
+            self._teller.tell(Renewal(outcome, round(took, 3)))
         log(logging.INFO, "renewed leaves", workloads=" ".join(names), duration_s=round(took, 3))
 
-    def _due(self, policy: Policy | None) -> list[str]:
+    def _due(self, policy: Policy) -> list[str]:
         inventory = self._tally.inventory
         assert inventory is not None
         issuer = next(record for record in inventory.authorities if record.issuing)
@@ -228,7 +250,7 @@ class Passes:
             for leaf in inventory.leaves
             if leaf_is_due(leaf, end, now, jittered=self._setting.jittered)
         ]
-        unlisted = [name for name in due if policy is not None and name not in policy.workloads]
+        unlisted = [name for name in due if name not in policy.workloads]
         self.steps.say(
             "unlisted", unlisted, logging.ERROR, "workloads are due and the policy does not list them",
             workloads=" ".join(unlisted),
@@ -268,30 +290,3 @@ class Passes:
             self._settled_once = self._settled_once or (fault is None and not self.steps.met_busy)
             seen = [name for name in maintenance.unsettled() if name in running]
         self._tally.unconfirmed = tuple(seen)
-
-    def _report_rotation(self, inventory: Inventory) -> None:
-        rotation = inventory.rotation
-        place = None if rotation is None else (rotation.kind, rotation.stage)
-        kind, stage = place or ("", "")
-        self.steps.say("rotation", place, logging.INFO, "a rotation is under way", kind=kind, stage=stage)
-        since = stage_since(inventory)
-        stands = place is not None and since is not None and self._setting.wall() - since > ROTATION_STILL
-        self.steps.say(
-            "still", stands and place, logging.ERROR,
-            "a rotation stands still; an operator must resume it or go back", kind=kind, stage=stage,
-        )  # fmt: skip
-
-    def _begin_telling(self) -> None:
-        ledger = self._tally.inventory.ledger if self._tally.inventory is not None else ""
-        if self._told_seq is None and isinstance(ledger, VerifiedLedger):
-            self._told_seq = ledger.head.seq
-
-    def _tell_events(self, renewal: Renewal | None) -> None:
-        """Hand over what the ledger has gained; of what was before this process began, nothing is told."""
-        if self._setting.events is None or self._told_seq is None:
-            return
-        # A ledger that does not verify is reported by the look; of it nothing is told.
-        with suppress(LedgerError, OSError):
-            ledger = verify_ledger(split_lines(self._tree.read_ledger())[0])
-            self._setting.events.emit(events_after(ledger.entries, self._told_seq, renewal))
-            self._told_seq = ledger.head.seq
