@@ -13,6 +13,7 @@ import click
 from pki import report
 from pki.commands.authority_commands import init, issue, renew
 from pki.commands.backup_commands import backup, restore
+from pki.commands.daemon_command import daemon
 from pki.commands.reading_commands import inventory, status, verify
 from pki.commands.rotation_commands import crl, revoke, rotate
 from pki.commands.session import EXIT_BLOCKED, EXIT_CODES
@@ -48,6 +49,8 @@ def ledger() -> None:
     """Look at the record of every signature."""
 
 
-for command in (init, issue, renew, rotate, revoke, crl, status, inventory, backup, restore):
+for command in (
+    init, issue, renew, rotate, revoke, crl, daemon, status, inventory, backup, restore,
+):  # fmt: skip
     main.add_command(command)
 ledger.add_command(verify)
