@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -24,7 +25,7 @@ from pki.consumers.running_fleet import RunningFleet
 from pki.errors import ConsumerAway
 from pki.tls import client_context
 from services.node.postgres import DATABASE_AWAY
-from tests.integration.pki_consumers.authorities import Authority, key_id
+from tests.integration.pki_consumers.authorities import Authority, LiveTree, key_id
 from tests.integration.pki_consumers.consumers import Consumers
 from tests.integration.pki_consumers.deriving import PASSWORDS
 from tests.integration.pki_consumers.expecting import LISTENERS, confirmed, use_of, uses
@@ -205,3 +206,19 @@ def test_a_ca_of_another_authority_has_nobody_below_it(consumers: Consumers) -> 
     issuers = find_issuers(consumers.tree.certs, {Authority.create().issuing_key_id})
 
     assert frozenset() == issuers.names
+
+
+def test_a_name_that_postgresql_would_cut_counts_for_every_ca_that_it_could_be(
+    consumers: Consumers, tmp_path: Path
+) -> None:
+    tree = LiveTree(tmp_path)
+    domain = f"{'a' * 50}.internal"
+    retired, innocent = (Authority.create(trust_domain=domain) for _ in range(2))
+    for authority in (retired, innocent):
+        tree.write_authority(authority)
+    issuers = find_issuers(tmp_path, {retired.issuing_key_id})
+
+    assert {retired.issuing_key_id} == issuers.key_ids
+    # 63 bytes end before the part by which intermediates differ.
+    assert frozenset({f"/O={domain}/"}) == issuers.names
+    assert issuers.include(name=f"/O={domain}/CN=intermediate 1"[:63])
