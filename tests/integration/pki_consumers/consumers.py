@@ -30,6 +30,8 @@ from tests.integration.pki_consumers.authorities import Authority, LiveTree
 
 START_S_MAX = 30.0
 POLL_S = 0.02
+ROOT = Path(__file__).resolve().parents[3]
+NODE = "tests.integration.pki_consumers.node_process"
 
 
 @dataclass
@@ -75,7 +77,8 @@ class Consumers:
         """Start one process and wait until its listener takes connections."""
         argv, listener = self._commands()[name]
         with (self.home / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, cwd="/")
+            # Here, for the module that is our own process; nobody else cares.
+            self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, cwd=ROOT)
         await_that(lambda: self._listens(name, listener), f"{name}: {self.home / name}.log")
         self.record()
 
@@ -114,6 +117,31 @@ class Consumers:
         ]
         self.processes_file.write_text(json.dumps(rows))
 
+    def write_node_configuration(self) -> Path:
+        """What `node_process` needs: a listener that admits the sidecar, and the way to the database."""
+        app, database = self.places.addresses["gateway.app"], self.places.addresses["postgres.tls"]
+        document = {
+            "node": {
+                "name": "gateway",
+                "cell": self.mesh.cell,
+                "trust_domain": self.mesh.trust_domain,
+                "identity": str(self.places.identity("gateway")),
+                "state_dir": str(self.home),
+                "connection_age_s_max": self.places.connection_age_s_max,
+            },
+            "listen": {"host": app.bind, "port": app.port, "admit": [self.mesh.spiffe("gateway-sidecar")]},
+            "postgres": {
+                "host": database.host,
+                "port": database.port,
+                "database": DATABASE,
+                "user": "gateway",
+                "expect": self.mesh.spiffe("postgres"),
+            },
+        }
+        path = self.home / "gateway.json"
+        path.write_text(json.dumps(document))
+        return path
+
     def _commands(self) -> dict[str, tuple[list[str], str]]:
         run, program = self.places.run, Path(sysconfig.get_paths()["purelib"])
         postgres = str(databases.find_server_programs() / "postgres")
@@ -132,6 +160,7 @@ class Consumers:
             ),
             "redis": ([redis_program(self.home), str(run / "redis" / "redis.conf")], "redis.tls"),
             "nats": ([nats, "-c", str(run / "nats" / "nats.conf")], "nats.tls"),
+            "gateway": ([sys.executable, "-m", NODE, str(self.write_node_configuration())], "gateway.app"),
             "gateway-sidecar": ([*envoy, str(run / "gateway-sidecar" / "envoy.json")], "gateway.ingress"),
         }
 

@@ -37,6 +37,7 @@ NAMES = (
     "nats",
     "migrator",
     "supervisor",
+    "notifications",
 )
 PASSWORDS = {"pki": b"pki-password-of-the-tests", "gateway": b"gateway-password-of-the-tests"}
 
@@ -65,7 +66,7 @@ def running_consumers() -> Iterator[Consumers]:
     ports = PortReservation()
     consumers = _made(home, ports)
     try:
-        for name in ("postgres", "redis", "nats", "gateway-sidecar"):
+        for name in ("postgres", "redis", "nats", "gateway-sidecar", "gateway"):
             consumers.start(name)
         yield consumers
     finally:

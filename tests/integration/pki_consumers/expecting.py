@@ -31,9 +31,9 @@ def described(consumers: Consumers) -> Deployment:
             "account": "cm-gateway",
             "report": {
                 "host": "127.0.0.1",
-                "port": consumers.port("gateway.app"),
-                "expect": "gateway",
-                "path": "/report",
+                "port": consumers.port("gateway.ingress"),
+                "expect": "gateway-sidecar",
+                "path": "/identity",
             },
         },
         "gateway-sidecar": {

@@ -14,7 +14,6 @@ from pki.consumers.running_fleet import RunningFleet
 from tests.integration.pki_consumers.authorities import Authority
 from tests.integration.pki_consumers.consumers import Consumers, await_that
 from tests.integration.pki_consumers.expecting import LISTENERS, confirmed, uses
-from tests.integration.pki_consumers.node_thread import NodeThread
 
 REFUSED = {
     "postgres": "SSL configuration was not reloaded",
@@ -60,17 +59,15 @@ def test_a_published_generation_that_nobody_loaded_is_not_confirmed(
     assert [] == confirmed(fleet, Expectation(uses(consumers, name)))
 
 
-def test_a_python_process_is_confirmed_at_its_listener_and_in_its_report(
-    fleet: RunningFleet, consumers: Consumers, node: NodeThread
+def test_a_python_process_is_looked_at_at_its_listener_and_in_its_report(
+    fleet: RunningFleet, consumers: Consumers
 ) -> None:
+    before = uses(consumers, "gateway")
     consumers.publish("gateway")
-    expectation = Expectation(uses(consumers, "gateway"))
-    places = {fault.place for fault in fleet.unconfirmed(expectation)}
-    node.stop()
-    node.start()
 
-    assert {"listener gateway.app", "report, server", "report, postgres"} == places
-    assert [] == confirmed(fleet, expectation)
+    assert [] == confirmed(fleet, Expectation(uses(consumers, "gateway")))
+    faults = fleet.unconfirmed(Expectation(before))
+    assert {"listener gateway.app", "report, server", "report, postgres"} == {f.place for f in faults}
 
 
 @pytest.mark.parametrize("name", RELOADING)
@@ -110,10 +107,22 @@ def test_a_consumer_that_is_stopped_is_named_and_nothing_is_raised(
         faults = fleet.unconfirmed(Expectation(uses(consumers)))
         told = fleet.load([name])
 
-    assert {name} == {fault.name for fault in faults}
-    assert all("cannot be reached" in f.reason or "does not answer" in f.reason for f in faults)
+    # The gateway is asked through its sidecar.
+    assert ({"gateway"} if name == "gateway-sidecar" else set()) | {name} == {f.name for f in faults}
+    assert all(
+        any(reason in fault.reason for reason in ("cannot be reached", "does not answer", "was not answered"))
+        for fault in faults
+    )
     # Envoy is never told anything: nothing there can fail.
     assert (name != "gateway-sidecar") == bool(told)
+
+
+def test_a_python_process_that_is_stopped_is_named(fleet: RunningFleet, consumers: Consumers) -> None:
+    with stopped(consumers, "gateway"):
+        faults = fleet.unconfirmed(Expectation(uses(consumers)))
+
+    assert {("gateway", "listener gateway.app"), ("gateway", "report")} == {(f.name, f.place) for f in faults}
+    assert "GET /identity was answered with status 503" in {f.reason for f in faults}
 
 
 @contextmanager
