@@ -7,6 +7,7 @@ never changed, and no server-name callback swaps it: either would keep parts of 
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 from aiohttp import web
@@ -35,7 +36,8 @@ class Listener:
         self._admit = frozenset(listen.admit)
         self._identity = identity
         self._socket = _bind(listen)
-        self._site: web.SockSite | None = None
+        self._served: tuple[web.SockSite, socket.socket] | None = None
+        self._turn = asyncio.Lock()  # A generation that comes during the first start waits, and wins.
         self.generation = identity.generation
 
     async def start(self) -> None:
@@ -48,17 +50,31 @@ class Listener:
         self._socket.close()
 
     async def _take(self, generation: LoadedGeneration) -> None:
-        context = server_context(generation.folder, admit=self._admit)
-        duplicate = self._socket.dup()
-        try:
+        async with self._turn:
+            context = server_context(generation.folder, admit=self._admit)
+            duplicate = self._socket.dup()
             site = web.SockSite(self._runner, duplicate, ssl_context=context, backlog=BACKLOG)
-            await site.start()
-        except BaseException:
-            duplicate.close()
-            raise
-        before, self._site, self.generation = self._site, site, generation
-        if before is not None:
-            await before.stop()
+            try:
+                await site.start()
+            except BaseException:
+                await site.stop()
+                duplicate.close()
+                raise
+            before, self._served = self._served, (site, duplicate)
+            self.generation = generation
+            if before is not None:
+                await _retire(*before)
+
+
+async def _retire(site: web.SockSite, listening: socket.socket) -> None:
+    """Stop a site without losing what it has accepted.
+
+    asyncio accepts in one turn of the loop and attaches the connection to its server in the next; closing the
+    server in between drops the connection. uvloop does both at once, and knows no reader here.
+    """
+    asyncio.get_running_loop().remove_reader(listening)
+    await asyncio.sleep(0)
+    await site.stop()
 
 
 def _bind(listen: ListenConfig) -> socket.socket:

@@ -46,10 +46,10 @@ async def test_a_gateway_rotates_under_load_without_a_failed_request(stack: Gate
     async with under_load(pay, read) as meter:
         await meter.until_more(10)
         for _ in range(ROTATIONS):
-            renew(stack.server.pki, "postgres")
+            await renew(stack.server.pki, "postgres")
             os.kill(stack.server.process_id, signal.SIGHUP)
-            renew(stack.server.pki, "gateway-sidecar")
-            serial = renew(stack.server.pki, "gateway")
+            await renew(stack.server.pki, "gateway-sidecar")
+            serial = await renew(stack.server.pki, "gateway")
 
             async def is_taken(serial: str = serial) -> bool:
                 return {serial} == serials_in_use(await identity_of(stack))

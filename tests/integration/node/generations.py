@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import stat
@@ -19,12 +20,12 @@ def serial_of(identity: Path) -> str:
     return f"{certificate.serial_number:x}"
 
 
-def renew(pki: ThrowAwayPki, name: str) -> str:
-    """Issue the next generation and return its serial."""
+async def renew(pki: ThrowAwayPki, name: str) -> str:
+    """Issue the next generation and return its serial; the loop goes on while the authority works."""
     key = (pki.identity(name) / "key.pem").stat()
     # Readable by the same account as before, where there is another one than ours.
     owner = Owner(key.st_uid, key.st_gid) if key.st_gid != os.getegid() else None
-    pki.issue(name, owners={name: owner})
+    await asyncio.to_thread(pki.issue, name, owners={name: owner})
     return serial_of(pki.identity(name))
 
 

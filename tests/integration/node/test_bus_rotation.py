@@ -105,9 +105,9 @@ async def test_both_sides_rotate_and_no_message_is_lost_or_stored_twice(
     async with relay.loaded() as meter:
         first = relay.sequence - meter.succeeded
         for _ in range(ROTATIONS):
-            renew(pki, "nats")
+            await renew(pki, "nats")
             os.kill(server._process.pid, signal.SIGHUP)
-            serial = renew(pki, "payments")
+            serial = await renew(pki, "payments")
             await until(lambda serial=serial: _is_used(relay, serial))  # type: ignore[misc]
             await meter.until_more(20)
         seen = relay.report()

@@ -107,8 +107,8 @@ def test_both_sides_rotate_under_load_without_a_failed_call(hop: Hop, run: Run) 
     async def rotate() -> None:
         async with hop.running() as client, hop.loaded(client) as meter:
             for _ in range(ROTATIONS):
-                renew(hop.pki, "banks")
-                serial = renew(hop.pki, "payments")
+                await renew(hop.pki, "banks")
+                serial = await renew(hop.pki, "payments")
                 await until(lambda serial=serial: list(hop.report().serials_open) == [serial])  # type: ignore[misc]
                 await meter.until_more(20)
             seen = hop.report()
@@ -214,7 +214,7 @@ async def test_a_call_is_finished_on_the_old_certificate_when_a_new_one_comes(ho
     async with hop.running() as client:
         slow = asyncio.create_task(client.call("POST", "/v1/attempts?s=1.5", b"{}"))
         await until(lambda: hop.report().open == 1)
-        serial = renew(hop.pki, "payments")
+        serial = await renew(hop.pki, "payments")
         await until(lambda: hop.report().serial == serial)
         quick = await client.call("POST", "/v1/attempts", b"{}")
         during = hop.report().serials_open

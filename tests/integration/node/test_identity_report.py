@@ -75,7 +75,7 @@ async def test_the_report_names_the_certificate_the_trust_and_every_peer(node: N
     old = serial_of(sidecar)
     async with node.running(), node.as_peer("gateway-sidecar") as first:
         await first.ask("/healthz", AS_SUPERVISOR)
-        new = renew(node.pki, "gateway-sidecar")
+        new = await renew(node.pki, "gateway-sidecar")
         async with node.as_peer("gateway-sidecar"), node.as_peer("gateway-sidecar") as third:
             seen = await report(third, AS_PKI)
 

@@ -92,14 +92,14 @@ async def test_both_sides_rotate_under_load_without_a_failed_statement(gateway: 
     ):
         await meter.until_more(10)
         for _ in range(ROTATIONS):
-            server_serial = renew(gateway.server.pki, "postgres")
+            server_serial = await renew(gateway.server.pki, "postgres")
             gateway.reload()
 
             async def is_shown(serial: str = server_serial) -> bool:
                 return serial == await gateway.serial_shown()
 
             await until_seen(is_shown)
-            serial = renew(gateway.server.pki, "gateway")
+            serial = await renew(gateway.server.pki, "gateway")
             await until(lambda serial=serial: list(gateway.report().serials_open) == [serial])  # type: ignore[misc]
             await meter.until_more(20)
         seen = gateway.report()

@@ -80,10 +80,10 @@ async def test_both_sides_rotate_under_load_without_a_failed_command(gateway: Ga
     async with gateway.connected() as client:
         async with under_load(asking(client)) as meter:
             for _ in range(ROTATIONS):
-                server_serial = renew(gateway.server.pki, "redis")
+                server_serial = await renew(gateway.server.pki, "redis")
                 await asyncio.to_thread(gateway.server.reload)
                 assert server_serial == await asyncio.to_thread(gateway.server.serial_shown)
-                serial = renew(gateway.server.pki, "gateway")
+                serial = await renew(gateway.server.pki, "gateway")
                 await until(lambda serial=serial: list(gateway.report().serials_open) == [serial])  # type: ignore[misc]
                 await meter.until_more(20)
         seen = gateway.report()

@@ -19,6 +19,7 @@ from aiohttp import web
 from pki.tls import client_context
 from services.node.config_file import ListenConfig
 from services.node.identity import identity_in_force
+from services.node.listener import Listener
 from services.node.server import serve
 from tests.integration.node.generations import alone, both, publish, renew, serial_of
 from tests.integration.node.load import under_load, until, until_seen
@@ -132,7 +133,7 @@ def test_twenty_generations_are_taken_under_load_without_a_failed_request(node: 
         async with node.running():
             async with under_load(node.ask_anew, kept[0].ask, node.ask_anew, kept[1].ask) as meter:
                 for _ in range(ROTATIONS):
-                    await node.until_shown(renew(node.pki, "gateway"))
+                    await node.until_shown(await renew(node.pki, "gateway"))
                     await meter.until_more(8)
             for client in kept:
                 client.close()
@@ -142,6 +143,31 @@ def test_twenty_generations_are_taken_under_load_without_a_failed_request(node: 
         assert [1, 1] == [client.dialled for client in kept]
 
     run(rotate())
+
+
+def test_swaps_in_a_row_lose_no_connection_that_was_just_accepted(node: Node, run: Run) -> None:
+    async def swap() -> None:
+        async def answer(_: web.Request) -> web.Response:
+            return web.Response(text="done")
+
+        app = web.Application()
+        app.router.add_get("/v1/things", answer)
+        identity = identity_in_force(node_config(node.pki, "gateway", node.folder))
+        runner = web.AppRunner(app, access_log=None)
+        listen = ListenConfig(host="127.0.0.1", port=node.port, admit=[spiffe("gateway-sidecar")])
+        listener = Listener(runner, listen, identity)
+        await runner.setup()
+        await listener.start()
+        async with under_load(node.ask_anew, workers=8) as meter:
+            for _ in range(100):
+                await listener._take(identity.generation)
+                await meter.until_more(1)
+        listener.stop()
+        await runner.cleanup()
+
+        assert [] == meter.faults
+
+    run(swap())
 
 
 def test_the_meter_counts_what_fails_when_a_leaf_is_served_that_nobody_trusts(node: Node, run: Run) -> None:
@@ -225,7 +251,7 @@ async def test_a_mismatched_pair_leaves_the_old_generation_serving_until_a_good_
         assert before == await node.serial_shown()
         assert before == node.served()
 
-        await node.until_shown(renew(node.pki, "gateway"))
+        await node.until_shown(await renew(node.pki, "gateway"))
 
     assert [] == meter.faults
 
