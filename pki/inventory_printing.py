@@ -143,7 +143,7 @@ def inventory_lines(
     rows: Sequence[InventoryRow], findings: Sequence[InventoryFinding], *, everything: bool
 ) -> list[str]:
     """Return what `print_inventory` prints."""
-    shown = [row for row in rows if everything or row.place is not None or row.state not in PAST]
+    shown = [row for row in rows if everything or _is_of_interest(row)]
     lines = [f"Evidence for {STANDARD}:", *(f"  {sentence}" for sentence in SCOPE)]
     heading = ""
     for row in shown:
@@ -151,9 +151,10 @@ def inventory_lines(
         if group != heading:
             lines += ["", group, "-" * len(group)]
             heading = group
-        lines.append(_row_line(row))
+        lines += _row_lines(row)
     if len(shown) < len(rows):
-        lines.append(f"and {len(rows) - len(shown)} of the past, which the ledger alone knows")
+        left_out = f"and {len(rows) - len(shown)} probes and certificates of the past"
+        lines += ["", f"{left_out}, which the ledger alone knows (--all shows them)"]
     lines += ["", "findings", "--------"]
     lines += [
         f"{'×' if finding.level.name == 'CRITICAL' else '!'} {finding.sentence}  "
@@ -165,17 +166,25 @@ def inventory_lines(
     return lines
 
 
-def _row_line(row: InventoryRow) -> str:
+def _is_of_interest(row: InventoryRow) -> bool:
+    return row.place is not None or (row.state not in PAST and row.role != "probe")
+
+
+def _row_lines(row: InventoryRow) -> list[str]:
+    """Return one certificate as a block of short lines: what a screen of 110 columns and a pager can hold."""
     words = row_words(row)
-    parts = [
-        f"{row.subject or UNKNOWN:<32} {row.role:<12} {row.state:<11}",
-        f"serial {words.serial}  {words.begins} to {words.ends}  by {words.issuer}",
-        f"held by {words.holder}" if row.place is not None else words.place,
-        f"last rotated {words.rotated}  policy {short_digest(words.policy)}  revoked {words.revoked}",
-        f"in the ledger {words.recorded}  on the wire {words.on_wire}",
-        f"evidence for {', '.join(row.requirements)}",
+    held = f"held by {words.holder}" if row.place is not None else words.place
+    if row.place is not None and words.holder == "destroyed":
+        held = "its key is destroyed"
+    known = f"in the ledger {words.recorded}; on the wire {words.on_wire}"
+    return [
+        f"{row.subject or UNKNOWN}  ({row.role}, {row.state})",
+        f"    valid         {words.begins} to {words.ends}, last rotated {words.rotated}",
+        f"    issued by     {words.issuer}, serial {words.serial}",
+        f"    {held}",
+        f"    revoked {words.revoked}; {known}; policy {short_digest(words.policy)}",
+        f"    evidence for  {', '.join(row.requirements)}",
     ]
-    return "  ".join(parts)
 
 
 def _row_fields(row: InventoryRow) -> dict[str, Any]:
