@@ -28,7 +28,7 @@ _INTERMEDIATE_EVERY: Final = 40
 _ROOT_EVERY: Final = 200
 _RATE_PER_S: Final = 25.0  # a quarter of what such companies see, on two cores that also do everything else
 _CALM_S: Final = 60.0  # before and after, without rotations, each
-_QUICK_CALM_S: Final = 6.0
+_QUICK_CALM_S: Final = 5.0
 _P99_RATIO_MAX: Final = 1.5
 _METHOD: Final = (
     f"{_RATE_PER_S:.0f} signed payments a second, an open loop, each receipt verified, none sent twice; time",
