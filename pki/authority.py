@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from pki.authority_making import discard_unused, make_intermediate, make_root, open_authority
 from pki.certificate_files import AuthorityState, CertificateTree, Owner
-from pki.errors import AlreadyInitialised
+from pki.errors import AlreadyInitialised, SealError
 from pki.exposure import require_private
 from pki.identity import require_trust_domain
 from pki.issuance import CertificatePlan, plan_intermediate, plan_root
 from pki.issuing import IssuedLeaf, IssuingAuthority, leaves_due, plan_leaves, utc
 from pki.recorded_signing import RecordedSigning
-from pki.revocation_lists import lists_due, recorded_revocations, sign_next_list
+from pki.revocation_lists import list_in_force, lists_due, recorded_revocations, sign_next_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +107,8 @@ def renew_lists(
     Args:
         certs: the tree.
         issuing: opens intermediates.
-        root: asked for only if a root's list is due; None to leave roots' lists as they are.
+        root: asked for only if a root's list is due; None to leave roots' lists as they are. A root that it
+            does not open is left for its custodians while its list is still in force.
         now: UTC.
         by: who asks.
         force: the intermediates' lists, due or not.
@@ -135,7 +136,12 @@ def renew_lists(
             if (is_root and root is None) or not tree.has_key(authority):
                 continue
             keeper = root() if is_root and root is not None else issuing
-            opened = open_authority(tree, authority, keeper)
+            try:
+                opened = open_authority(tree, authority, keeper)
+            except SealError:
+                if is_root and list_in_force(tree, authority, utc(now)):
+                    continue  # its custodians are elsewhere, and there is time: `status` says that it is due
+                raise
             tree.write_list(authority, sign_next_list(tree, signing, opened, revocations, utc(now)))
             signed.append(authority)
         return signed

@@ -5,6 +5,7 @@ Every refusal is one sentence that says what to do; `--json` prints one document
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -12,10 +13,15 @@ import click
 
 from pki import report
 from pki.commands.authority_commands import init, issue, renew
+from pki.commands.backup_commands import backup, restore
+from pki.commands.daemon_command import daemon
 from pki.commands.reading_commands import inventory, status, verify
 from pki.commands.rotation_commands import crl, revoke, rotate
 from pki.commands.session import EXIT_BLOCKED, EXIT_CODES
 from pki.errors import PKIError, UnconfirmedConsumers
+
+# What a shell reports for a process that SIGPIPE ended.
+EXIT_READER_GONE = 141
 
 
 class RefusingGroup(click.Group):
@@ -31,6 +37,10 @@ class RefusingGroup(click.Group):
                 blocked = [{"name": u.name, "place": u.place, "reason": u.reason} for u in fault.unconfirmed]
                 report.print_json({"blocked": blocked})
             ctx.exit(EXIT_BLOCKED)
+        except BrokenPipeError:
+            # Whoever read our output has gone, as `head` does; there is nobody to be told.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(EXIT_READER_GONE)
         except PKIError as fault:
             raise click.ClickException(f"{fault} [{fault.code}]") from fault
         except OSError as fault:
@@ -47,6 +57,8 @@ def ledger() -> None:
     """Look at the record of every signature."""
 
 
-for command in (init, issue, renew, rotate, revoke, crl, status, inventory):
+for command in (
+    init, issue, renew, rotate, revoke, crl, daemon, status, inventory, backup, restore,
+):  # fmt: skip
     main.add_command(command)
 ledger.add_command(verify)

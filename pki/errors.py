@@ -36,6 +36,12 @@ class SealError(PKIError):
     code = "seal"
 
 
+class BackupError(PKIError):
+    """A backup cannot be written, opened or put in place; what is in force stays as it is."""
+
+    code = "backup"
+
+
 class LedgerError(PKIError):
     """The issuance ledger was altered, cut in the middle, or reordered."""
 

@@ -17,6 +17,7 @@ from pki.inventory_report import PAST, InventoryRow
 from pki.ledger_history import LedgerHistory
 
 UNKNOWN = "unknown"
+_GROUPS = {"leaf": "workloads", "probe": "probes"}
 # A policy or a ledger head is recognised by its first digits; the whole is in the JSON.
 DIGEST_SHOWN = 16
 
@@ -35,6 +36,7 @@ class RowWords:
     policy: str
     revoked: str
     recorded: str
+    on_wire: str
     place: str
 
 
@@ -50,7 +52,8 @@ def row_words(row: InventoryRow) -> RowWords:
         rotated=_moment(row.rotated),
         policy=row.policy or UNKNOWN,
         revoked=_revoked(row),
-        recorded={True: "yes", False: "no", None: UNKNOWN}[row.recorded],
+        recorded=_answer(row.recorded),
+        on_wire=_answer(row.on_wire),
         place=row.place or "in the ledger alone",
     )
 
@@ -60,6 +63,11 @@ def key_words(key: KeyFile | None) -> str:
     if key is None:
         return UNKNOWN
     return f"{key.account or UNKNOWN}:{key.group or UNKNOWN} {key.uid}:{key.gid} {key.mode:04o}"
+
+
+def short_digest(digest: str) -> str:
+    """Return the first digits of a digest; a word stays as it is."""
+    return f"{digest[:DIGEST_SHOWN]}…" if len(digest) > DIGEST_SHOWN else digest
 
 
 def printable(text: str) -> str:
@@ -98,6 +106,7 @@ def inventory_fields(
                 "kind": rotation.kind or UNKNOWN,
                 "began": _iso(rotation.began),
                 "ended": "not ended" if rotation.ended is None else _iso(rotation.ended),
+                "outcome": rotation.outcome or UNKNOWN,
                 "stages": [{"stage": stage, "at": _iso(at)} for stage, at in rotation.stages],
                 "actor": rotation.actor or UNKNOWN,
                 "command": rotation.command or UNKNOWN,
@@ -134,17 +143,18 @@ def inventory_lines(
     rows: Sequence[InventoryRow], findings: Sequence[InventoryFinding], *, everything: bool
 ) -> list[str]:
     """Return what `print_inventory` prints."""
-    shown = [row for row in rows if everything or row.place is not None or row.state not in PAST]
+    shown = [row for row in rows if everything or _is_of_interest(row)]
     lines = [f"Evidence for {STANDARD}:", *(f"  {sentence}" for sentence in SCOPE)]
     heading = ""
     for row in shown:
-        group = "certificate authorities" if row.role != "leaf" else "workloads"
+        group = _GROUPS.get(row.role, "certificate authorities")
         if group != heading:
             lines += ["", group, "-" * len(group)]
             heading = group
-        lines.append(_row_line(row))
+        lines += _row_lines(row)
     if len(shown) < len(rows):
-        lines.append(f"and {len(rows) - len(shown)} of the past, which the ledger alone knows")
+        left_out = f"and {len(rows) - len(shown)} probes and certificates of the past"
+        lines += ["", f"{left_out}, which the ledger alone knows (--all shows them)"]
     lines += ["", "findings", "--------"]
     lines += [
         f"{'×' if finding.level.name == 'CRITICAL' else '!'} {finding.sentence}  "
@@ -156,17 +166,25 @@ def inventory_lines(
     return lines
 
 
-def _row_line(row: InventoryRow) -> str:
+def _is_of_interest(row: InventoryRow) -> bool:
+    return row.place is not None or (row.state not in PAST and row.role != "probe")
+
+
+def _row_lines(row: InventoryRow) -> list[str]:
+    """Return one certificate as a block of short lines: what a screen of 110 columns and a pager can hold."""
     words = row_words(row)
-    policy = words.policy[:DIGEST_SHOWN]
-    parts = [
-        f"{row.subject or UNKNOWN:<32} {row.role:<12} {row.state:<11}",
-        f"serial {words.serial}  {words.begins} to {words.ends}  by {words.issuer}",
-        f"held by {words.holder}" if row.place is not None else words.place,
-        f"last rotated {words.rotated}  policy {policy}  revoked {words.revoked}",
-        f"evidence for {', '.join(row.requirements)}",
+    held = f"held by {words.holder}" if row.place is not None else words.place
+    if row.place is not None and words.holder == "destroyed":
+        held = "its key is destroyed"
+    known = f"in the ledger {words.recorded}; on the wire {words.on_wire}"
+    return [
+        f"{row.subject or UNKNOWN}  ({row.role}, {row.state})",
+        f"    valid         {words.begins} to {words.ends}, last rotated {words.rotated}",
+        f"    issued by     {words.issuer}, serial {words.serial}",
+        f"    {held}",
+        f"    revoked {words.revoked}; {known}; policy {short_digest(words.policy)}",
+        f"    evidence for  {', '.join(row.requirements)}",
     ]
-    return "  ".join(parts)
 
 
 def _row_fields(row: InventoryRow) -> dict[str, Any]:
@@ -197,7 +215,7 @@ def _row_fields(row: InventoryRow) -> dict[str, Any]:
         if row.revoked is None
         else {"at": _iso(row.revoked.at), "reason": row.revoked.reason or UNKNOWN},
         "in_ledger": words.recorded,
-        "on_wire": {True: "yes", False: "no", None: UNKNOWN}[row.on_wire],
+        "on_wire": words.on_wire,
         "place": words.place,
         "spki_sha256": row.spki_sha256 or UNKNOWN,
         "certificate_sha256": row.certificate_sha256 or UNKNOWN,
@@ -215,6 +233,10 @@ def _revoked(row: InventoryRow) -> str:
     if row.revoked is not None:
         return f"{_moment(row.revoked.at)}, {row.revoked.reason or UNKNOWN}"
     return UNKNOWN if row.recorded is None else "no"
+
+
+def _answer(known: bool | None) -> str:
+    return UNKNOWN if known is None else "yes" if known else "no"
 
 
 def _moment(instant: datetime | None) -> str:

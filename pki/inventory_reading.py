@@ -7,7 +7,6 @@ out. No private key is opened or read: its file's owner and mode are looked at, 
 from __future__ import annotations
 
 import grp
-import json
 import pwd
 import re
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from pki.errors import TreeError
+from pki.custody.envelope import custody_of
+from pki.errors import SealError, TreeError
 from pki.inventory import AuthorityRecord, load_certificate, require_state
 from pki.ledger import split_lines
 from pki.ledger_history import LedgerHistory, read_history
+from pki.seal import ENVELOPE_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from pki.certificate_files import CertificateTree
 
 _GENERATION = re.compile(r"gen-\d{4,9}", re.ASCII)
-# A sealed key of ours is a few kilobytes; of anything larger no more is read.
-_ENVELOPE_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +116,9 @@ def describe_custody(envelope: bytes | None) -> str | None:
         envelope: the sealed key's file; None where there is none.
     """
     try:
-        fields = json.loads(envelope) if envelope is not None else None
-    except (ValueError, RecursionError):
+        return custody_of(envelope) if envelope is not None else None
+    except SealError:
         return None
-    if not isinstance(fields, dict):
-        return None
-    threshold, shares = fields.get("threshold"), fields.get("shares")
-    if type(threshold) is int and type(shares) is int:
-        return f"shares, {threshold} of {shares}"
-    for name in ("provider", "custody", "kdf"):
-        if fields.get(name) == "pkcs11":
-            return "PKCS#11 device"
-    if fields.get("kdf") in ("scrypt", "argon2id"):
-        return f"passphrase ({fields['kdf']}, AES-256-GCM)"
-    return None
 
 
 def _generations(tree: CertificateTree, name: str) -> Iterator[LeafMaterial]:
@@ -171,6 +159,6 @@ def _key_file(path: Path) -> KeyFile | None:
 def _read_start(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
-            return file.read(_ENVELOPE_BYTES_MAX)
+            return file.read(ENVELOPE_BYTES_MAX + 1)  # one more than any of ours has
     except OSError:
         return None

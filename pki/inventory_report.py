@@ -19,12 +19,19 @@ from pki.compliance import Fact, evidence_for
 from pki.inventory_reading import AuthorityMaterial, InventoryMaterial, KeyFile, LeafMaterial
 from pki.ledger_history import IssuedEntry, LedgerHistory, RevokedEntry
 
-_ROLES = ("root", "intermediate", "leaf")
+AUTHORITY_ROLES = ("root", "intermediate")
+_ROLES = (*AUTHORITY_ROLES, "leaf", "probe")
 # What is used now comes first, what is gone last.
 _STATES = ("trusted", "issuing", "prepared", "current", "previous", "not on disk", "retired", "superseded",
            "revoked", "expired")  # fmt: skip
 # States of certificates that no longer do anything.
 PAST = frozenset({"retired", "superseded", "revoked", "expired"})
+# The ledger's word for a signature that no reviewed policy was given for.
+NO_POLICY = "none"
+# What there is to say of a key that has no file; only the ledger makes it the first of these.
+DESTROYED, ABSENT = "destroyed", "not on this machine"
+# A probe's key is never written: it ends with the command that looked.
+_PROBE_CUSTODY = "memory of a command that has ended or is about to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class InventoryRow:
     """One certificate; None is "unknown" throughout.
 
     Attributes:
-        role: "root", "intermediate" or "leaf".
+        role: "root", "intermediate", "leaf" or "probe".
         subject: the workload, or the id of the CA.
         spiffe_id: as in the certificate; empty where it carries none.
         state: see `_STATES`; what it is used for now.
@@ -89,7 +96,7 @@ def inventory_rows(
     rows += [_leaf_row(leaf, material) for leaf in material.leaves]
     on_disk = {row.serial for row in rows}
     newest = {entry.subject: entry.serial for entry in history.issued.values() if entry.role == "leaf"}
-    keys = {row.spki_sha256: row.subject for row in rows if row.role != "leaf" and row.spki_sha256}
+    keys = {row.spki_sha256: row.subject for row in rows if row.role in AUTHORITY_ROLES and row.spki_sha256}
     rows += [
         _ledger_row(entry, history, superseded=newest.get(entry.subject) != entry.serial, keys=keys, now=now)
         for entry in history.issued.values()
@@ -110,8 +117,8 @@ def facts_of(row: InventoryRow) -> Iterator[Fact]:
         yield Fact.ISSUER
     if row.key is not None and row.role == "leaf":
         yield Fact.HOLDER
-    if row.custody is not None and row.role != "leaf":
-        yield Fact.SHARED_CUSTODY if row.custody.startswith("shares") else Fact.CUSTODY
+    if row.custody not in (None, DESTROYED, ABSENT) and row.role in AUTHORITY_ROLES:
+        yield Fact.SHARED_CUSTODY if "shares" in str(row.custody) else Fact.CUSTODY
     if row.state in PAST or row.state == "previous":
         yield Fact.RETIRED
     if row.revoked is not None:
@@ -120,7 +127,7 @@ def facts_of(row: InventoryRow) -> Iterator[Fact]:
         yield Fact.RECORDED
         if row.place is not None:
             yield Fact.SUBSTITUTION
-    if row.policy is not None:
+    if row.policy not in (None, NO_POLICY):
         yield Fact.POLICY
     if row.on_wire is not None:
         yield Fact.WIRE
@@ -131,9 +138,10 @@ def _authority_row(authority: AuthorityMaterial, material: InventoryMaterial) ->
     role = record.authority.partition("-")[0]
     state = _authority_state(authority, material.authorities)
     custody = authority.custody
-    if authority.key is None:
-        destroyed = record.authority in material.history.destroyed
-        custody = "destroyed" if destroyed else None if state != "retired" else "not on this machine"
+    if record.authority in material.history.destroyed and authority.key is None:
+        custody = DESTROYED
+    elif custody is None and authority.key is None and state == "retired":
+        custody = ABSENT
     row = _certificate_row(record.certificate, role, record.authority, state, material)
     return replace(row, key=authority.key, custody=custody, place=authority.place)
 
@@ -149,7 +157,7 @@ def _authority_state(authority: AuthorityMaterial, all_of_them: Iterable[Authori
         if (other.record.trusted or other.record.issuing) and other.record.authority.startswith(role)
     ]
     newer = bool(in_use) and record.certificate.not_valid_before_utc > max(in_use)
-    return "prepared" if newer and authority.key is not None else "retired"
+    return "prepared" if newer and (authority.key or authority.custody) is not None else "retired"
 
 
 def _leaf_row(leaf: LeafMaterial, material: InventoryMaterial) -> InventoryRow:
@@ -201,16 +209,20 @@ def _ledger_row(
         state = "expired"
     else:
         state = "superseded" if superseded and entry.role == "leaf" else "not on disk"
+    role = entry.role if entry.role in _ROLES else "leaf"
+    subject, spiffe_id = _ledger_names(entry, role)
+    gone = role in AUTHORITY_ROLES and subject in history.destroyed
     issuer = entry.issuer_spki_sha256
     return InventoryRow(
-        entry.role if entry.role in _ROLES else "leaf",
-        _ledger_subject(entry),
-        entry.subject if entry.role == "leaf" else "",
-        state,
+        role,
+        subject,
+        spiffe_id,
+        "retired" if gone else state,
         entry.serial,
         None if issuer is None else keys.get(issuer) or f"key {issuer[:16]}",
         entry.not_before,
         entry.not_after,
+        custody=DESTROYED if gone else _PROBE_CUSTODY if role == "probe" else None,
         rotated=entry.issued,
         policy=entry.policy,
         recorded=True,
@@ -220,12 +232,13 @@ def _ledger_row(
     )
 
 
-def _ledger_subject(entry: IssuedEntry) -> str | None:
-    if entry.role == "leaf":
-        return entry.subject.rpartition("/")[2] if entry.subject else None
+def _ledger_names(entry: IssuedEntry, role: str) -> tuple[str | None, str | None]:
+    """Return the subject and the SPIFFE id of a certificate that the ledger alone knows."""
+    if role not in AUTHORITY_ROLES:
+        return (entry.subject.rpartition("/")[2] if entry.subject else None), entry.subject
     if entry.not_before is None or entry.spki_sha256 is None:
-        return entry.subject
-    return f"{entry.role}-{entry.not_before:%Y%m%d}-{entry.spki_sha256[:8]}"
+        return entry.subject, None
+    return f"{role}-{entry.not_before:%Y%m%d}-{entry.spki_sha256[:8]}", None
 
 
 def _with_wire(row: InventoryRow, wire: Mapping[str, str]) -> InventoryRow:
@@ -235,7 +248,7 @@ def _with_wire(row: InventoryRow, wire: Mapping[str, str]) -> InventoryRow:
 
 def _reading_order(row: InventoryRow) -> tuple[int, str, int, float]:
     begin = row.not_before.timestamp() if row.not_before is not None else 0.0
-    subject = "" if row.role != "leaf" else row.subject or ""
+    subject = "" if row.role in AUTHORITY_ROLES else row.subject or ""
     return _ROLES.index(row.role), subject, _STATES.index(row.state), -begin
 
 

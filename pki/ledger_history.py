@@ -6,8 +6,7 @@ Nothing is taken from a ledger whose chain does not verify. Lines of before a fi
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from pki.errors import LedgerError
 from pki.ledger import LedgerHead, verify_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,8 @@ class RotationEntry:
         kind: "leaf", "intermediate" or "root".
         began: UTC.
         ended: UTC; None while it is under way, or where it was left.
-        stages: each stage with the time it was entered, oldest first.
+        stages: each stage with the time at which it was done, oldest first.
+        outcome: how it ended, in the ledger's word.
         actor: who began it.
         command: what began it.
     """
@@ -78,6 +78,7 @@ class RotationEntry:
     began: datetime | None
     ended: datetime | None
     stages: tuple[tuple[str, datetime | None], ...]
+    outcome: str | None
     actor: str | None
     command: str | None
 
@@ -92,7 +93,7 @@ class LedgerHistory:
         issued: by serial number, oldest first.
         revoked: by serial number.
         rotations: oldest first.
-        destroyed: id of an authority to the time at which its key was destroyed.
+        destroyed: id of an authority to the time at which its key was destroyed or thrown away unused.
         unfinished: sequence numbers of intents without a result.
     """
 
@@ -115,18 +116,20 @@ def read_history(lines: Sequence[str]) -> LedgerHistory:
         verified = verify_ledger(lines)
     except LedgerError as fault:
         return LedgerHistory(str(fault), LedgerHead())
-    intents: dict[str, dict[str, Any]] = {}
+    intents: dict[str, Mapping[str, Any]] = {}
     issued: dict[str, IssuedEntry] = {}
     revoked: dict[str, RevokedEntry] = {}
     destroyed: dict[str, datetime | None] = {}
     rotations: list[RotationEntry] = []
-    for line in lines:
-        entry = json.loads(line)
+    for entry in verified.entries:
         serial, at = _text(entry, "serial"), _instant(entry, "ts")
-        event = entry["event"]
+        event = str(entry["event"])
         if event.startswith("rotation-"):
             _follow_rotation(rotations, entry, at)
-        elif event == "key-destroyed" and (authority := _text(entry, "authority")) is not None:
+        elif (
+            event in ("key-destroyed", "authority-discarded")
+            and (authority := _text(entry, "authority")) is not None
+        ):
             destroyed[authority] = at
         elif serial is None:
             continue
@@ -135,13 +138,14 @@ def read_history(lines: Sequence[str]) -> LedgerHistory:
         elif event == "issued":
             issued[serial] = _issued(serial, intents.pop(serial, {}), entry)
         elif event == "revoked":
-            revoked[serial] = RevokedEntry(at, _text(entry, "reason"))
+            # Recorded twice, it counts from the first.
+            revoked.setdefault(serial, RevokedEntry(at, _text(entry, "reason")))
     return LedgerHistory(
         None, verified.head, issued, revoked, tuple(rotations), destroyed, verified.unfinished
     )
 
 
-def _issued(serial: str, intent: dict[str, Any], result: dict[str, Any]) -> IssuedEntry:
+def _issued(serial: str, intent: Mapping[str, Any], result: Mapping[str, Any]) -> IssuedEntry:
     return IssuedEntry(
         serial=serial,
         role=_text(intent, "role"),
@@ -159,31 +163,34 @@ def _issued(serial: str, intent: dict[str, Any], result: dict[str, Any]) -> Issu
     )
 
 
-def _follow_rotation(rotations: list[RotationEntry], entry: dict[str, Any], at: datetime | None) -> None:
+def _follow_rotation(rotations: list[RotationEntry], entry: Mapping[str, Any], at: datetime | None) -> None:
     kind = _text(entry, "kind")
     if entry["event"] == "rotation-began":
-        rotations.append(RotationEntry(kind, at, None, (), _text(entry, "actor"), _text(entry, "command")))
+        rotations.append(
+            RotationEntry(kind, at, None, (), None, _text(entry, "actor"), _text(entry, "command"))
+        )
         return
     # One rotation runs at a time; the newest open one of this kind is meant.
     for index in range(len(rotations) - 1, -1, -1):
         found = rotations[index]
         if found.kind != kind or found.ended is not None:
             continue
-        stages, ended = found.stages, None
         if entry["event"] == "rotation-stage":
-            stages = (*stages, (_text(entry, "stage") or "unknown", at))
+            found = replace(found, stages=(*found.stages, (_text(entry, "stage") or "unknown", at)))
+        elif entry["event"] == "rotation-reverted":
+            found = replace(found, stages=(*found.stages, ("turned back", at)))
         elif entry["event"] == "rotation-ended":
-            ended = at
-        rotations[index] = RotationEntry(kind, found.began, ended, stages, found.actor, found.command)
+            found = replace(found, ended=at, outcome=_text(entry, "outcome"))
+        rotations[index] = found
         return
 
 
-def _text(entry: dict[str, Any], name: str) -> str | None:
+def _text(entry: Mapping[str, Any], name: str) -> str | None:
     value = entry.get(name)
     return value if isinstance(value, str) and value else None
 
 
-def _instant(entry: dict[str, Any], name: str) -> datetime | None:
+def _instant(entry: Mapping[str, Any], name: str) -> datetime | None:
     text = _text(entry, name)
     if text is None:
         return None

@@ -13,11 +13,12 @@ import click
 from pki.seal import PASSPHRASE_BYTES_MAX
 
 
-def read_passphrase(descriptor: int | None, *, confirm: bool) -> bytes:
+def read_passphrase(descriptor: int | None, *, confirm: bool, whose: str = "the authority") -> bytes:
     """Return the passphrase.
 
     Args:
         descriptor: an open file descriptor to read to its end, without its last line end; None to prompt.
+        whose: what it opens, for the prompt.
         confirm: ask twice at the prompt, because a new secret with a typing error is a lost secret.
 
     Raises:
@@ -28,7 +29,7 @@ def read_passphrase(descriptor: int | None, *, confirm: bool) -> bytes:
         return read_descriptor(descriptor, PASSPHRASE_BYTES_MAX + 2).removesuffix(b"\n")
     if not sys.stdin.isatty():
         raise click.UsageError("there is nobody to ask for the passphrase: give --passphrase-fd")
-    prompt = "New passphrase of the authority" if confirm else "Passphrase of the authority"
+    prompt = f"New passphrase of {whose}" if confirm else f"Passphrase of {whose}"
     typed: str = click.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True)
     return typed.encode()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -63,6 +64,7 @@ class RecordedSigning:
         """
         self._tree = tree
         self._now = now
+        self._opened_at = time.monotonic()
         self._by = by or attribution()
         raw = tree.read_ledger()
         lines, torn = split_lines(raw)
@@ -88,8 +90,10 @@ class RecordedSigning:
     def record_all(self, events: Sequence[tuple[str, Mapping[str, str | int]]]) -> None:
         """Add lines and sync them together."""
         lines, head = [], self._head
+        # A rotation takes minutes: its lines are as far apart as what they record.
+        at = self._now + timedelta(seconds=time.monotonic() - self._opened_at)
         for event, fields in events:
-            line, head = ledger_line(head, event=event, by=self._by, now=self._now, fields=fields)
+            line, head = ledger_line(head, event=event, by=self._by, now=at, fields=fields)
             lines.append(line)
         data = "".join(f"{line}\n" for line in lines).encode()
         self._tree.append_ledger(data, keep_bytes=self._length)

@@ -29,7 +29,7 @@ _MARKS = {
     Level.CRITICAL: ("×", "x", "bold red"),
 }
 # Read from the top: a workload's trouble is often its authority's.
-_GROUPS = ("authority", "revocation lists", "ledger", "workloads", "consumers")
+_GROUPS = ("authority", "revocation lists", "rotation", "ledger", "workloads", "consumers")
 BAR_CELLS = 10
 # The id of a CA has 30 characters, the name of a workload at most 31; longer ones break the column.
 WHAT_WIDTH_MAX = 34

@@ -87,6 +87,16 @@ def lists_due(tree: CertificateTree, state: AuthorityState, now: datetime) -> li
     return due
 
 
+def list_in_force(tree: CertificateTree, authority: str, now: datetime) -> bool:
+    """Say whether a CA's list is one that peers accept now."""
+    pem = tree.read_list(authority)
+    try:
+        end = None if pem is None else load_list(pem, authority).next_update_utc
+    except TreeError:
+        return False
+    return end is not None and now < end
+
+
 def sign_next_list(
     tree: CertificateTree,
     signing: RecordedSigning,

@@ -7,6 +7,7 @@ none. Add `root_options` to a command and hand what it collected to the two func
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -89,7 +90,11 @@ class RootOptions:
         """Return the root's passphrase: its own, else the one that the command has already, else typed."""
         if self._passphrase is None:
             own = self.root_passphrase_fd is not None or otherwise is None
-            self._passphrase = read_passphrase(self.root_passphrase_fd, confirm=confirm) if own else otherwise
+            self._passphrase = (
+                read_passphrase(self.root_passphrase_fd, confirm=confirm, whose="the root")
+                if own
+                else otherwise
+            )
         assert self._passphrase is not None
         return self._passphrase
 
@@ -196,6 +201,22 @@ def opening_root_keeper(envelope: bytes, options: RootOptions, *, passphrase: by
     return PassphraseKeeper(options.passphrase(passphrase, confirm=False))
 
 
+def retiring_root_keeper(envelope: bytes, options: RootOptions) -> Keeper | None:
+    """Return the keeper that destroys a root where its file is not all there is of it; else None.
+
+    Args:
+        envelope: the root's, as stored.
+        options: of the command.
+
+    Raises:
+        SealError: no envelope of ours.
+        click.UsageError: the root is in a token, and what opens that was not given.
+    """
+    if envelope_kind(envelope) != "pkcs11":
+        return None
+    return opening_root_keeper(envelope, options)
+
+
 def dealing_root_keeper(options: RootOptions, now: datetime, *, passphrase: bytes | None = None) -> Keeper:
     """Return the keeper that a new root is made with.
 
@@ -225,6 +246,8 @@ def dealing_root_keeper(options: RootOptions, now: datetime, *, passphrase: byte
 
 def _read_pin(descriptor: int | None, token: str) -> str:
     if descriptor is None:
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is nobody to ask for the PIN: give --pin-fd")
         typed: str = click.prompt(f"PIN of token {token}", hide_input=True, err=True)
         return typed
     text = read_descriptor(descriptor, PIN_BYTES_MAX + 2).removesuffix(b"\n")

@@ -142,8 +142,12 @@ def _list_line(record: AuthorityRecord, now: datetime) -> StatusLine:
     elif left <= DUE_PERCENT:
         level, advice = Level.DUE, f"due: {renewal}"
     else:
-        level, advice = Level.FINE, f"names {len(record.crl)} certificates" if len(record.crl) else ""
+        level, advice = Level.FINE, _named(len(record.crl))
     return StatusLine(group, what, level, end, left, advice)
+
+
+def _named(count: int) -> str:
+    return "" if count == 0 else f"names {count} certificate{'s' if count > 1 else ''}"
 
 
 def _rotation_lines(inventory: Inventory) -> Iterator[StatusLine]:

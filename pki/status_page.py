@@ -16,7 +16,7 @@ from pki.inventory_findings import InventoryFinding
 from pki.inventory_report import InventoryRow
 from pki.ledger_history import LedgerHistory
 from pki.page.drawing import MARKS, NARROW, WIDE, draw
-from pki.page.lifetimes import LEAF_PAST_SHOWN_MAX, Panel, panels
+from pki.page.lifetimes import LEAF_PAST_SHOWN_MAX, LEAVES_BEFORE_MAX, Panel, panels
 from pki.page.markup import Child, Markup, element, joined, prose, raw_style
 from pki.page.style import STYLE
 from pki.page.tables import (
@@ -120,18 +120,13 @@ def _head(trust_domain: str) -> Markup:
 def _header(
     trust_domain: str, lines: Sequence[StatusLine], findings: Sequence[InventoryFinding], now: datetime
 ) -> Markup:
-    level = max(
-        (*(line.level for line in lines), *(finding.level for finding in findings)), default=Level.FINE
-    )
+    judged = max((line.level for line in lines), default=Level.FINE)
+    level = max((judged, *(finding.level for finding in findings)))
     name = level.name.lower()
     todo = next_step(lines)
-    if findings and max(line.level for line in lines) < level:
-        todo = findings[0].sentence
-    found = (
-        f"; {len(findings)} findings in the inventory"
-        if len(findings) != 1
-        else "; 1 finding in the inventory"
-    )
+    if level > judged:
+        todo = next(finding.sentence for finding in findings if finding.level is level)
+    found = f"; {len(findings)} finding{'' if len(findings) == 1 else 's'} in the inventory"
     return joined(
         (
             element("div", {"class": "over"}, "Certificate authority"),
@@ -171,11 +166,11 @@ def _heading(name: str, title: str) -> Markup:
 def _lives(drawn: Sequence[Panel], now: datetime) -> Markup:
     if not drawn:
         return element("p", {"class": "soft"}, "No certificate's validity is known.")
-    weeks = LEAF_PAST_SHOWN_MAX.days
     words = (
-        "Each bar is a life from not-before to not-after, its solid part what is left. Colours tell age "
-        f"alone. Authorities live for years and workloads for days: each has its own axis, in UTC. Thin "
-        f"strips are leaves of before, for the last {weeks} days; a red one was revoked."
+        "Each bar is a life from not-before to not-after, its solid part what is left. Colours tell age, and "
+        "red also what was revoked. Authorities live for years and workloads for days: each has its own "
+        f"axis, in UTC. Thin strips are leaves of before: the last {LEAVES_BEFORE_MAX} of a workload, for "
+        f"{LEAF_PAST_SHOWN_MAX.days} days."
     )
     return joined(
         (

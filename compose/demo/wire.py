@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -24,6 +25,8 @@ from signing import (
 )
 
 ANSWER_S_MAX = 20.0  # The gateway answers in milliseconds; a cold machine may take seconds.
+# Shorter than the edge waits for an idle connection that it is about to close: nothing is sent into its end.
+IDLE_S_MAX = 0.5
 NONCE_BYTES = 18  # 144 random bits; the profile asks for 128.
 
 
@@ -46,16 +49,17 @@ class Wire:
     Args:
         origin: `https://NAME:PORT` as it is signed.
         address: Where that name is found; on one machine this is loopback.
-        trust_file: Authority of the edge's certificate.
+        trust_file: Authority of the edge's certificate; looked at before each request, since it changes when
+            certificates are rotated.
     """
 
     def __init__(self, origin: str, address: str, trust_file: str) -> None:
         self._origin = origin
-        context = ssl.create_default_context(cafile=trust_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        connector = aiohttp.TCPConnector(ssl=context, resolver=_OneHost(address))
+        self._trust_file = Path(trust_file)
+        self._trusted: bytes | None = None
+        self._context: ssl.SSLContext
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=aiohttp.TCPConnector(resolver=_OneHost(address), keepalive_timeout=IDLE_S_MAX),
             timeout=aiohttp.ClientTimeout(total=ANSWER_S_MAX),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         )
@@ -65,10 +69,19 @@ class Wire:
         """Close the connection."""
         await self._session.close()
 
+    def _trust(self) -> ssl.SSLContext:
+        """A context of the authority in force; a new one is a new connection."""
+        trusted = self._trust_file.read_bytes()
+        if trusted != self._trusted:
+            self._context = ssl.create_default_context(cadata=trusted.decode("ascii"))
+            self._context.minimum_version = ssl.TLSVersion.TLSv1_3
+            self._trusted = trusted
+        return self._context
+
     async def learn_keys(self) -> None:
         """Fetch the gateway's public keys; a real merchant pins them from its contract."""
         url = URL(f"{self._origin}/.well-known/countermark-keys", encoded=True)
-        async with self._session.get(url) as response:
+        async with self._session.get(url, ssl=self._trust()) as response:
             self.gateway_keys = keys_from_jwks(await response.read())
 
     def sign(
@@ -90,7 +103,12 @@ class Wire:
         """
         url = URL(request.target_uri, encoded=True)
         async with self._session.request(
-            request.method, url, headers=list(request.headers), data=request.body, allow_redirects=False
+            request.method,
+            url,
+            headers=list(request.headers),
+            data=request.body,
+            allow_redirects=False,
+            ssl=self._trust(),
         ) as answer:
             body = await answer.read()
             fields = tuple((k.decode().lower(), v.decode("latin-1")) for k, v in answer.raw_headers)

@@ -44,7 +44,9 @@ _HEAD: Final = """\
 # `prepare` makes. No container engine runs it in this repository's tests: ./start is the way that is
 # exercised end to end. Differences to ./start: no demonstration and no webhook receiver; no supervisor, so
 # that /healthz and /metrics are asked by nobody; connections live up to 300 s instead of 10 s.
-# To renew certificates run `prepare` again: the Envoys take them by themselves, the others at a restart.
+# Run `prepare` again every day: it renews what is due, and revocation lists live for 48 hours; with one that
+# has expired everybody is refused. Envoys and our own processes take what is new by themselves; PostgreSQL
+# and NATS at `docker compose kill --signal HUP postgres nats`, Redis at a restart. Nobody rotates roots here.
 # Every key that `prepare` makes lies below .data/containers, the sealed authority included; its passphrase
 # (secrets/authority.passphrase) is mounted by no service but `prepare`.
 """

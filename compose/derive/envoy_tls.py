@@ -21,7 +21,7 @@ _TLS13 = {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_versi
 
 
 def secret_files(name: str, places: Places) -> dict[str, dict[str, Any]]:
-    """The two SDS files of one Envoy: its own certificate, and the roots that it trusts."""
+    """The two SDS files of one Envoy: its own certificate, and the roots that it trusts with their lists."""
     current = places.identity(name)
     watched = {"path": str(current.parent)}
     identity = {
@@ -29,7 +29,12 @@ def secret_files(name: str, places: Places) -> dict[str, dict[str, Any]]:
         "private_key": {"filename": str(current / "key.pem")},
         "watched_directory": watched,
     }
-    trust = {"trusted_ca": {"filename": str(current / "trust.pem")}, "watched_directory": watched}
+    trust = {
+        "trusted_ca": {"filename": str(current / "trust.pem")},
+        # Of every CA of the chain, the root included: with one missing or expired, everybody is refused.
+        "crl": {"filename": str(current / "crl.pem")},
+        "watched_directory": watched,
+    }
     return {
         IDENTITY_FILE: _discovery({"name": "identity", "tls_certificate": identity}),
         TRUST_FILE: _discovery({"name": "trust", "validation_context": trust}),

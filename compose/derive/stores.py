@@ -36,6 +36,7 @@ def postgres_conf(places: Places) -> str:
         "ssl_cert_file": _quoted(str(current / "cert.pem")),
         "ssl_key_file": _quoted(str(current / "key.pem")),
         "ssl_ca_file": _quoted(str(current / "trust.pem")),
+        "ssl_crl_file": _quoted(str(current / "crl.pem")),
         "hba_file": _quoted(str(places.run / "postgres" / "pg_hba.conf")),
         "ident_file": _quoted(str(places.run / "postgres" / "pg_ident.conf")),
         "fsync": "on",

@@ -10,9 +10,12 @@ import os
 import pwd
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from compose.derive.policy_file import account_name
 from compose.launcher.errors import StartError
+
+SECRET_DESCRIPTOR = 3  # The first after the standard three.
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,13 @@ def command_as(account: Account, argv: list[str], *, parent_death_signal: str) -
             "--inh-caps=-all", "--bounding-set=-all",
         ]  # fmt: skip
     return ["setpriv", *drop, "--no-new-privs", f"--pdeathsig={parent_death_signal}", "--", *argv]
+
+
+def with_secret(file: Path, argv: list[str]) -> list[str]:
+    """Prefix a command so that it finds a file open for reading as `SECRET_DESCRIPTOR`.
+
+    Goes around `command_as`, so that the file is opened before the account changes. The name of the file is
+    an argument; what is in it is in no argument and no environment. If it cannot be opened, nothing is run.
+    """
+    # A descriptor's number cannot be chosen without a step between fork and exec; the shell is that step.
+    return ["/bin/sh", "-c", f'exec {SECRET_DESCRIPTOR}<"$0" && exec "$@"', str(file), *argv]

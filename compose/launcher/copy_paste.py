@@ -79,6 +79,9 @@ Or sign it with the SDK:
 Verify the evidence of the payment above, as an arbiter would:
 {EVIDENCE_EXAMPLE}
 
+The gateway's certificate is verified with {stack.layout.run / DEMO_MERCHANT / TRUST_FILE}
+($CM_CACERT): while this runs, that file follows every rotation, so read it for each connection, keep no copy.
+
 Logs are in {stack.layout.log}. Stop everything with Ctrl-C.
 """
 

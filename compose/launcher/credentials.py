@@ -1,8 +1,8 @@
 """What the stack must have before a process starts: authority, leaves, signing keys, passwords.
 
 Made once and kept; leaves are issued again when they are due. Nothing secret passes through arguments or the
-environment. The passphrase that seals the authority's keys lies in `secrets/`, apart from the sealed keys:
-that serves unattended starts on one machine; where people operate the authority, they type it.
+environment. What opens the authority's keys lies in `secrets/`, apart from the sealed keys: that serves
+unattended starts on one machine; where people operate the authority, they type it.
 """
 
 from __future__ import annotations
@@ -24,29 +24,56 @@ from compose.derive.process_config import (
     witness_name,
 )
 from compose.launcher.accounts import Account
+from compose.launcher.errors import EXIT_FAILED, StartError
 from compose.launcher.layout import Layout, own_folder, write_public, write_readable
+from compose.launcher.release import checkout_root
+from compose.launcher.root_custody import RootKeeper, provide_passphrase
 from compose.mesh import Mesh
 from pki.authority import IssuingAuthority, Owner, initialise, is_initialised, leaves_due, renew_lists
 from pki.custody.passphrase_keeper import PassphraseKeeper
+from pki.policy import Policy, read_policy
+from pki.recorded_signing import attribution
 from signing import SigningKey, keys_to_jwks
 from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
 
-PASSPHRASE_BYTES = 32  # 256 bits: scrypt then only has to be slow for people's passphrases.
+POLICY = Path("certs") / "policy.toml"  # In the checkout: what people have reviewed.
 PASSWORD_BYTES = 32  # Never typed, so as long as the digest that stores it.
 
 
 def provide_certificates(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) -> list[str]:
-    """Make the authority if there is none and issue every leaf that is due; return their names."""
+    """Make the authority if there is none and issue every leaf that is due; return their names.
+
+    Raises:
+        PKIError: The reviewed policy does not fit the mesh, or the authority cannot be used.
+        StartError: The policy gives a key to another account.
+    """
     now = datetime.now(UTC)
-    keeper = PassphraseKeeper(_passphrase(layout))
-    if not is_initialised(layout.certs):
-        initialise(layout.certs, trust_domain=mesh.trust_domain, root=keeper, issuing=keeper, now=now)
-    renew_lists(layout.certs, issuing=keeper, root=lambda: keeper, now=now)
+    policy = read_policy(checkout_root() / POLICY, mesh_path=checkout_root() / "compose" / "mesh.toml")
+    _require_accounts(policy, accounts)
+    by = attribution("start", policy.digest)
+    initialised = is_initialised(layout.certs)
+    passphrase = provide_passphrase(layout, initialised=initialised)
+    issuing, root = PassphraseKeeper(passphrase), RootKeeper(layout.secrets, passphrase)
+    if not initialised:
+        initialise(layout.certs, trust_domain=mesh.trust_domain, root=root, issuing=issuing, now=now, by=by)
+    renew_lists(layout.certs, issuing=issuing, root=lambda: root, now=now, by=by)
     owners = {name: Owner(accounts[name].uid, accounts[name].gid) for name in mesh.workloads()}
     due = leaves_due(layout.certs, mesh.workloads(), now, owners)
     if due:
-        IssuingAuthority.open(layout.certs, keeper).issue(due, owners=owners, now=now)
+        IssuingAuthority.open(layout.certs, issuing).issue(due, owners=owners, now=now, by=by)
     return list(due)
+
+
+def _require_accounts(policy: Policy, accounts: dict[str, Account]) -> None:
+    """Where each workload has an account of its own, it is the one that the policy names."""
+    for name, entry in policy.workloads.items():
+        account = accounts[name]
+        if account.drop and account.name != entry.account:
+            raise StartError(
+                f"{policy.path}:{entry.line}: the key of {name} is for the account {entry.account}, but "
+                f"{name} runs as {account.name}: derive it again with `python -m compose.derive policy`",
+                EXIT_FAILED,
+            )
 
 
 def provide_secrets(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) -> dict[str, bytes]:
@@ -87,11 +114,3 @@ def _signing_key(file: Path, account: Account) -> SigningKey:
     if not file.exists():
         write_readable(file, SigningKey.generate("ed25519").to_pem(), account)
     return SigningKey.from_pem(file.read_bytes())
-
-
-def _passphrase(layout: Layout) -> bytes:
-    file = layout.secrets / "authority.passphrase"
-    if not file.exists():
-        file.touch(mode=0o600)
-        file.write_text(secrets.token_hex(PASSPHRASE_BYTES), encoding="utf-8")
-    return file.read_bytes()

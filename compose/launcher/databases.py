@@ -136,8 +136,8 @@ async def migrate_schemas(mesh: Mesh, places: Places, source: Path) -> list[str]
 
 async def _connect(mesh: Mesh, places: Places) -> asyncpg.Connection:
     address = places.addresses["postgres.tls"]
-    context = client_context(places.identity("migrator"), expect=frozenset({mesh.spiffe("postgres")}))
     while True:
+        context = client_context(places.identity("migrator"), expect=frozenset({mesh.spiffe("postgres")}))
         try:
             return await asyncpg.connect(
                 host=address.host,

@@ -18,7 +18,8 @@ from compose.derive.configuration import CONFIG_FILE
 from compose.derive.process_config import TRUST_KEYS_FILE
 from compose.launcher.accounts import command_as
 from compose.launcher.errors import EXIT_FAILED, StartError
-from compose.launcher.layout import own_folder, write_readable
+from compose.launcher.followed_bundle import FollowedBundle
+from compose.launcher.layout import own_folder
 from compose.launcher.mesh_request import get_as_supervisor
 from compose.launcher.ports import LOOPBACK
 from compose.launcher.process_spec import python_environment
@@ -40,6 +41,7 @@ class Demonstration:
         self._tell = tell
         self._process: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self.facts: list[Fact] = []
 
     async def run(self, *, stay: bool) -> None:
@@ -80,8 +82,9 @@ class Demonstration:
 
     async def close(self) -> None:
         """End the merchant."""
-        if self._listening is not None:
-            self._listening.cancel()
+        for task in (self._listening, self._following):
+            if task is not None:
+                task.cancel()
         if self._process is not None and self._process.returncode is None:
             self._process.terminate()
             await self._process.wait()
@@ -111,8 +114,11 @@ class Demonstration:
         stack, account = self._stack, self._stack.accounts[DEMO_MERCHANT]
         folder = stack.layout.run / DEMO_MERCHANT
         own_folder(folder, account, writable=False)
-        trust = (stack.places.identity("supervisor") / "trust.pem").read_bytes()
-        write_readable(folder / TRUST_FILE, trust, account)
+        bundle = FollowedBundle(
+            stack.places.identity("supervisor") / "trust.pem", folder / TRUST_FILE, account
+        )
+        bundle.publish()
+        self._following = asyncio.create_task(bundle.follow())
         brief = {
             "origin": stack.places.origins[0],
             "address": LOOPBACK,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from compose.derive.configuration import CONFIG_FILE, ENVOY_FILE
 from compose.derive.places import Places
@@ -24,6 +25,8 @@ class ProcessSpec:
     Attributes:
         stop_signal: Name of the signal that asks it to stop, without `SIG`.
         after: Names of processes, or of steps of the launcher, that come first.
+        secret_file: A file that the process finds open as `SECRET_DESCRIPTOR`; opened as the launcher, so the
+            process's own account need not be able to, and in neither arguments nor environment.
     """
 
     name: str
@@ -33,6 +36,7 @@ class ProcessSpec:
     after: tuple[str, ...] = ()
     stop_signal: str = "TERM"
     environment: dict[str, str] = field(default_factory=dict)
+    secret_file: Path | None = None
 
 
 def plan_processes(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from compose.derive.places import Places
 from compose.launcher.accounts import Account, account_for
+from compose.launcher.certificate_daemon import certificate_daemon
 from compose.launcher.configuration import places_on_this_machine, write_configuration
 from compose.launcher.credentials import provide_certificates, provide_secrets
 from compose.launcher.databases import migrate_schemas, prepare_cluster
@@ -103,7 +104,11 @@ class Stack:
         await self._run_processes()
 
     async def _run_processes(self) -> None:
-        self.supervisor.start(plan_processes(self.mesh, self.places, self.release, self.accounts))
+        mesh = plan_processes(self.mesh, self.places, self.release, self.accounts)
+        names = [spec.name for spec in mesh]
+        policy = checkout_root() / "certs" / "policy.toml"
+        daemon = certificate_daemon(self.layout, self.release, policy, after=tuple(names))
+        self.supervisor.start([*mesh, daemon])
         await asyncio.to_thread(
             prepare_cluster, self.mesh, self.layout.state / "postgres", self.accounts["postgres"]
         )
@@ -116,7 +121,7 @@ class Stack:
             raise StartError("PostgreSQL does not answer: see log/postgres.log", EXIT_FAILED) from fault
         self._report("schemas", f"{len(ran)} migrations ran" if ran else "are up to date")
         self.supervisor.milestone("schemas")
-        await self.supervisor.wait_ready()
+        await self.supervisor.wait_ready(names)  # Nobody who pays waits for the daemon's first pass.
 
     def _require_entry(self) -> None:
         """As root, the services' own accounts must be able to reach the data directory."""

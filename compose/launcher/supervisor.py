@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compose.launcher.accounts import command_as
+from compose.launcher.accounts import command_as, with_secret
 from compose.launcher.errors import EXIT_FAILED, StartError
 from compose.launcher.layout import Layout
 from compose.launcher.proc import started_at_ticks
@@ -173,9 +173,12 @@ class Supervisor:
 
     async def _spawn(self, spec: ProcessSpec) -> asyncio.subprocess.Process:
         environment = {"PATH": os.defpath, "LC_ALL": "C.UTF-8", **spec.environment}
+        command = command_as(spec.account, spec.argv, parent_death_signal=spec.stop_signal)
+        if spec.secret_file is not None:
+            command = with_secret(spec.secret_file, command)
         with self._log_file(spec.name).open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *command_as(spec.account, spec.argv, parent_death_signal=spec.stop_signal),
+                *command,
                 stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd="/",
                 umask=0o077, start_new_session=True,
             )  # fmt: skip

@@ -82,12 +82,13 @@ def _consumer_lines(tree: CertificateTree, running: Deployment) -> list[StatusLi
     uses = present_uses(tree, tree.live_names())
     faults = RunningFleet(running, tree.root).unconfirmed(Expectation(uses))
     lines = []
-    for name in sorted(uses):
+    for name in sorted({fault.name for fault in faults}):
         reasons = [f"{fault.place}: {fault.reason}" for fault in faults if fault.name == name]
-        advice = f"{'; '.join(reasons)}: run `python -m pki renew {name}`" if reasons else ""
-        level = Level.CRITICAL if reasons else Level.FINE
-        lines.append(StatusLine("consumers", name, level, None, None, advice))
-    return lines
+        advice = f"{'; '.join(reasons)}: run `python -m pki renew {name}`"
+        lines.append(StatusLine("consumers", name, Level.CRITICAL, None, None, advice))
+    seen = len(uses.keys() - {fault.name for fault in faults})
+    what = f"{seen} of {len(uses)} were seen to use what is in force"
+    return [StatusLine("consumers", what, Level.FINE, None, None, ""), *lines]
 
 
 def _write_page(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pki.consumers.envoy import EnvoyConsumer
     from pki.consumers.issuers import Issuers
     from pki.consumers.postgres import PostgresConsumer
-    from pki.consumers.python_process import OpenPeer, PythonConsumer
+    from pki.consumers.python_process import Loaded, OpenPeer, PythonConsumer
 
 
 class Look(Protocol):
@@ -44,15 +44,18 @@ class OpenConnections:
         """Whether anything is looked for at all."""
         return bool(self.serials or self.issuers.key_ids)
 
-    def include(self, peer: OpenPeer, use: Use) -> bool:
+    def include(self, peer: OpenPeer, presented: str) -> bool:
         """Whether these connections of a Python process are among them.
 
         A client knows the leaf that it dialled with and not that leaf's issuer, so under retired issuers
-        every leaf but the one in use counts: it goes with the connection's age.
+        every leaf counts but the one that it presents to new connections: it goes with the connection's age.
+
+        Args:
+            presented: hex serial of that leaf.
         """
         if peer.serial in self.serials or peer.issuer_key_id in self.issuers.key_ids:
             return True
-        return bool(self.issuers.key_ids) and not peer.issuer_key_id and peer.serial != use.serial
+        return bool(self.issuers.key_ids) and not peer.issuer_key_id and peer.serial != presented
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,8 @@ class EnvoyLook:
             held = " and ".join(sorted(loaded.serials)) or "no certificate"
             yield self.place, f"it holds {held} instead of {self.use.serial}{refused}"
         roots = x509.load_pem_x509_certificates(self.access.trust_of(self.name))
-        wanted = {f"{root.serial_number:x}" for root in roots}
-        if loaded.trust_sha256 != self.use.trust_sha256 or loaded.root_serials != wanted:
+        wanted = frozenset(f"{root.serial_number:x}" for root in roots)
+        if loaded.trust_sha256 != self.use.trust_sha256 or loaded.bundles != {wanted}:
             yield self.place, f"it does not trust the bundle of its generation yet{refused}"
         if loaded.crl_sha256 != self.use.crl_sha256:
             yield self.place, f"it does not check the CRLs of its generation yet{refused}"
@@ -90,7 +93,7 @@ class PythonLook:
 
     name: str
     process: PythonConsumer
-    use: Use
+    use: Use | None
     opened: OpenConnections
 
     @property
@@ -101,17 +104,23 @@ class PythonLook:
     def faults(self) -> Iterator[tuple[str, str]]:
         """Compare each entry of the report."""
         report = self.process.loaded()
-        for entry in report.loaded:
-            place = f"{self.place}, {entry.name}"
-            if entry.serial != self.use.serial:
-                yield place, f"it presents {entry.serial} instead of {self.use.serial}"
-            if entry.trust_sha256 != self.use.trust_sha256:
-                yield place, "it does not trust the bundle of its generation yet"
-            if entry.crl_sha256 not in ("", self.use.crl_sha256):
-                yield place, "it does not check the CRLs of its generation yet"
+        if self.use is not None:
+            for entry in report.loaded:
+                for reason in _differences(entry, self.use):
+                    yield f"{self.place}, {entry.name}", reason
+        presented = {entry.name: entry.serial for entry in report.loaded}
         for peer in report.open:
-            if self.opened.include(peer, self.use):
+            if self.opened.include(peer, presented[peer.name]):
                 yield f"{self.place}, {peer.name}", f"{peer.open} open with the certificate {peer.serial}"
+
+
+def _differences(entry: Loaded, use: Use) -> Iterator[str]:
+    if entry.serial != use.serial:
+        yield f"it presents {entry.serial} instead of {use.serial}"
+    if entry.trust_sha256 != use.trust_sha256:
+        yield "it does not trust the bundle of its generation yet"
+    if entry.crl_sha256 not in ("", use.crl_sha256):
+        yield "it does not check the CRLs of its generation yet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Expectation:
     """What must be seen before the next stage.
 
     Attributes:
-        uses: workload to what it must use; workloads that are not in here are not looked at.
+        uses: workload to what it must use; what others use is not compared. All else is asked of everybody.
         accepted: peer name to credentials that every listener admitting that peer must accept.
         refused: peer name to credentials that every listener admitting that peer must refuse.
         refused_by_crl: the same, for listeners that check CRLs (Redis and NATS do not).

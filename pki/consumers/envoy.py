@@ -35,14 +35,14 @@ class EnvoyLoaded:
 
     Attributes:
         serials: hex, of the leaf of each TLS context; one, unless a generation is just being taken.
-        root_serials: hex, of the roots of every context that trusts any.
+        bundles: hex serials of the roots of each context that trusts any; one set, unless as above.
         trust_sha256: hex, of the bundle loaded; empty where it trusts nobody.
         crl_sha256: hex, of the CRLs loaded; empty where there are none.
         rotations_failed: generations that were refused since it started, such as a pair that did not match.
     """
 
     serials: frozenset[str]
-    root_serials: frozenset[str]
+    bundles: frozenset[frozenset[str]]
     trust_sha256: str
     crl_sha256: str
     rotations_failed: int
@@ -69,8 +69,8 @@ class EnvoyConsumer:
             certs, secrets, stats = self._ask("/certs", _SECRETS, _FAILURES)
             trust, crl = _validation(secrets)
             return EnvoyLoaded(
-                serials=_serials(certs, "cert_chain"),
-                root_serials=_serials(certs, "ca_cert"),
+                serials=frozenset().union(*_chains(certs, "cert_chain")),
+                bundles=_chains(certs, "ca_cert"),
                 trust_sha256=_sha256(trust),
                 crl_sha256=_sha256(crl),
                 rotations_failed=sum(entry["value"] for entry in stats["stats"]),
@@ -117,9 +117,12 @@ class EnvoyConsumer:
             return answers
 
 
-def _serials(certs: dict[str, Any], field: str) -> frozenset[str]:
+def _chains(certs: dict[str, Any], field: str) -> frozenset[frozenset[str]]:
+    """Return the serials of each TLS context that has any in this field."""
     chains = [context.get(field, []) for context in certs["certificates"]]
-    return frozenset(f"{int(entry['serial_number'], 16):x}" for chain in chains for entry in chain)
+    return frozenset(
+        frozenset(f"{int(entry['serial_number'], 16):x}" for entry in chain) for chain in chains if chain
+    )
 
 
 def _validation(secrets: dict[str, Any]) -> tuple[bytes, bytes]:

@@ -24,7 +24,7 @@ class ListenerLook:
 
     Attributes:
         name: the workload that serves it.
-        serial: hex, of the leaf that it must serve.
+        serial: hex, of the leaf that it must serve; None leaves that open.
         accepted: credentials that it must accept.
         refused: credentials that it must refuse.
     """
@@ -32,7 +32,7 @@ class ListenerLook:
     access: Access
     name: str
     listener: Listener
-    serial: str
+    serial: str | None
     accepted: tuple[Credential, ...]
     refused: tuple[Credential, ...]
     contexts: ProbeContexts
@@ -47,7 +47,13 @@ class ListenerLook:
         if listener.checks_crl:
             refused = (*refused, *expectation.refused_by_crl.get(peer, ()))
         accepted = expectation.accepted.get(peer, ())
-        return cls(access, name, listener, expectation.uses[name].serial, accepted, refused, contexts)
+        use = expectation.uses.get(name)
+        return cls(access, name, listener, use.serial if use else None, accepted, refused, contexts)
+
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to find out."""
+        return self.serial is not None or bool(self.accepted or self.refused)
 
     @property
     def place(self) -> str:
@@ -78,7 +84,7 @@ class ListenerLook:
                 yield self.place, f"{what} was refused, which says nothing: no good one was accepted"
         if not served:
             self._ask(None, served)
-        if served != {self.serial}:
+        if self.serial is not None and served != {self.serial}:
             yield self.place, f"it serves {' and '.join(sorted(served))} instead of {self.serial}"
 
     def _ask(self, credential: Credential | None, served: set[str]) -> Answer:

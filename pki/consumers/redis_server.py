@@ -3,11 +3,14 @@
 The names do not change, `current` does: setting one to what it was makes Redis build its TLS contexts anew.
 A pair that does not match is refused by the command, and the pair before it stays. Redis 7 neither checks
 CRLs nor knows which certificate a connection came with, so ending some means ending all; clients of a cache
-dial again. Source: Redis documentation, "TLS support", "CLIENT KILL"; tried on 7.0.
+dial again. One whose leaf has expired can be told nothing, for nobody may talk to it: it is started again.
+Source: Redis documentation, "TLS support", "CLIENT KILL"; tried on 7.0.
 """
 
 from __future__ import annotations
 
+import signal
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,11 +20,11 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from pki.consumers.access import QUESTION_S_MAX, Access
+from pki.consumers.processes import send_signal
 from pki.errors import ConsumerAway
 
 if TYPE_CHECKING:
     import socket
-    import ssl
 
     from pki.consumers.deployment import Listener
 
@@ -33,18 +36,23 @@ class RedisConsumer:
     """One Redis server.
 
     Attributes:
+        process: its name in the supervisor's record.
         username: of the rotation's account, which may do what is done here and nothing else.
         password_file: its password.
     """
 
     access: Access
     name: str
+    process: str
     listener: Listener
     username: str
     password_file: Path
 
     def load(self) -> None:
         """Make it read its files again.
+
+        Where its present leaf does not verify any more, it is stopped instead, and its supervisor starts it
+        with the current files: what it holds may be lost at any time, and a mesh that overslept must mend.
 
         Raises:
             ConsumerAway: it cannot be reached, or refuses the files.
@@ -56,6 +64,9 @@ class RedisConsumer:
                     _FILES[0], files[_FILES[0]], *(x for f in _FILES[1:] for x in (f, files[f]))
                 )
         except (redis.RedisError, OSError, KeyError) as fault:
+            if _is_unverified(fault):
+                send_signal(self.access.processes_file, self.process, signal.SIGTERM)
+                return
             raise ConsumerAway(f"it did not take its files anew ({type(fault).__name__}): {fault}") from fault
 
     def disconnect(self) -> int:
@@ -94,3 +105,12 @@ class RedisConsumer:
             max_connections=1,
         )
         return redis.Redis.from_pool(pool)
+
+
+def _is_unverified(fault: BaseException | None) -> bool:
+    """Whether the server's certificate was the reason; redis-py wraps it without saying so."""
+    while fault is not None:
+        if isinstance(fault, ssl.SSLCertVerificationError):
+            return True
+        fault = fault.__cause__ or fault.__context__
+    return False

@@ -6,6 +6,8 @@ tells the kinds apart, and each kind has exactly its fields.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -71,9 +73,24 @@ def parse_envelope(envelope: bytes) -> dict[str, Any]:
     if (fields["format"], fields["version"]) != (FORMAT, VERSION) or fields["role"] not in ROLES:
         raise refusal
     # Some of it is shown on terminals.
-    if not all(value.isascii() and value.isprintable() for value in fields.values() if type(value) is str):
+    if not all(value.isprintable() for value in fields.values() if type(value) is str):
         raise refusal
     return fields
+
+
+def decode_field(text: str) -> bytes:
+    """Return the bytes of a field; each has one spelling only.
+
+    Raises:
+        SealError: it is not base64, or not spelled the way it was written.
+    """
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as fault:
+        raise SealError("the sealed key is damaged: restore it from a backup") from fault
+    if base64.b64encode(data).decode() != text:
+        raise SealError("the sealed key was altered: restore it from a backup")
+    return data
 
 
 def envelope_kind(envelope: bytes) -> Kind:

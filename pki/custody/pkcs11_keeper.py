@@ -8,7 +8,6 @@ halves of a PIN). Source: PKCS #11 3.0 §4.9 (CKA_SENSITIVE, CKA_EXTRACTABLE and
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import secrets
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from pkcs11 import Attribute
 from pkcs11.util.ec import encode_ec_public_key, encode_named_curve_parameters
 
-from pki.custody.envelope import envelope_kind, require_kind, sealed_subject
+from pki.custody.envelope import decode_field, envelope_kind, require_kind, sealed_subject
 from pki.custody.token_key import Token, TokenKey
 from pki.errors import SealError
 from pki.issuance import spki_sha256
@@ -68,9 +67,9 @@ class Pkcs11Keeper:
         Raises:
             SealError: no token can have this label.
         """
-        # An empty label would match any token.
-        if not token_label or len(token_label.encode()) > TOKEN_LABEL_BYTES_MAX:
-            raise SealError(f"a token's label has 1 to {TOKEN_LABEL_BYTES_MAX} bytes")
+        # An empty label would match any token; one that cannot be shown could not be in an envelope.
+        if not 0 < len(token_label.encode()) <= TOKEN_LABEL_BYTES_MAX or not token_label.isprintable():
+            raise SealError(f"a token's label has 1 to {TOKEN_LABEL_BYTES_MAX} bytes, all of them to be seen")
         self._token = Token(module, token_label, pin)
 
     def make(self, role: str, created: datetime) -> tuple[ec.EllipticCurvePrivateKey, bytes]:
@@ -113,7 +112,7 @@ class Pkcs11Keeper:
     def open(self, envelope: bytes) -> ec.EllipticCurvePrivateKey:
         """Find the key and have it prove that it is the one; see `Keeper.open`."""
         key_id, subject = self._found_in(envelope), sealed_subject(envelope)
-        spki = _decode(require_kind(envelope, "pkcs11")["spki"])
+        spki = decode_field(require_kind(envelope, "pkcs11")["spki"])
         public_key = _load_public_key(spki)
         if spki_sha256(public_key) != subject.spki_sha256:
             raise SealError("the reference to the token's key was altered: restore it from a backup")
@@ -141,7 +140,7 @@ class Pkcs11Keeper:
         fields = require_kind(envelope, "pkcs11")
         if fields["token_label"] != self._token.label:
             raise SealError(f"this key is in token {fields['token_label']!r}, not in {self._token.label!r}")
-        key_id = _decode(fields["key_id"])
+        key_id = decode_field(fields["key_id"])
         # An empty or short id in an altered reference could name, or destroy, keys that are not ours.
         if len(key_id) != KEY_ID_BYTES:
             raise SealError("the reference to the token's key was altered: restore it from a backup")
@@ -157,13 +156,6 @@ def _require_custody(private: Any, wanted: dict[Attribute, bool]) -> None:  # no
         raise SealError(
             "the token does not keep this key to itself: it is no place for the key of an authority"
         )
-
-
-def _decode(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as fault:
-        raise SealError("the reference to the token's key is damaged: restore it from a backup") from fault
 
 
 def _load_public_key(spki: bytes) -> ec.EllipticCurvePublicKey:

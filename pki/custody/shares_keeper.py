@@ -7,7 +7,6 @@ Source: NIST SP 800-38D (GCM); SLIP-0039 (shares); PCI DSS 3.7.6 (split knowledg
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import secrets
 from dataclasses import dataclass, field
@@ -19,7 +18,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pki.custody.contract import load_sealed_key
-from pki.custody.envelope import Quorum, quorum_of, require_kind, require_no_token, sealed_subject
+from pki.custody.envelope import (
+    Quorum,
+    decode_field,
+    quorum_of,
+    require_kind,
+    require_no_token,
+    sealed_subject,
+)
 from pki.custody.shares import KEK_BYTES, deal, join, require_quorum
 from pki.errors import SealError
 from pki.issuance import spki_sha256
@@ -89,14 +95,9 @@ class SharesKeeper:
         fields = require_kind(envelope, "shares")
         quorum, subject = quorum_of(envelope), sealed_subject(envelope)
         require_quorum(quorum.threshold, quorum.count)
-        damaged = SealError("the sealed key is damaged: restore it from a backup")
-        try:
-            nonce = base64.b64decode(fields["nonce"], validate=True)
-            ciphertext = base64.b64decode(fields["ciphertext"], validate=True)
-        except (binascii.Error, ValueError) as fault:
-            raise damaged from fault
+        nonce, ciphertext = decode_field(fields["nonce"]), decode_field(fields["ciphertext"])
         if len(nonce) != NONCE_BYTES:
-            raise damaged
+            raise SealError("the sealed key is damaged: restore it from a backup")
         kek = join(self._shares, identifier=quorum.identifier)
         try:
             plaintext = AESGCM(kek).decrypt(nonce, ciphertext, _associated_bytes(subject, quorum))

@@ -214,13 +214,13 @@ def _strip(life: Life, scale: Scale, y: float) -> Markup:
         "g",
         {},
         element("title", {}, _words(life)),
-        element("rect", {"class": f"strip {life.row.state.partition(' ')[0]}", **place}),
+        element("rect", {"class": "strip revoked" if life.row.revoked else "strip", **place}),
     )
 
 
 def _left_words(life: Life, now: datetime) -> str:
-    if life.row.state in ("retired", "revoked"):
-        return life.row.state
+    if life.row.state == "retired" or life.row.revoked is not None:
+        return "retired" if life.row.revoked is None else "revoked"
     if now < life.begin:
         return f"begins in {span_words(life.begin - now)}"
     if now >= life.end:

@@ -9,22 +9,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from pki.inventory_report import PAST, InventoryRow
-from pki.profiles import INTERMEDIATE, LEAF, ROOT
+from pki.inventory_report import AUTHORITY_ROLES, PAST, InventoryRow
+from pki.profiles import INTERMEDIATE, LEAF, PROBE, ROOT
 from pki.status import CRITICAL_PERCENT, DUE_PERCENT, Level
 
 # What ended earlier is in the table; on the axis it would make the lives of now too short to read.
 LEAF_PAST_SHOWN_MAX = 2 * LEAF.lifetime
+# A daemon that renews every few minutes leaves hundreds; strips that lie on one another tell nothing.
+LEAVES_BEFORE_MAX = 12
 # An axis of no length has no scale.
 _SPAN_MIN = timedelta(minutes=1)
 # Air at both ends, so that no bar touches the frame.
 _MARGIN_FRACTION = 0.015
-_RENEW_AFTER = {profile.role: profile.renew_after for profile in (ROOT, INTERMEDIATE, LEAF)}
+_RENEW_AFTER = {profile.role: profile.renew_after for profile in (ROOT, INTERMEDIATE, LEAF, PROBE)}
 _STEPS = tuple(
     timedelta(minutes=minutes)
     for minutes in (1, 5, 15, 60, 180, 360, 720, 1440, 2 * 1440, 3 * 1440, 7 * 1440, 14 * 1440)
 )
-_MONTH_STEPS = (1, 2, 3, 6, 12, 24, 36, 60, 120, 600, 1200)
+_MONTH_STEPS = (1, 2, 3, 6, 12, 24, 36, 60, 120, 600, 1200, 6000, 12000, 60000)
 _DAYS_PER_MONTH = 30.44
 _MONTHS_PER_YEAR = 12
 
@@ -86,7 +88,7 @@ def life_of(row: InventoryRow, now: datetime) -> Life | None:
     critical = end - span * CRITICAL_PERCENT / 100
     past = row.state in PAST or row.state == "previous"
     level = Level.FINE
-    if not past and (now >= critical or now < begin):
+    if not past and (now >= critical or now < begin or row.revoked is not None):
         level = Level.CRITICAL
     elif not past and now >= due:
         level = Level.DUE
@@ -99,7 +101,7 @@ def panels(rows: Sequence[InventoryRow], now: datetime) -> tuple[Panel, ...]:
     authorities = [
         Lane(life.row.subject or "unknown", None if life.past else life, (life,) if life.past else ())
         for life in lives
-        if life.row.role != "leaf"
+        if life.row.role in AUTHORITY_ROLES
     ]
     found = (
         _panel("Certificate authorities", authorities, None, now),
@@ -155,10 +157,12 @@ def _leaf_lanes(lives: Iterable[Life]) -> list[Lane]:
     found = []
     for name, members in sorted(lanes.items()):
         now = next((life for life in members if life.row.state == "current"), None)
-        before = tuple(life for life in members if life is not now)
+        before = sorted(
+            (life for life in members if life is not now), key=lambda life: life.end, reverse=True
+        )
         # Who has nothing on disk is no workload of now: probes, and those that were removed.
         if any(life.row.place is not None for life in members):
-            found.append(Lane(name, now, before))
+            found.append(Lane(name, now, tuple(before[:LEAVES_BEFORE_MAX])))
     return found
 
 

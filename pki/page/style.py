@@ -119,7 +119,7 @@ table.lines td:empty{display:none}
 @page{size:A4 landscape;margin:12mm}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 body{font-size:10.5pt}main{max-width:none;padding:0}
-nav{display:none}
+nav,details:not([open]){display:none}
 section,.sheet{border:0;padding:0;margin:16px 0 0;border-radius:0}
 .verdict{border-left:5px solid;padding-left:12px}
 table{font-size:8pt}thead{display:table-header-group}tr,.verdict,.plot{break-inside:avoid}h2,h3{break-after:avoid}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pki.compliance import NOT_SHOWN_HERE, REQUIREMENTS, STANDARD, facts_for, keeping
 from pki.inventory_findings import InventoryFinding
-from pki.inventory_printing import DIGEST_SHOWN, UNKNOWN, key_words, row_words
+from pki.inventory_printing import UNKNOWN, key_words, row_words, short_digest
 from pki.inventory_report import PAST, InventoryRow
 from pki.ledger_history import LedgerHistory, RotationEntry
 from pki.page.drawing import MARKS
@@ -67,7 +67,7 @@ def rotations_table(rotations: Sequence[RotationEntry]) -> Markup:
             (
                 rotation.kind or UNKNOWN,
                 UNKNOWN if rotation.began is None else moment(rotation.began),
-                _duration(rotation),
+                joined((_duration(rotation), element("small", {}, rotation.outcome or ""))),
                 joined(_stages(rotation)),
                 joined((rotation.actor or UNKNOWN, element("small", {}, rotation.command or UNKNOWN))),
             )
@@ -211,24 +211,32 @@ def _inventory_cells(row: InventoryRow) -> tuple[Child, ...]:
     holder: Child = words.custody
     if row.key is not None:
         holder = joined((key_words(row.key), element("small", {}, words.custody)))
-    place = element("small", {}, words.place)
-    policy = words.policy if words.policy == UNKNOWN else f"{words.policy[:DIGEST_SHOWN]}…"
     return (
         joined(
             (
                 element("strong", {}, row.subject or UNKNOWN),
                 element("small", {}, spiffe_id),
                 element("small", {}, f"signed by {words.issuer}"),
+                element("small", {}, words.place),
             )
         ),
-        joined((element("span", {"class": f"tag {row.state.partition(' ')[0]}"}, row.state), place)),
+        joined(_state_words(row)),
         element("div", {"class": "serial"}, element("code", {}, words.serial)),
         joined((_whole(words.begins), element("div", {}, _whole(words.ends)))),
         holder,
-        joined((_whole(words.rotated), element("small", {}, f"policy {policy}"))),
+        joined((_whole(words.rotated), element("small", {}, f"policy {short_digest(words.policy)}"))),
         words.revoked,
         element("small", {}, ", ".join(row.requirements)),
     )
+
+
+def _state_words(row: InventoryRow) -> Iterable[Markup]:
+    words = row_words(row)
+    yield element("span", {"class": f"tag {row.state.partition(' ')[0]}"}, row.state)
+    if row.recorded is not True:
+        yield element("small", {}, f"in the ledger: {words.recorded}")
+    if row.role == "leaf" and row.state == "current":
+        yield element("small", {}, f"on the wire: {words.on_wire}")
 
 
 def _whole(words: str) -> Markup:

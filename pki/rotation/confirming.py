@@ -47,7 +47,7 @@ def present_uses(tree: CertificateTree, names: Iterable[str]) -> dict[str, Use]:
 
 def settle(
     fleet: Fleet,
-    expectation: Expectation,
+    expectation: Expectation | Callable[[], Expectation],
     *,
     load: Iterable[str],
     tell: Callable[[str, str], None],
@@ -59,7 +59,7 @@ def settle(
 
     Args:
         fleet: the consumers.
-        expectation: what must be seen.
+        expectation: what must be seen; a function where files may change meanwhile.
         load: workloads whose consumers take their generation first; told again while they are unconfirmed.
         tell: progress, for people.
         skipped: workloads that an operator takes the responsibility for, with the reason.
@@ -73,7 +73,8 @@ def settle(
     refused = [fault for fault in fleet.load(sorted(set(load))) if fault.name not in skipped]
     told = -1
     while True:
-        left = [fault for fault in fleet.unconfirmed(expectation) if fault.name not in skipped]
+        wanted = expectation if isinstance(expectation, Expectation) else expectation()
+        left = [fault for fault in fleet.unconfirmed(wanted) if fault.name not in skipped]
         if not left:
             return
         if time.monotonic() > give_up:

@@ -25,7 +25,7 @@ from pki.rotation.confirming import blocked, present_uses, settle
 from pki.rotation.probe_credentials import make_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from pki.authority_state import AuthorityState
     from pki.consumers.contract import Credential
@@ -50,8 +50,8 @@ class Maintenance:
         """
         with self._held() as (state, signing):
             issued = self._issue(state, signing, names)
-            self._settle_all(names)
-            return issued
+        self._settle_all(names)
+        return issued
 
     def settle(self, names: Sequence[str] | None = None) -> None:
         """See that consumers use what the files say, and tell those that do not.
@@ -63,14 +63,15 @@ class Maintenance:
             UnconfirmedConsumers: somebody does not use it.
         """
         require_private(self._setting.certs)
-        with self._tree.lock(self._setting.by.command):
-            self._settle_all(self._tree.live_names() if names is None else names)
+        self._settle_all(self._tree.live_names() if names is None else names)
 
     def _settle_all(self, names: Sequence[str]) -> None:
-        uses = present_uses(self._tree, names)
-        self._settle(Expectation(uses), load=uses)
-        for name in uses:
-            self._tree.drop_previous(name)
+        # Without the lock: a consumer that is away must not keep an operator's rotation waiting. What is in
+        # force may change under it, so each look reads it anew.
+        self._settle(lambda: Expectation(present_uses(self._tree, names)), load=names)
+        with self._tree.lock(self._setting.by.command):
+            for name in names:
+                self._tree.drop_previous(name)
 
     def unsettled(self) -> list[str]:
         """Look once; return the workloads whose consumers do not use what the files say."""
@@ -168,7 +169,7 @@ class Maintenance:
             now=self._setting.clock(),
         )
 
-    def _settle(self, expectation: Expectation, load: Collection[str]) -> None:
+    def _settle(self, expectation: Expectation | Callable[[], Expectation], load: Collection[str]) -> None:
         settle(
             self._setting.fleet,
             expectation,

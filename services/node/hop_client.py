@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 from yarl import URL
 
-from pki.tls import client_context
+from pki.identity import WorkloadIdentity
 from services.node.config_file import EgressConfig, NodeConfig
 from services.node.errors import HopUnknown, HopUnsent
+from services.node.hop_sessions import HopSessions
 
 ANSWER_BYTES_MAX = 1024 * 1024  # An internal answer is a few hundred bytes; a flood must not fill memory.
 CONNECTIONS_MAX = 128  # Bounds calls under way to one callee; more wait here.
 IDLE_S_MAX = (
     2.0  # Shorter than any server's idle limit here, so that a call seldom meets a closing connection.
 )
+# Half of what a sidecar waits before it closes an idle connection whose age is up: we are gone before.
+IDLE_SHARE = 0.05
 UNSENT_HEADER = "x-countermark-unsent"  # A sidecar or connector sets it when it never reached the next hop.
 
 
@@ -43,32 +45,49 @@ class HopClient:
         timeout_s: Deadline of one call, connection included.
         believes_unsent: Whether the other side may vouch that it forwarded nothing. True for our own sidecar;
             False for an outside party, which could say so after moving money.
+        callee: Name in the report of this process; whoever terminates TLS, if it is not told.
     """
 
     def __init__(
-        self, config: NodeConfig, egress: EgressConfig, *, timeout_s: float, believes_unsent: bool
+        self,
+        config: NodeConfig,
+        egress: EgressConfig,
+        *,
+        timeout_s: float,
+        believes_unsent: bool,
+        callee: str | None = None,
     ) -> None:
         self._believes_unsent = believes_unsent
         self._config = config
         self._egress = egress
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._session: aiohttp.ClientSession | None = None
+        self._timeout_s = timeout_s
+        self._callee = callee
+        self._sessions: HopSessions | None = None
 
     async def start(self) -> None:
-        """Load the identity in force; connections are opened by the first call."""
-        context = client_context(Path(self._config.identity), expect=frozenset({self._egress.expect}))
-        connector = aiohttp.TCPConnector(ssl=context, limit=CONNECTIONS_MAX, keepalive_timeout=IDLE_S_MAX)
-        self._session = aiohttp.ClientSession(
+        """Follow the identity in force from now on; connections are opened by the first call."""
+        self._sessions = HopSessions(
+            self._config,
+            self._callee or WorkloadIdentity.parse(self._egress.expect).name,
+            self._egress.expect,
+            call_s_max=self._timeout_s,
+            make=self._make_session,
+            connections_max=CONNECTIONS_MAX,
+            idle_s_max=min(IDLE_S_MAX, IDLE_SHARE * self._config.connection_age_s_max),
+        )
+
+    def _make_session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=connector,
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
             auto_decompress=False,
             headers={"accept-encoding": "identity"},
         )
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        if self._sessions is not None:
+            await self._sessions.close()
 
     async def call(
         self, method: str, path: str, body: bytes | None = None, *, headers: dict[str, str] | None = None
@@ -79,22 +98,23 @@ class HopClient:
             HopUnsent: No byte of the request was written, or the next hop vouches that it forwarded none.
             HopUnknown: Anything else that is not a complete answer of the callee.
         """
-        if self._session is None:
+        if self._sessions is None:
             raise HopUnsent("the client was not started")
         fields = {"content-type": "application/json"} if body is not None else {}
         try:
-            async with self._session.request(
-                method,
-                URL(self._egress.url + path, encoded=True),  # As it stands: nothing is quoted anew.
-                data=body,
-                headers=fields | (headers or {}),
-                allow_redirects=False,
-            ) as response:
-                answer = HopAnswer(
-                    response.status,
-                    await _whole_body(response),
-                    {k.lower(): v for k, v in response.headers.items()},
-                )
+            with self._sessions.lend() as session:
+                async with session.request(
+                    method,
+                    URL(self._egress.url + path, encoded=True),  # As it stands: nothing is quoted anew.
+                    data=body,
+                    headers=fields | (headers or {}),
+                    allow_redirects=False,
+                ) as response:
+                    answer = HopAnswer(
+                        response.status,
+                        await _whole_body(response),
+                        {k.lower(): v for k, v in response.headers.items()},
+                    )
         except (aiohttp.ClientConnectorError, ssl.SSLCertVerificationError) as fault:
             raise HopUnsent(type(fault).__name__) from fault
         except aiohttp.ConnectionTimeoutError as fault:

@@ -1,33 +1,35 @@
 """Run an aiohttp application on an mTLS listener that only the own sidecar can reach.
 
 Promises: the peer's SPIFFE id is checked inside the handshake; the calling service is checked against the
-caller list before a handler runs; no connection grows older than the configured age; no plaintext listener.
+caller list before a handler runs; no connection grows older than the configured age; a new certificate is
+taken while serving; no plaintext listener.
 """
 
 from __future__ import annotations
 
 import asyncio
-import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from pki.errors import IdentityError
 from pki.identity import WorkloadIdentity
-from pki.tls import peer_spiffe_id, server_context
+from pki.tls import peer_spiffe_id
+from services.node.ageing import sweep_for_ever
 from services.node.config_file import ListenConfig, NodeConfig
 from services.node.errors import PeerRefused
+from services.node.identity import identity_in_force
+from services.node.identity_report import CALLERS as REPORT_CALLERS
+from services.node.identity_report import IdentityHandlers
+from services.node.listener import Listener
 from services.node.logs import get_log
 from services.node.peers import XFCC_HEADER, caller_uri, check_caller
+from services.node.server_connections import ServerConnections
 
 CALLER = web.RequestKey("caller", str)  # Workload name of the calling service, checked.
 
-BACKLOG = 1024  # The kernel queues this many handshakes while the loop is busy with a burst.
 DRAIN_S = 5.0  # Requests under way at SIGTERM get this long; the longest hop deadline is shorter.
 SIDECAR_IDLE_S_MAX = (
     75.0  # Above the sidecars' 60 s: a request must not meet a connection closed from our side.
@@ -50,7 +52,8 @@ async def serve(
     """Serve `app` until the context ends, then drain.
 
     Args:
-        app: The application; `/healthz` is added to it. Its own `client_max_size` bounds bodies.
+        app: The application; `/healthz` and the report on certificates are added to it. Its own
+            `client_max_size` bounds bodies.
         config: Identity and connection age of this process.
         listen: Address and admitted TLS peers.
         callers: Route prefix to workload names, from mesh.toml; anything else is 403.
@@ -59,9 +62,11 @@ async def serve(
             sidecar): the caller is whoever proved its identity on this very connection.
     """
     attest = _caller_attested_by_sidecar if behind_sidecar else _caller_on_this_connection
-    callers = {"/healthz": frozenset({"supervisor"}), **callers}
+    callers = {"/healthz": frozenset({"supervisor"}), **REPORT_CALLERS, **callers}
+    identity = identity_in_force(config)
+    connections = ServerConnections(config.connection_age_s_max)
     app.middlewares.insert(0, _caller_middleware(attest, config.trust_domain, callers))
-    app.middlewares.insert(0, _age_middleware(config.connection_age_s_max))
+    app.on_response_prepare.append(connections.announce_close)
     app.router.add_get("/healthz", _health(ready))
     runner = web.AppRunner(
         app,
@@ -73,25 +78,20 @@ async def serve(
         max_field_size=HEADER_BYTES_MAX,
         auto_decompress=False,  # Digests cover the bytes received; content encodings are refused, not undone.
     )
-    await runner.setup()
-    context = server_context(Path(config.identity), admit=frozenset(listen.admit))
-    site = web.SockSite(runner, _bind(listen), ssl_context=context, backlog=BACKLOG)
-    await site.start()
-    _log.info("listening", host=listen.host, port=listen.port)
+    listener = Listener(runner, listen, identity)
+    IdentityHandlers(config.name, identity, listener, connections).add_routes(app)
+    ageing = asyncio.create_task(sweep_for_ever(config.connection_age_s_max, connections.sweep))
     try:
+        await runner.setup()
+        assert runner.server is not None
+        connections.attach(runner.server)
+        await listener.start()
+        _log.info("listening", host=listen.host, port=listen.port)
         yield
     finally:
+        ageing.cancel()
+        listener.stop()
         await runner.cleanup()
-
-
-def _bind(listen: ListenConfig) -> socket.socket:
-    """Bind with both reuse options: the launcher keeps the port reserved, and workers share it."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((listen.host, listen.port))
-    listener.setblocking(False)
-    return listener
 
 
 def _caller_attested_by_sidecar(request: web.Request) -> str:
@@ -125,23 +125,6 @@ def _caller_middleware(
         return await handler(request)
 
     return admit
-
-
-def _age_middleware(age_s_max: float) -> Middleware:
-    """Close a connection with the first answer given after its time; a rotation is complete only then."""
-    first_seen: WeakKeyDictionary[ssl.SSLObject, float] = WeakKeyDictionary()
-
-    @web.middleware
-    async def age(request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
-        connection = request.get_extra_info("ssl_object")
-        if connection is not None:
-            now = asyncio.get_running_loop().time()
-            if now - first_seen.setdefault(connection, now) > age_s_max:
-                response.force_close()
-        return response
-
-    return age
 
 
 def _health(ready: Callable[[], bool]) -> Handler:

@@ -16,7 +16,7 @@ import nats.js.errors
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
-from services.node.bus import connect_bus
+from services.node.bus import BusClient, connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
@@ -30,6 +30,7 @@ DURABLE = "notifications"
 FETCH_MAX = 16
 # One pull request lasts this long on the server; a message that arrives meanwhile comes at once.
 FETCH_S_MAX = 2.0
+FETCH_S_MIN = 0.1
 # Longer than the slowest commit here. What was taken by a process that died comes back after it; what comes
 # back although it was committed is a duplicate and changes nothing.
 ACK_WAIT_S = 8.0
@@ -58,12 +59,11 @@ class Consumer:
         self._bus = bus
         self._pool = pool
         self._stored = stored
-        self._ends_at = 0.0
 
     async def run(self) -> None:
         """Consume until cancelled.
 
-        Each connection is replaced when it has its age: the next one is opened with the certificate in force.
+        Each connection is replaced when it has its age, or when there is a new certificate.
         """
         while True:
             try:
@@ -73,27 +73,21 @@ class Consumer:
                 await asyncio.sleep(AWAY_S)
 
     async def _session(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._ends_at = loop.time() + self._config.connection_age_s_max
-        # Connecting goes on for ever by itself, but with the certificate that it was begun with.
-        async with asyncio.timeout_at(self._ends_at):
+        async with asyncio.timeout(self._config.connection_age_s_max):
             client = await connect_bus(self._config, self._bus)
         try:
             stream = client.jetstream(timeout=API_S_MAX)
-            while not self._is_over():
-                await self._settle(stream)
+            while not client.is_due:
+                await self._settle(stream, client)
                 subscription = await stream.pull_subscribe_bind(durable=DURABLE, stream=STREAM)
-                await self._pull(subscription)
+                await self._pull(subscription, client)
                 await subscription.unsubscribe()
         finally:
             # A fault while closing would take the place of a cancellation, and the process would not stop.
             with suppress(*_BUS_AWAY):
                 await client.close()
 
-    def _is_over(self) -> bool:
-        return asyncio.get_running_loop().time() >= self._ends_at
-
-    async def _settle(self, stream: JetStreamContext) -> None:
+    async def _settle(self, stream: JetStreamContext, client: BusClient) -> None:
         """Create the consumer as soon as there is a stream to create it on; if it exists, nothing changes."""
         wanted = api.ConsumerConfig(
             name=DURABLE,
@@ -103,7 +97,7 @@ class Consumer:
             deliver_policy=api.DeliverPolicy.ALL,
             max_ack_pending=UNACKNOWLEDGED_MAX,
         )
-        while not self._is_over():
+        while not client.is_due:
             try:
                 await stream.add_consumer(STREAM, wanted)
             except nats.js.errors.NotFoundError:
@@ -111,11 +105,13 @@ class Consumer:
             else:
                 return
 
-    async def _pull(self, subscription: JetStreamContext.PullSubscription) -> None:
-        """Fetch until nothing comes and the consumer turns out to be gone."""
-        while not self._is_over():
+    async def _pull(self, subscription: JetStreamContext.PullSubscription, client: BusClient) -> None:
+        """Fetch until nothing comes and the consumer turns out to be gone, or the time has come."""
+        while not client.is_due:
+            # A request must not outlast the connection: what answers it too late waits for ACK_WAIT_S.
+            wait_s = max(FETCH_S_MIN, min(FETCH_S_MAX, client.left_s))
             try:
-                messages = await subscription.fetch(FETCH_MAX, timeout=FETCH_S_MAX)
+                messages = await subscription.fetch(FETCH_MAX, timeout=wait_s)
             except nats.errors.TimeoutError:
                 messages = []
             except nats.js.errors.APIError:

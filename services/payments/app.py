@@ -36,7 +36,9 @@ async def main(config: PaymentsConfig) -> None:
         # One client for each bank: connections are a bulkhead too.
         banks: dict[str, BanksClient] = {}
         for name in config.bank_names:
-            hop = HopClient(config, config.banks, timeout_s=HOP_CALL_S_MAX, believes_unsent=True)
+            hop = HopClient(
+                config, config.banks, timeout_s=HOP_CALL_S_MAX, believes_unsent=True, callee="banks"
+            )
             await hop.start()
             stack.push_async_callback(hop.close)
             banks[name] = BanksClient(hop)

@@ -14,7 +14,7 @@ import nats.errors
 import nats.js.errors
 from nats.js import JetStreamContext, api
 
-from services.node.bus import connect_bus
+from services.node.bus import BusClient, connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
@@ -74,7 +74,7 @@ class Relay:
         self._unchecked_bytes = stream_bytes_max  # Room is looked at before the first message, too.
 
     async def run(self) -> None:
-        """Publish until cancelled; each connection is replaced when it has its age."""
+        """Publish until cancelled; each connection is replaced at its age or by a new certificate."""
         while True:
             try:
                 await self._session()
@@ -83,17 +83,16 @@ class Relay:
                 await asyncio.sleep(AWAY_S)
 
     async def _session(self) -> None:
-        # The age is looked at between calls, each of which has a time limit: a timeout around everything
-        # might not be heard (Python 3.11's `wait_for` can swallow it), and would not come again.
-        until = asyncio.get_running_loop().time() + self._config.connection_age_s_max
+        # Age and certificate are looked at between calls, each of which has a time limit: a timeout around
+        # everything might not be heard (Python 3.11's `wait_for` can swallow it), and would not come again.
         async with asyncio.timeout(self._config.connection_age_s_max):
             client = await connect_bus(self._config, self._bus)
         try:
             stream = client.jetstream(timeout=API_S_MAX)
             await settle_stream(stream, self._stream_bytes_max)
-            while asyncio.get_running_loop().time() < until:
+            while not client.is_due:
                 try:
-                    await self._publish(stream, until)
+                    await self._publish(stream, client)
                 except (
                     BusMoved,
                     nats.js.errors.NotFoundError,
@@ -106,14 +105,14 @@ class Relay:
         finally:
             await client.close()
 
-    async def _publish(self, stream: JetStreamContext, until: float) -> None:
+    async def _publish(self, stream: JetStreamContext, client: BusClient) -> None:
         """Publish from what the bus holds until it turns out to hold something else, or the time has come."""
         place, last = await read_place(stream)
         idle_s, checked = IDLE_S_MIN, asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() < until:
+        while not client.is_due:
             rows = await self._read(place)
             for message in pack(rows, place):
-                if not await self._await_room(stream, len(message.body), until):
+                if not await self._await_room(stream, len(message.body), client):
                     return
                 last = await store_message(stream, message, last)
                 place = message.resume
@@ -126,7 +125,7 @@ class Relay:
             await asyncio.sleep(idle_s)
             idle_s = min(idle_s * 2, IDLE_S_MAX)
 
-    async def _await_room(self, stream: JetStreamContext, message_bytes: int, until: float) -> bool:
+    async def _await_room(self, stream: JetStreamContext, message_bytes: int, client: BusClient) -> bool:
         """Wait until a message can be stored without an unread one being dropped; False: time is up."""
         self._unchecked_bytes += message_bytes
         while self._unchecked_bytes > self._stream_bytes_max * ROOM_SHARE:
@@ -134,7 +133,7 @@ class Relay:
                 self._unchecked_bytes = message_bytes
                 break
             _log.error("a subscriber lags, events wait in the outbox", subscribers=SUBSCRIBERS)
-            if asyncio.get_running_loop().time() >= until:
+            if client.is_due:
                 return False
             await asyncio.sleep(AWAY_S)
         return True

@@ -31,9 +31,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="end within 50 s")
     parser.add_argument("--json", action="store_true", help="print one object instead of the table")
     parser.add_argument("--check", action="store_true", help="exit 1 where a figure misses its target")
+    parser.add_argument("--rotations", type=int, metavar="N", help="how many (rotation)")
     chosen = parser.parse_args(arguments)
     module = importlib.import_module(f"tests.bench.{chosen.name}")
-    report = cast("Report", module.measure(quick=chosen.quick))
+    more = {} if chosen.rotations is None else {"rotations": chosen.rotations}
+    try:
+        report = cast("Report", module.measure(quick=chosen.quick, **more))
+    except TypeError as fault:
+        if more and "rotations" in str(fault):
+            parser.error(f"--rotations is not an option of {chosen.name}")
+        raise
     print(report.as_json() if chosen.json else report.as_text())
     if chosen.check:
         # With --json the object stays the only thing on standard output.

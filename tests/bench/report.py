@@ -12,11 +12,12 @@ _SHORT: Final = 1000  # figures from here on need no decimals to be told apart
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure that must be at least so high.
+    """A figure that must be at least, or at most, so high.
 
     Attributes:
         figure: its name among the report's figures.
         least: the value to reach, in the figure's unit.
+        at_most: whether `least` is the highest value allowed instead of the lowest.
         bound: name of a figure that this one cannot exceed, whatever we do; None if there is none known. A
             target above its bound is shown as out of reach, and cannot be missed.
     """
@@ -24,6 +25,13 @@ class Target:
     figure: str
     least: float
     bound: str | None = None
+    at_most: bool = False
+
+    def reached_by(self, value: float | None) -> bool:
+        """Say whether a measured value reaches it; a figure that is absent does not."""
+        if value is None:
+            return False
+        return value <= self.least if self.at_most else value >= self.least
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class Report:
         return [
             target
             for target in self.targets
-            if not self._value(target) >= target.least and not self._out_of_reach(target)
+            if not target.reached_by(self._value(target)) and not self._out_of_reach(target)
         ]
 
     def as_json(self) -> str:
@@ -59,9 +67,9 @@ class Report:
         targets = [
             {
                 "figure": target.figure,
-                "least": target.least,
+                "most" if target.at_most else "least": target.least,
                 "value": self._value(target),
-                "reached": self._value(target) >= target.least,
+                "reached": target.reached_by(self._value(target)),
                 "out_of_reach": self._out_of_reach(target),
             }
             for target in self.targets
@@ -92,12 +100,13 @@ class Report:
         width = max(len(target.figure) for target in self.targets) if self.targets else 0
         return "\n".join(
             f"{self._verdict(target):<12}  {target.figure.ljust(width)}"
-            f"  {shown(self._value(target))}, at least {shown(target.least)}{self._bound_as_text(target)}"
+            f"  {_shown_or_absent(self._value(target))}, {'at most' if target.at_most else 'at least'} "
+            f"{shown(target.least)}{self._bound_as_text(target)}"
             for target in self.targets
         )
 
     def _verdict(self, target: Target) -> str:
-        if self._value(target) >= target.least:
+        if target.reached_by(self._value(target)):
             return "reached"
         return "OUT OF REACH" if self._out_of_reach(target) else "MISSED"
 
@@ -109,8 +118,12 @@ class Report:
     def _out_of_reach(self, target: Target) -> bool:
         return target.bound is not None and self.figures.get(target.bound, target.least) < target.least
 
-    def _value(self, target: Target) -> float:
-        return self.figures.get(target.figure, 0.0)
+    def _value(self, target: Target) -> float | None:
+        return self.figures.get(target.figure)
+
+
+def _shown_or_absent(value: float | None) -> str:
+    return "not measured" if value is None else shown(value)
 
 
 def shown(value: float) -> str:

@@ -79,6 +79,7 @@ class PostgresServer:
 
     pki: ThrowAwayPki
     port: int
+    process_id: int
 
     def reach(self, role: str, database: str) -> PostgresConfig:
         """The configuration with which a process reaches `database` as `role`."""
@@ -136,7 +137,7 @@ def running_postgres() -> Iterator[PostgresServer]:
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
         try:
             _await_ready(process, data, home / "log")
-            yield PostgresServer(certs, port)
+            yield PostgresServer(certs, port, process.pid)
         finally:
             process.send_signal(signal.SIGQUIT)  # At once: its data is thrown away.
             process.wait()

@@ -9,6 +9,7 @@ import signal
 
 import pytest
 
+from compose.launcher.certificate_daemon import NAME as CERTIFICATE_DAEMON
 from compose.launcher.release import checkout_root
 from compose.launcher.stack import Stack
 from compose.mesh import read_mesh
@@ -22,6 +23,7 @@ MESH = read_mesh(checkout_root() / "compose" / "mesh.toml")
 PROCESSES = sorted(
     {s.name for s in MESH.services.values() if s.kind != "role"}
     | {s.sidecar_name for s in MESH.services.values() if s.sidecar}
+    | {CERTIFICATE_DAEMON}
 )
 
 

@@ -114,8 +114,9 @@ async def answer_of(merchant: EnrolledMerchant, request: Request) -> tuple[int, 
     """Status and problem of a refusal; refusals of a known key carry a receipt, others cannot."""
     session = merchant.wire._session
     async with session.request(
-        request.method, request.target_uri, headers=list(request.headers), data=request.body
-    ) as answer:
+        request.method, request.target_uri, headers=list(request.headers), data=request.body,
+        ssl=merchant.wire._trust(),
+    ) as answer:  # fmt: skip
         problem: dict[str, object] = json.loads(await answer.read())
         assert answer.headers["Content-Type"] == "application/problem+json"
         return answer.status, problem

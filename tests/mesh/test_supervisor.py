@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,69 @@ def test_a_folder_of_somebody_elses_is_left_as_it_is(tmp_path: Path) -> None:
 
     assert ["thing"] == [entry.name for entry in folder.iterdir()]
     assert 0o700 == folder.stat().st_mode & 0o777
+
+
+# Reads its descriptor 3, and tells what else it can see of the secret.
+READS_A_DESCRIPTOR = """
+import os, sys, time
+from pathlib import Path
+secret = os.read(3, 100)
+own = Path("/proc/self/cmdline").read_bytes() + Path("/proc/self/environ").read_bytes()
+told = {"read": secret.decode(), "shown": secret in own, "uid": os.geteuid()}
+told["open"] = sorted(os.listdir("/proc/self/fd"))
+Path(sys.argv[1]).write_text(repr(told))
+time.sleep(60)
+"""
+
+
+async def test_a_secret_arrives_as_an_open_descriptor_and_nowhere_else(tmp_path: Path) -> None:
+    layout, secret, told = Layout(tmp_path / "data"), tmp_path / "secret", tmp_path / "told"
+    os.close(prepare(layout))
+    secret.write_text("a passphrase")
+    secret.chmod(0o600)
+    account = ME
+    if os.geteuid() == 0:  # The file stays closed to the account that the process runs as.
+        account = Account("nobody", 65534, 65534, drop=True)
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder.stat().st_uid == 0 and folder.stat().st_mode & 0o777 == 0o700:
+                folder.chmod(0o711)
+        told.touch()
+        os.chown(told, 65534, 65534)
+
+    async def has_told() -> bool:
+        return told.exists() and told.read_text().endswith("}")
+
+    supervisor = Supervisor(layout, lambda *_: None)
+    argv = [sys._base_executable, "-c", READS_A_DESCRIPTOR, str(told)]  # type: ignore[attr-defined]
+    supervisor.start([ProcessSpec("reader", account, argv, has_told, secret_file=secret)])
+    try:
+        await supervisor.wait_ready(["reader"])
+        first = ast.literal_eval(told.read_text())
+        told.write_text("")
+        os.kill(supervisor.pids()["reader"], signal.SIGKILL)
+        await supervisor.wait_ready_again("reader")
+        second = ast.literal_eval(told.read_text())
+    finally:
+        await supervisor.stop()
+
+    assert ("a passphrase", False, account.uid) == (first["read"], first["shown"], first["uid"])
+    assert "3" in first["open"]
+    assert first == second  # A restarted process finds it open from its beginning again.
+
+
+async def test_without_its_secret_a_process_is_not_run(tmp_path: Path) -> None:
+    layout, ran = Layout(tmp_path / "data"), tmp_path / "ran"
+    os.close(prepare(layout))
+
+    async def has_run() -> bool:
+        return ran.exists()
+
+    supervisor = Supervisor(layout, lambda *_: None)
+    supervisor.start([ProcessSpec("reader", ME, ["touch", str(ran)], has_run, secret_file=tmp_path / "none")])
+    try:
+        with pytest.raises(StartError, match=r"cannot open .*none"):
+            await supervisor.wait_ready(["reader"])
+    finally:
+        await supervisor.stop()
+
+    assert not ran.exists()

@@ -178,10 +178,10 @@ async def test_without_a_sidecar_the_caller_is_the_tls_peer_whatever_a_header_sa
     assert [] == node.handled
 
 
-async def test_a_connection_is_closed_with_the_first_answer_after_its_time(node: Node) -> None:
+async def test_a_connection_is_closed_with_the_first_answer_after_most_of_its_time(node: Node) -> None:
     loop = asyncio.get_running_loop()
     async with (
-        node.running(age_s_max=0.2),
+        node.running(age_s_max=1.0),
         connected(node.port, as_client(node.pki, "gateway-sidecar")) as connection,
     ):
         began = loop.time()
@@ -197,7 +197,7 @@ async def test_a_connection_is_closed_with_the_first_answer_after_its_time(node:
 
         assert await connection.is_ended_by_the_server()
         assert answers > 1
-        assert 0.2 < age_s < 10
+        assert 0.6 < age_s < 1.0
         assert 200 == await node.status_for("/v1/things", AS_EDGE)
 
 

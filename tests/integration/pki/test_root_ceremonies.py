@@ -11,11 +11,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
+import click
 import pytest
 
+from pki.custody.passphrase_keeper import PassphraseKeeper
+from pki.custody.pkcs11_keeper import Pkcs11Keeper
+from pki.errors import SealError
+from pki.seal import ScryptCost
+from pki.secret_input import RootOptions, retiring_root_keeper
 from tests.integration.pki.softhsm import MODULE, PIN, soft_hsm
 
 ROOT = Path(__file__).parents[3]
@@ -60,15 +67,16 @@ class Person:
             )
         os.close(theirs)
         self.seen = ""
+        self._read = 0
 
     def read_until(self, wanted: str) -> str:
-        """Read on until this was shown; return what came since the last time."""
-        since, give_up = "", time.monotonic() + WAIT_S_MAX
-        while wanted not in since:
+        """Read on until this was shown; return all that came since the last time, to its end."""
+        give_up = time.monotonic() + WAIT_S_MAX
+        while (end := self.seen.find(wanted, self._read)) < 0:
             assert select.select([self._ours], [], [], give_up - time.monotonic())[0], self.seen
-            since += os.read(self._ours, 4096).decode()
-        self.seen += since
-        return since
+            self.seen += os.read(self._ours, 4096).decode()
+        since, self._read = self.seen[self._read : end], end + len(wanted)
+        return since + wanted
 
     def type(self, line: str) -> None:
         os.write(self._ours, line.encode() + b"\n")
@@ -156,16 +164,15 @@ def test_custodians_read_their_shares_one_by_one_and_type_them_again(tmp_path: P
     assert person.seen.rstrip().endswith(_CLEARED)
 
     with Person(output, "open", envelope) as person:
-        person.read_until("Share 1 of the 2 that are needed")
-        person.type(shares[2].replace(shares[2].split()[20], "xyzzy"))
-        assert "share 1: word 21 is not on the list" in person.read_until("list of words")
-        person.read_until("four letters")
+        asked = "are enough)."
+        assert "Share 1 of the 2 that are needed" in person.read_until(asked)
+        words = shares[2].split()
+        person.type(" ".join([*words[:20], "xyzzy", *words[21:]]))
+        assert "share 1: word 21 is not on the list of words" in person.read_until(asked)
         person.type(shares[2].upper())
-        person.read_until("Share 2 of the 2 that are needed")
-        person.read_until("four letters")
+        assert "Share 2 of the 2 that are needed" in person.read_until(asked)
         person.type(shares[2])
-        assert "shares 1 and 2 are the same one" in person.read_until("once")
-        person.read_until("four letters")
+        assert "shares 1 and 2 are the same one" in person.read_until(asked)
         person.type(" ".join(word[:4] for word in shares[0].split()))
         assert 0 == person.done(), output.read_text()
 
@@ -211,6 +218,26 @@ def test_a_root_under_a_passphrase_of_its_own(tmp_path: Path) -> None:
     assert "does not open with shares but with its passphrase" in with_shares.stderr
 
 
+def test_a_root_that_leaves_its_token_is_destroyed_there() -> None:
+    soft_hsm().initialise("leaving")
+    keeper = Pkcs11Keeper(MODULE, "leaving", PIN)
+    envelope = keeper.make("root", datetime.now(UTC))[1]
+    reader, writer = os.pipe()
+    os.write(writer, PIN.encode())
+    os.close(writer)
+    retiring = retiring_root_keeper(envelope, RootOptions(pin_fd=reader, pkcs11_module=Path(MODULE)))
+    os.close(reader)
+    assert retiring is not None
+    retiring.destroy(envelope)
+
+    with pytest.raises(SealError, match="does not hold this key"):
+        keeper.open(envelope)
+    in_a_file = PassphraseKeeper(PASSPHRASE, ScryptCost(n=2**14)).make("root", datetime.now(UTC))[1]
+    assert retiring_root_keeper(in_a_file, RootOptions()) is None
+    with pytest.raises(click.UsageError, match="give --pkcs11-module"):
+        retiring_root_keeper(envelope, RootOptions())
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -222,11 +249,12 @@ def test_a_root_under_a_passphrase_of_its_own(tmp_path: Path) -> None:
         (["--shares-dir", "/tmp"], "say how many with --root-shares"),
         (["--root-token", "t"], "give --pkcs11-module"),
         (["--root-token", "t", "--pkcs11-module", "/nowhere.so"], "does not exist"),
+        (["--root-token", "t", "--pkcs11-module", MODULE], "nobody to ask for the PIN: give --pin-fd"),
         ([], "there is nobody to ask for the passphrase"),
         (["--root-passphrase-fd", "99"], "file descriptor 99 cannot be read"),
     ],
     ids=["nobody there", "no number", "one alone", "more than all", "both", "no number of shares",
-         "no module", "module missing", "no passphrase", "closed descriptor"],
+         "no module", "module missing", "no pin", "no passphrase", "closed descriptor"],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused_before_anything(
     tmp_path: Path, arguments: list[str], reason: str

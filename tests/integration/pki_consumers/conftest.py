@@ -10,7 +10,6 @@ from pki.consumers.running_fleet import RunningFleet
 from tests.integration.pki_consumers.consumers import Consumers
 from tests.integration.pki_consumers.deriving import running_consumers
 from tests.integration.pki_consumers.expecting import described
-from tests.integration.pki_consumers.node_thread import NodeThread, node_thread
 
 
 @pytest.fixture(scope="session")
@@ -19,14 +18,6 @@ def consumers() -> Iterator[Consumers]:
         yield running
 
 
-@pytest.fixture(scope="session")
-def node(consumers: Consumers) -> Iterator[NodeThread]:
-    thread = node_thread(consumers)
-    thread.start()
-    yield thread
-    thread.stop()
-
-
 @pytest.fixture
-def fleet(consumers: Consumers, node: NodeThread) -> RunningFleet:
+def fleet(consumers: Consumers) -> RunningFleet:
     return RunningFleet(described(consumers), consumers.tree.certs)

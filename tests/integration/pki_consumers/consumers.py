@@ -18,7 +18,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from compose.derive.places import Places
 from compose.derive.stores import DATABASE
@@ -31,6 +30,8 @@ from tests.integration.pki_consumers.authorities import Authority, LiveTree
 
 START_S_MAX = 30.0
 POLL_S = 0.02
+ROOT = Path(__file__).resolve().parents[3]
+NODE = "tests.integration.pki_consumers.node_process"
 
 
 @dataclass
@@ -54,22 +55,30 @@ class Consumers:
         return self.places.run / "processes.json"
 
     def publish(
-        self, name: str, *, by: Authority | None = None, trust: tuple[Authority, ...] = (), **more: Any
+        self,
+        name: str,
+        *,
+        by: Authority | None = None,
+        trust: tuple[Authority, ...] = (),
+        credential: Credential | None = None,
+        key: bytes | None = None,
     ) -> str:
-        """Publish a new leaf of this workload and return its serial."""
+        """Publish a new leaf of this workload, or the one given, and return its serial."""
         trusted = trust or (self.authority,)
-        credential = (by or self.authority).leaf(name)
+        chosen = credential or (by or self.authority).leaf(name)
         gid = self.postgres_account.gid if name == "postgres" and self.postgres_account.drop else None
         issuers = [*trusted] if by is None or by in trusted else [*trusted, by]
-        crl = b"".join(issuer.crls(leaf.serial for leaf in self.revoked.values()) for issuer in issuers)
-        self.tree.publish(name, credential, trust=trusted, crl=crl, gid=gid, **more)
-        return credential.serial
+        revoked = [leaf.serial for leaf in self.revoked.values()]
+        crl = b"".join(issuer.crls(revoked) for issuer in issuers)
+        self.tree.publish(name, chosen, trust=trusted, crl=crl, gid=gid, key=key)
+        return chosen.serial
 
     def start(self, name: str) -> None:
         """Start one process and wait until its listener takes connections."""
         argv, listener = self._commands()[name]
         with (self.home / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, cwd="/")
+            # Here, for the module that is our own process; nobody else cares.
+            self.running[name] = subprocess.Popen(argv, stdout=log, stderr=log, cwd=ROOT)
         await_that(lambda: self._listens(name, listener), f"{name}: {self.home / name}.log")
         self.record()
 
@@ -108,6 +117,31 @@ class Consumers:
         ]
         self.processes_file.write_text(json.dumps(rows))
 
+    def write_node_configuration(self) -> Path:
+        """What `node_process` needs: a listener that admits the sidecar, and the way to the database."""
+        app, database = self.places.addresses["gateway.app"], self.places.addresses["postgres.tls"]
+        document = {
+            "node": {
+                "name": "gateway",
+                "cell": self.mesh.cell,
+                "trust_domain": self.mesh.trust_domain,
+                "identity": str(self.places.identity("gateway")),
+                "state_dir": str(self.home),
+                "connection_age_s_max": self.places.connection_age_s_max,
+            },
+            "listen": {"host": app.bind, "port": app.port, "admit": [self.mesh.spiffe("gateway-sidecar")]},
+            "postgres": {
+                "host": database.host,
+                "port": database.port,
+                "database": DATABASE,
+                "user": "gateway",
+                "expect": self.mesh.spiffe("postgres"),
+            },
+        }
+        path = self.home / "gateway.json"
+        path.write_text(json.dumps(document))
+        return path
+
     def _commands(self) -> dict[str, tuple[list[str], str]]:
         run, program = self.places.run, Path(sysconfig.get_paths()["purelib"])
         postgres = str(databases.find_server_programs() / "postgres")
@@ -126,6 +160,7 @@ class Consumers:
             ),
             "redis": ([redis_program(self.home), str(run / "redis" / "redis.conf")], "redis.tls"),
             "nats": ([nats, "-c", str(run / "nats" / "nats.conf")], "nats.tls"),
+            "gateway": ([sys.executable, "-m", NODE, str(self.write_node_configuration())], "gateway.app"),
             "gateway-sidecar": ([*envoy, str(run / "gateway-sidecar" / "envoy.json")], "gateway.ingress"),
         }
 

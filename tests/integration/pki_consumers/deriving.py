@@ -37,6 +37,7 @@ NAMES = (
     "nats",
     "migrator",
     "supervisor",
+    "notifications",
 )
 PASSWORDS = {"pki": b"pki-password-of-the-tests", "gateway": b"gateway-password-of-the-tests"}
 
@@ -65,7 +66,7 @@ def running_consumers() -> Iterator[Consumers]:
     ports = PortReservation()
     consumers = _made(home, ports)
     try:
-        for name in ("postgres", "redis", "nats", "gateway-sidecar"):
+        for name in ("postgres", "redis", "nats", "gateway-sidecar", "gateway"):
             consumers.start(name)
         yield consumers
     finally:
@@ -115,8 +116,9 @@ def _write_configuration(consumers: Consumers) -> None:
         folder.mkdir(parents=True, mode=0o755)
         for file, text in files[name].items():
             (folder / file).write_text(_with_what_follows(consumers, name, file, text))
-    for folder in (places.state, places.state / "postgres", places.state / "redis", places.state / "nats"):
-        folder.mkdir(exist_ok=True)
+    places.state.mkdir()
+    for name in ("postgres", "redis", "nats", "gateway-sidecar"):
+        (places.state / name).mkdir()
     if consumers.postgres_account.drop:
         os.chown(places.state / "postgres", consumers.postgres_account.uid, consumers.postgres_account.gid)
     password = places.secrets / "pki" / "redis.password"
@@ -126,7 +128,7 @@ def _write_configuration(consumers: Consumers) -> None:
 
 
 def _with_what_follows(consumers: Consumers, name: str, file: str, text: str) -> str:
-    """Add the CRL and Envoy's admin socket where the derived files do not name them yet."""
+    """Add the CRL where the derived files do not name it yet."""
     current = consumers.places.identity(name)
     if file == "postgresql.conf" and "ssl_crl_file" not in text:
         return f"{text}ssl_crl_file = '{current / 'crl.pem'}'\n"
@@ -134,12 +136,4 @@ def _with_what_follows(consumers: Consumers, name: str, file: str, text: str) ->
         document = json.loads(text)
         document["resources"][0]["validation_context"]["crl"] = {"filename": str(current / "crl.pem")}
         return json.dumps(document)
-    if file == "envoy.json" and '"admin"' not in text:
-        document = json.loads(text)
-        pipe = {"path": str(admin_socket(consumers)), "mode": 0o600}
-        return json.dumps(document | {"admin": {"address": {"pipe": pipe}}})
     return text
-
-
-def admin_socket(consumers: Consumers) -> Path:
-    return consumers.places.run / "gateway-sidecar" / "admin.sock"

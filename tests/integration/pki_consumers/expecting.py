@@ -12,7 +12,6 @@ from pki.consumers.contract import Expectation, Unconfirmed, Use
 from pki.consumers.deployment import Deployment, parse_deployment
 from pki.consumers.running_fleet import RunningFleet
 from tests.integration.pki_consumers.consumers import POLL_S, Consumers
-from tests.integration.pki_consumers.deriving import admin_socket
 
 # Workload to what its listener speaks and whom it admits.
 LISTENERS = {
@@ -32,12 +31,15 @@ def described(consumers: Consumers) -> Deployment:
             "account": "cm-gateway",
             "report": {
                 "host": "127.0.0.1",
-                "port": consumers.port("gateway.app"),
-                "expect": "gateway",
-                "path": "/report",
+                "port": consumers.port("gateway.ingress"),
+                "expect": "gateway-sidecar",
+                "path": "/identity",
             },
         },
-        "gateway-sidecar": {"type": "envoy", "admin_socket": str(admin_socket(consumers))},
+        "gateway-sidecar": {
+            "type": "envoy",
+            "admin_socket": str(consumers.places.admin_socket("gateway-sidecar")),
+        },
         "postgres": {"type": "postgres", "process": "postgres"},
         "redis": {
             "type": "redis",
@@ -80,9 +82,11 @@ def uses(consumers: Consumers, *names: str) -> dict[str, Use]:
     return {name: use_of(consumers, name) for name in names or (*LISTENERS, "supervisor")}
 
 
-def confirmed(fleet: RunningFleet, expectation: Expectation) -> list[Unconfirmed]:
-    """Look until everything is as expected or the time is over; return what is still not."""
+def confirmed(fleet: RunningFleet, expectation: Expectation, only: str = "") -> list[Unconfirmed]:
+    """Look until all (or one consumer) is as expected, or the time is over; return what is still not."""
     deadline = time.monotonic() + CONFIRMED_S_MAX
-    while (left := fleet.unconfirmed(expectation)) and time.monotonic() < deadline:
+    while True:
+        left = [fault for fault in fleet.unconfirmed(expectation) if only in ("", fault.name)]
+        if not left or time.monotonic() > deadline:
+            return left
         time.sleep(POLL_S)
-    return left

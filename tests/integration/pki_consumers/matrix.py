@@ -46,8 +46,8 @@ NO_CERTIFICATE: Final = Cell(
 )  # fmt: skip
 NO_TLS: Final = Cell(
     "error 28000", b"E", b"C28000\0",
-    "PostgreSQL reads who asks before pg_hba.conf rejects it; that no role's name crosses in the clear is the "
-    "clients' part.",
+    "PostgreSQL reads who asks before pg_hba.conf rejects it; that no role's name crosses in the clear is "
+    "the clients' part.",
 )  # fmt: skip
 ANYBODY_OF_OURS: Final = Cell(
     "accepted", b"-NOAUTH", b"",

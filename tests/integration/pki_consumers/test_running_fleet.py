@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -13,7 +14,6 @@ from pki.consumers.running_fleet import RunningFleet
 from tests.integration.pki_consumers.authorities import Authority
 from tests.integration.pki_consumers.consumers import Consumers, await_that
 from tests.integration.pki_consumers.expecting import LISTENERS, confirmed, uses
-from tests.integration.pki_consumers.node_thread import NodeThread
 
 REFUSED = {
     "postgres": "SSL configuration was not reloaded",
@@ -59,17 +59,15 @@ def test_a_published_generation_that_nobody_loaded_is_not_confirmed(
     assert [] == confirmed(fleet, Expectation(uses(consumers, name)))
 
 
-def test_a_python_process_is_confirmed_at_its_listener_and_in_its_report(
-    fleet: RunningFleet, consumers: Consumers, node: NodeThread
+def test_a_python_process_is_looked_at_at_its_listener_and_in_its_report(
+    fleet: RunningFleet, consumers: Consumers
 ) -> None:
+    before = uses(consumers, "gateway")
     consumers.publish("gateway")
-    expectation = Expectation(uses(consumers, "gateway"))
-    places = {fault.place for fault in fleet.unconfirmed(expectation)}
-    node.stop()
-    node.start()
 
-    assert {"listener gateway.app", "report, server", "report, postgres"} == places
-    assert [] == confirmed(fleet, expectation)
+    assert [] == confirmed(fleet, Expectation(uses(consumers, "gateway")))
+    faults = fleet.unconfirmed(Expectation(before))
+    assert {"listener gateway.app", "report, server", "report, postgres"} == {f.place for f in faults}
 
 
 @pytest.mark.parametrize("name", RELOADING)
@@ -109,10 +107,22 @@ def test_a_consumer_that_is_stopped_is_named_and_nothing_is_raised(
         faults = fleet.unconfirmed(Expectation(uses(consumers)))
         told = fleet.load([name])
 
-    assert {name} == {fault.name for fault in faults}
-    assert all("cannot be reached" in f.reason or "does not answer" in f.reason for f in faults)
+    # The gateway is asked through its sidecar.
+    assert ({"gateway"} if name == "gateway-sidecar" else set()) | {name} == {f.name for f in faults}
+    assert all(
+        any(reason in fault.reason for reason in ("cannot be reached", "does not answer", "was not answered"))
+        for fault in faults
+    )
     # Envoy is never told anything: nothing there can fail.
     assert (name != "gateway-sidecar") == bool(told)
+
+
+def test_a_python_process_that_is_stopped_is_named(fleet: RunningFleet, consumers: Consumers) -> None:
+    with stopped(consumers, "gateway"):
+        faults = fleet.unconfirmed(Expectation(uses(consumers)))
+
+    assert {("gateway", "listener gateway.app"), ("gateway", "report")} == {(f.name, f.place) for f in faults}
+    assert "GET /identity was answered with status 503" in {f.reason for f in faults}
 
 
 @contextmanager
@@ -140,12 +150,30 @@ def test_a_server_below_a_foreign_root_is_not_taken_for_ours(
     told = fleet.load(["redis"])
     consumers.publish("redis")
     (fault,) = fleet.unconfirmed(Expectation({"redis": Use(serial, "", "")}))
-    # Our own context refuses that server, too: only a start or a signal from elsewhere mends it.
-    consumers.stop("redis")
-    consumers.start("redis")
+    mended = fleet.load(["redis"])
 
     assert [] == told
     assert "does not verify" in fault.reason
+    restarted(fleet, consumers, mended)
+
+
+def test_a_redis_whose_leaf_has_expired_is_started_again(fleet: RunningFleet, consumers: Consumers) -> None:
+    credential = consumers.authority.leaf("redis", age=timedelta(days=8))
+    consumers.publish("redis", credential=credential)
+    told = fleet.load(["redis"])
+    consumers.publish("redis")
+    (fault,) = fleet.unconfirmed(Expectation(uses(consumers, "redis")))
+    mended = fleet.load(["redis"])
+
+    assert [] == told
+    assert "certificate has expired" in fault.reason
+    restarted(fleet, consumers, mended)
+
+
+def restarted(fleet: RunningFleet, consumers: Consumers, told: list[Unconfirmed]) -> None:
+    assert [] == told
+    assert consumers.running["redis"].wait(10) is not None
+    consumers.start("redis")  # What the supervisor does.
     assert [] == confirmed(fleet, Expectation(uses(consumers, "redis")))
 
 

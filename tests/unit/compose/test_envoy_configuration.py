@@ -150,7 +150,7 @@ def test_secrets_are_the_own_generation_and_follow_the_link(deployment: Deployme
     texts = json.dumps([json.loads(files[envoy_tls.IDENTITY_FILE]), json.loads(files[envoy_tls.TRUST_FILE])])
     filenames = list(values_of(json.loads(texts), "filename"))
 
-    assert {f"{live}/current/{n}.pem" for n in ("cert", "key", "trust")} == set(filenames)
+    assert {f"{live}/current/{n}.pem" for n in ("cert", "key", "trust", "crl")} == set(filenames)
     assert [{"path": str(live)}] * 2 == list(values_of(json.loads(texts), "watched_directory"))
 
 
@@ -232,7 +232,7 @@ def test_no_connection_outlives_the_bound(deployment: Deployment, name: str) -> 
 def test_the_phases_end_within_the_bound_and_leave_every_hop_its_time(bound_s: float) -> None:
     age = phases_of(bound_s)
 
-    assert bound_s >= age.begin_s + age.drain_s + age.stream_s + age.close_s
+    assert 0.98 * bound_s > age.begin_s + age.drain_s + age.stream_s + age.close_s
     assert HOP_CALL_S_MAX < age.stream_s
     assert bound_s / 3 < age.begin_s
     assert 0 < min(age.drain_s, age.close_s)

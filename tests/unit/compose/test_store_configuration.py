@@ -36,6 +36,7 @@ def test_postgres_has_no_socket_but_the_tls_one(deployment: Deployment) -> None:
     assert "'127.0.0.1'" == found["listen_addresses"]
     assert ("on", "'TLSv1.3'") == (found["ssl"], found["ssl_min_protocol_version"])
     assert f"'{deployment.places.identity('postgres')}/key.pem'" == found["ssl_key_file"]
+    assert f"'{deployment.places.identity('postgres')}/crl.pem'" == found["ssl_crl_file"]
     assert ("on", "on", "on") == (found["fsync"], found["synchronous_commit"], found["full_page_writes"])
     assert ("'none'", "'panic'") == (found["log_statement"], found["log_min_error_statement"])
 

@@ -27,22 +27,21 @@ def test_an_issued_certificate_carries_intent_and_result() -> None:
 
 
 def test_lines_from_before_policy_and_command_are_unknown() -> None:
-    lines = as_the_first_version_wrote(begun_ledger().sign_leaf(LEAF).lines)
-    entry = read_history(lines).issued[serial(LEAF)]
+    lines, previous = [], GENESIS
+    for seq, event in enumerate(("intent", "issued"), start=1):
+        entry = {
+            "seq": seq,
+            "prev": previous,
+            "ts": NOW.isoformat(),
+            "actor": "uid 0",
+            "event": event,
+            "serial": "ab",
+        }
+        previous = _digest(entry)
+        lines.append(_canonical({**entry, "hash": previous}))
+    found = read_history(lines).issued["ab"]
 
-    assert (None, None) == (entry.policy, entry.command)
-
-
-def as_the_first_version_wrote(lines: list[str]) -> list[str]:
-    """Return the same ledger without the fields that came later, its chain made anew."""
-    older, digest = [], GENESIS
-    for line in lines:
-        fields = json.loads(line)
-        kept = {name: fields[name] for name in fields if name not in ("policy", "command", "hash")}
-        entry = {**kept, "prev": digest}
-        digest = _digest(entry)
-        older.append(_canonical({**entry, "hash": digest}))
-    return older
+    assert (None, None, None, "uid 0") == (found.policy, found.command, found.role, found.actor)
 
 
 def test_an_interrupted_issuance_issued_nothing() -> None:
@@ -66,17 +65,28 @@ def test_a_rotation_has_its_stages_and_its_end() -> None:
     ledger = begun_ledger()
     ledger.add("rotation-began", NOW, kind="root", command="rotate root")
     ledger.add("rotation-stage", NOW + timedelta(seconds=5), kind="root", stage="trust-both")
-    ledger.add("rotation-ended", NOW + timedelta(seconds=60), kind="root")
+    ledger.add("rotation-reverted", NOW + timedelta(seconds=9), kind="root")
+    ledger.add("rotation-ended", NOW + timedelta(seconds=60), kind="root", outcome="rolled-back")
     ledger.add("rotation-began", NOW + timedelta(seconds=90), kind="root")
     done, open_one = read_history(ledger.lines).rotations
 
     assert (NOW, NOW + timedelta(seconds=60)) == (done.began, done.ended)
-    assert (("trust-both", NOW + timedelta(seconds=5)),) == done.stages
+    assert ["trust-both", "turned back"] == [stage for stage, _ in done.stages]
+    assert (NOW + timedelta(seconds=5), "rolled-back") == (done.stages[0][1], done.outcome)
     assert (None, ()) == (open_one.ended, open_one.stages)
 
 
 def test_a_stage_without_a_beginning_is_left_out() -> None:
     assert () == read_history(begun_ledger().add("rotation-stage", kind="leaf", stage="x").lines).rotations
+
+
+def test_a_revocation_that_is_recorded_twice_counts_from_the_first() -> None:
+    ledger = begun_ledger().sign_leaf(LEAF)
+    for hours in (1, 2):
+        at = NOW + timedelta(hours=hours)
+        ledger.add("revoked", at, serial=serial(LEAF), subject="x", reason=f"reason {hours}")
+
+    assert "reason 1" == read_history(ledger.lines).revoked[serial(LEAF)].reason
 
 
 def test_nothing_is_taken_from_a_broken_ledger() -> None:
