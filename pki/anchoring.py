@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pki.consumers.deployment import Deployment
-    from pki.ledger import LedgerHead
+    from pki.ledger import LedgerHead, VerifiedLedger
 
 REMEMBERED: Final = "anchor.json"
 # At the end of a command nobody minds some seconds, and a log that is only slow must not go without the head.
@@ -151,23 +151,26 @@ def anchored_head(*, deployment: Deployment, certs: Path) -> AnchoredHead | None
 def anchor_if_running(deployment_file: Path | None, certs: Path) -> str | None:
     """Anchor the ledger's head at the end of a command, which never fails for it.
 
-    Call it without the tree's lock. What was anchored is remembered in `anchor.json` beside the ledger.
+    Call it without the tree's lock, and outside any event loop. What was anchored is remembered in
+    `anchor.json` beside the ledger, unless ledger and log disagree.
 
     Args:
         deployment_file: what runs where; None where the command was given none: then nothing is done.
         certs: the certificate tree.
 
     Returns:
-        Why the head is not anchored, a sentence for the operator; None if it is, or there is nothing to do.
+        What is wrong, a sentence for the operator; None if the head is anchored, or there is nothing to do.
     """
     if deployment_file is None:
         return None
     try:
         _anchor_ledger(read_deployment(deployment_file), CertificateTree(certs))
     except PKIError as fault:
-        return f"the ledger's head cannot be anchored: {fault} [{fault.code}]"
+        return f"the ledger's head is not safely anchored: {fault} [{fault.code}]"
     except OSError as fault:
-        return f"the ledger's head cannot be anchored: {fault.filename or certs}: {fault.strerror or fault}"
+        return (
+            f"the ledger's head is not safely anchored: {fault.filename or certs}: {fault.strerror or fault}"
+        )
     return None
 
 
@@ -190,13 +193,16 @@ def _anchor_ledger(deployment: Deployment, tree: CertificateTree) -> None:
     ledger = verify_ledger(split_lines(tree.read_ledger())[0])
     if ledger.head.seq == 0:
         return
-    known, newest = remembered_head(tree), record.newest()
-    present = [] if newest is None else [newest]
-    # Before a head is added: that of a ledger which was cut and went on would fit, and hide it for a while.
-    compare_with_anchor(ledger, present)
-    if known is not None and (newest is None or newest.head.seq <= known.head.seq):
-        require_kept(known, present)
-    anchored = record.anchor(ledger.head)
+    disagreement = _disagreement(ledger, remembered_head(tree), record.newest())
+    # Also where they disagree: one head more hides none of the older ones, and keeps what was written since.
+    try:
+        anchored = record.anchor(ledger.head)
+    except LedgerError as refusal:
+        if disagreement is None:
+            raise
+        raise disagreement from refusal
+    if disagreement is not None:
+        raise disagreement
     with tree.lock("the anchoring of the ledger"):
         known = remembered_head(tree)
         if known is None or known.head.seq < anchored.head.seq:
@@ -204,3 +210,16 @@ def _anchor_ledger(deployment: Deployment, tree: CertificateTree) -> None:
             write_new(aside, format_remembered(anchored), 0o600, None)
             aside.replace(tree.root / REMEMBERED)
             sync_folder(tree.root)
+
+
+def _disagreement(
+    ledger: VerifiedLedger, known: AnchoredHead | None, newest: AnchoredHead | None
+) -> LedgerError | None:
+    present = [] if newest is None else [newest]
+    try:
+        compare_with_anchor(ledger, present if known is None else [known, *present])
+        if known is not None and (newest is None or newest.head.seq <= known.head.seq):
+            require_kept(known, present)
+    except LedgerError as fault:
+        return fault
+    return None
