@@ -95,6 +95,16 @@ async def test_a_number_at_or_below_the_newest_with_another_digest_is_refused(
     assert 2 == len(await statements(log))
 
 
+async def test_all_heads_are_read_page_by_page_newest_first(
+    tree: AnchoredTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seq in (1, 2, 3, 5, 8):
+        await asyncio.to_thread(tree.record().anchor, LedgerHead(seq, DIGEST))
+    monkeypatch.setattr("pki.anchoring.HEADS_PER_PAGE_MAX", 2)
+
+    assert [8, 5, 3, 2, 1] == [each.head.seq for each in await asyncio.to_thread(tree.record().heads)]
+
+
 async def test_a_head_waits_for_the_one_that_is_being_anchored_and_then_must_follow_it(log: LogStack) -> None:
     first, second = [await log.server.connect("pki", log.database) for _ in range(2)]
     try:
