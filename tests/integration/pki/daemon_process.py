@@ -27,10 +27,10 @@ NAMES = ("gateway", "gateway-sidecar", "payments", "pki", "edge")
 EVENT_S_MAX = 40.0
 
 
-def expired_tree(certs: Path, names: tuple[str, ...] = NAMES) -> None:
+def expired_tree(certs: Path, names: tuple[str, ...] = NAMES, *, age_days: int = 9) -> None:
     """Make an authority whose leaves and intermediate's list ended yesterday."""
     now = datetime.now(UTC)
-    made = now - timedelta(days=9)
+    made = now - timedelta(days=age_days)
     initialise(certs, trust_domain=DOMAIN, root=KEEPER, issuing=KEEPER, now=made)
     IssuingAuthority.open(certs, KEEPER).issue(names, owners={}, now=now - timedelta(days=8))
 

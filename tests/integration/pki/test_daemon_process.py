@@ -250,6 +250,16 @@ def test_a_workload_that_the_policy_does_not_list_is_left_and_reported(expired: 
     assert {("edge", before["edge"])} == before.items() & serials(certs).items()
 
 
+def test_what_needs_the_roots_custodians_is_left_to_them_and_said(tmp_path: Path) -> None:
+    certs = tmp_path / "certs"
+    expired_tree(certs, age_days=100)  # from 90 days on a root's list is due
+    done = place(tmp_path, certs, roles(*NAMES)).once()
+
+    assert Level.DUE == done.returncode, done.stderr
+    assert "revocation lists are due that need the root's custodians" in done.stderr
+    assert "python -m pki crl --root" in done.stderr
+
+
 def test_neither_memory_nor_a_core_of_it_is_open(expired: Path, tmp_path: Path) -> None:
     certs = copy(expired, tmp_path / "certs")
     with place(tmp_path, certs, roles(*NAMES)).daemon() as daemon:
