@@ -14,12 +14,19 @@ from pki.errors import AlreadyInitialised, SealError
 from pki.exposure import require_private
 from pki.identity import require_trust_domain
 from pki.issuance import CertificatePlan, plan_intermediate, plan_root
-from pki.issuing import IssuedLeaf, IssuingAuthority, leaves_due, plan_leaves, utc
+from pki.issuing import (
+    IssuedLeaf,
+    IssuingAuthority,
+    leaves_due,
+    plan_leaves,
+    refresh_bundles,
+    utc,
+)
 from pki.recorded_signing import RecordedSigning
 from pki.revocation_lists import list_in_force, lists_due, recorded_revocations, sign_next_list
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -35,6 +42,7 @@ __all__ = [
     "leaves_due",
     "plan_authority",
     "plan_leaves",
+    "publish_bundles",
     "renew_lists",
 ]
 
@@ -91,6 +99,21 @@ def initialise(
             tree, signing, trust_domain=trust_domain, root=made, keeper=issuing, now=utc(now)
         )
         tree.write_state(AuthorityState(trust_domain, below.authority, (made.authority,), (below.authority,)))
+
+
+def publish_bundles(certs: Path, names: Sequence[str], owners: Mapping[str, Owner | None]) -> list[str]:
+    """Publish trust and revocation lists of now beside the leaves that are there; sign nothing.
+
+    Returns:
+        The names that got a new generation.
+
+    Raises:
+        TreeBusy: another command is at work.
+        TreeError: a revocation list is missing, or an owner cannot be given the key.
+    """
+    tree = CertificateTree(certs)
+    with tree.lock("a publication of bundles"):
+        return refresh_bundles(tree, names, owners)
 
 
 def renew_lists(

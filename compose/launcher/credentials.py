@@ -29,7 +29,15 @@ from compose.launcher.layout import Layout, own_folder, write_public, write_read
 from compose.launcher.release import checkout_root
 from compose.launcher.root_custody import RootKeeper, provide_passphrase
 from compose.mesh import Mesh
-from pki.authority import IssuingAuthority, Owner, initialise, is_initialised, leaves_due, renew_lists
+from pki.authority import (
+    IssuingAuthority,
+    Owner,
+    initialise,
+    is_initialised,
+    leaves_due,
+    publish_bundles,
+    renew_lists,
+)
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.policy import Policy, read_policy
 from pki.recorded_signing import attribution
@@ -58,6 +66,8 @@ def provide_certificates(mesh: Mesh, layout: Layout, accounts: dict[str, Account
         initialise(layout.certs, trust_domain=mesh.trust_domain, root=root, issuing=issuing, now=now, by=by)
     renew_lists(layout.certs, issuing=issuing, root=lambda: root, now=now, by=by)
     owners = {name: Owner(accounts[name].uid, accounts[name].gid) for name in mesh.workloads()}
+    # New lists beside a leaf that still has its time: not a reason for a new leaf.
+    publish_bundles(layout.certs, mesh.workloads(), owners)
     due = leaves_due(layout.certs, mesh.workloads(), now, owners)
     if due:
         IssuingAuthority.open(layout.certs, issuing).issue(due, owners=owners, now=now, by=by)

@@ -29,7 +29,7 @@ from pki.passphrase import read_passphrase
 
 # A process that was asked to end does not wait for a collector; a single pass has nothing else to do.
 CLOSE_S_MAX: Final = 0.5
-CLOSE_ONCE_S_MAX: Final = 10.0
+CLOSE_ONCE_S_MAX: Final = 5.0
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 

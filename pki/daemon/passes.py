@@ -160,13 +160,17 @@ class Passes:
             by=attribution(self._setting.command, policy.digest if policy is not None else "none"),
             skipped=skipped,
         )
-        if self._tally.clock_stable:
-            if policy is not None:
-                self._replace_ended_lists(setting)
-                self._renew(setting, policy)
-            self._refresh_lists(setting)
         here = [name for name in live if name in running]
-        self.steps.try_step("observe", lambda: self._settle(setting, here))
+        steps: list[Callable[[], object]] = []
+        if self._tally.clock_stable and policy is not None:
+            steps += [partial(self._replace_ended_lists, setting), partial(self._renew, setting, policy)]
+        if self._tally.clock_stable:
+            steps.append(partial(self._refresh_lists, setting))
+        steps.append(lambda: self.steps.try_step("observe", partial(self._settle, setting, here)))
+        for step in steps:
+            step()
+            if self.steps.met_busy:  # what the other command leaves is looked at anew, soon
+                return
 
     def _owners(self, policy: Policy | None, names: Sequence[str]) -> Mapping[str, Owner | None]:
         """Return who may read each key; a workload without policy keeps its leaf, so its owner stays, too."""

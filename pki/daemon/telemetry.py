@@ -43,6 +43,8 @@ POST_S_MAX: Final = 2.0
 BATCH_EVERY_S: Final = 0.5
 RETRY_S_MIN: Final = 1.0
 RETRY_S_MAX: Final = 30.0
+# At the end every moment counts, and there are few of them.
+RETRY_ENDING_S: Final = 0.25
 # A collector that was away for longer has missed events; the ledger has not.
 KEEP_S_MAX: Final = 1800.0
 # Renewing a thousand workloads at once is a thousand events.
@@ -51,8 +53,8 @@ _RETRIABLE: Final = frozenset({429, 502, 503, 504})
 
 
 class _Exporter(Protocol):
-    def finish(self) -> None:
-        """Try no more than once from now on."""
+    def finish(self, within_s: float) -> None:
+        """Keep nothing for longer than so many seconds from now."""
 
 
 class EventLog:
@@ -79,7 +81,7 @@ class EventLog:
     def close(self, wait_s: float) -> None:
         """Deliver what is left, as far as that is possible in so many seconds."""
         for exporter in self._exporters:
-            exporter.finish()
+            exporter.finish(wait_s)
         # The SDK's own shutdown waits for up to 30 s; a daemon thread ends with the process.
         ending = threading.Thread(target=self._provider.shutdown, daemon=True)
         ending.start()
@@ -145,8 +147,9 @@ class LinesExporter(LogRecordExporter):
             return LogRecordExportResult.FAILURE
         return LogRecordExportResult.SUCCESS
 
-    def finish(self) -> None:
+    def finish(self, within_s: float) -> None:
         """Nothing is kept back."""
+        del within_s
 
     def shutdown(self) -> None:
         """Nothing is open."""
@@ -178,14 +181,15 @@ class CollectorExporter(LogRecordExporter):
         self._host, self._port = parts.hostname, port
         self._path = parts.path.rstrip("/") or OTLP_PATH
         self._own, self._collector = own, collector
-        self._ending = threading.Event()
+        self._ending, self._gone = threading.Event(), threading.Event()
+        self._end_by = float("inf")
 
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Send a batch; returns when it was taken, refused, or kept for long enough."""
         body = encode_logs(batch).SerializeToString()
-        give_up, wait_s = time.monotonic() + KEEP_S_MAX, RETRY_S_MIN
+        keep_until, wait_s = time.monotonic() + KEEP_S_MAX, RETRY_S_MIN
         while True:
-            last = self._ending.is_set() or time.monotonic() > give_up
+            refused = False
             try:
                 status = self._post(body)
             except (OSError, http.client.HTTPException, PKIError) as fault:
@@ -195,11 +199,14 @@ class CollectorExporter(LogRecordExporter):
                 if status == http.HTTPStatus.OK:
                     return LogRecordExportResult.SUCCESS
                 log(logging.WARNING, "the collector refused events", status=status, events=len(batch))
-                last = last or status not in _RETRIABLE
-            if last:
+                refused = status not in _RETRIABLE
+            if refused or time.monotonic() > min(keep_until, self._end_by):
                 return LogRecordExportResult.FAILURE
-            self._ending.wait(wait_s)
-            wait_s = min(RETRY_S_MAX, wait_s * 2)
+            if self._ending.is_set():
+                self._gone.wait(RETRY_ENDING_S)
+            else:
+                self._ending.wait(wait_s)
+                wait_s = min(RETRY_S_MAX, wait_s * 2)
 
     def _post(self, body: bytes) -> int:
         # A context of now: the leaf it presents is one of those that the daemon renews.
@@ -211,13 +218,15 @@ class CollectorExporter(LogRecordExporter):
         finally:
             connection.close()
 
-    def finish(self) -> None:
-        """Try no more than once from now on."""
+    def finish(self, within_s: float) -> None:
+        """Keep nothing for longer than so many seconds from now."""
+        self._end_by = time.monotonic() + within_s
         self._ending.set()
 
     def shutdown(self) -> None:
         """Try no more than once from now on."""
-        self._ending.set()
+        self.finish(0.0)
+        self._gone.set()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Nothing is kept here between batches."""

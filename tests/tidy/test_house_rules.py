@@ -22,6 +22,8 @@ PURE = (
     "compose/mesh.py", "compose/derive/*.py", "pki/identity.py", "pki/profiles.py", "pki/issuance.py",
     "pki/compliance.py", "pki/ledger_history.py", "pki/inventory_report.py", "pki/inventory_findings.py",
     "pki/status_page.py", "pki/page/*.py", "pki/anchored_head.py", "pki/policy_text.py",
+    "pki/daemon/schedule.py", "pki/daemon/clock.py", "pki/daemon/ledger_events.py",
+    "pki/authority_state.py", "pki/crl.py", "pki/rotation/plan.py", "pki/consumers/contract.py",
     "gateway/idempotency.py", "gateway/api/parsing.py", "gateway/api/problems.py",
     "services/node/identifiers.py", "services/node/peers.py", "services/notifications/schedule.py",
     "services/notifications/events.py", "services/payments/outcomes.py", "services/payments/packing.py",

@@ -13,6 +13,8 @@ from tempfile import mkdtemp
 
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN = "1357-2468"
+# One token for each group of tests, and one that is another than the right one.
+LABELS = ("countermark-roots", "another", "ceremony", "leaving")
 _CONFIGURATION = """\
 directories.tokendir = {tokens}
 objectstore.backend = file
@@ -23,13 +25,15 @@ slots.removable = false
 
 @dataclass(frozen=True)
 class SoftHSM:
-    """Where the tokens are; `configuration` is for other processes that shall see the same."""
+    """Where the tokens are; `configuration` is for other processes that shall see the same.
+
+    A process that has loaded the library sees the tokens that were there then: all are made before.
+    """
 
     folder: Path
     configuration: Path
 
-    def initialise(self, label: str) -> None:
-        """Make a token."""
+    def _initialise(self, label: str) -> None:
         command = ["softhsm2-util", "--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", PIN]
         subprocess.run(
             command,
@@ -48,4 +52,7 @@ def soft_hsm() -> SoftHSM:
     (folder / "tokens").mkdir(mode=0o700)
     configuration.write_text(_CONFIGURATION.format(tokens=folder / "tokens"), encoding="utf-8")
     os.environ["SOFTHSM2_CONF"] = str(configuration)
-    return SoftHSM(folder, configuration)
+    hsm = SoftHSM(folder, configuration)
+    for label in LABELS:
+        hsm._initialise(label)
+    return hsm

@@ -41,9 +41,7 @@ GATEWAY = WorkloadIdentity(DOMAIN, "gateway")
 
 @pytest.fixture(scope="module")
 def keeper() -> Pkcs11Keeper:
-    hsm = soft_hsm()
-    hsm.initialise(LABEL)
-    hsm.initialise("another")
+    soft_hsm()
     return Pkcs11Keeper(MODULE, LABEL, PIN)
 
 

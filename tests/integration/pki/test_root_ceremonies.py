@@ -194,7 +194,7 @@ def test_a_ceremony_that_is_broken_off_makes_no_root_and_leaves_no_words(tmp_pat
 
 
 def test_a_root_in_a_token_takes_its_pin_from_a_descriptor(tmp_path: Path) -> None:
-    soft_hsm().initialise("ceremony")
+    soft_hsm()
     envelope, pin = tmp_path / "root", ("--pin-fd", PIN.encode() + b"\n")
     made = ceremony("make", envelope, "--root-token", "ceremony", "--pkcs11-module", MODULE, secrets=[pin])
     opened = ceremony("open", envelope, "--pkcs11-module", MODULE, secrets=[pin])
@@ -219,7 +219,7 @@ def test_a_root_under_a_passphrase_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_root_that_leaves_its_token_is_destroyed_there() -> None:
-    soft_hsm().initialise("leaving")
+    soft_hsm()
     keeper = Pkcs11Keeper(MODULE, "leaving", PIN)
     envelope = keeper.make("root", datetime.now(UTC))[1]
     reader, writer = os.pipe()
