@@ -288,6 +288,9 @@ class Passes:
         # The first time all are told: whoever killed us after publishing left keys of before behind.
         names = seen if self._settled_once else list(running)
         wanted = [name for name in names if self.steps.may(settling(name))]
+        if told := [name for name in wanted if name in seen]:
+            sentence = "consumers do not use what their files say; telling them"
+            log(logging.WARNING, sentence, workloads=" ".join(told))
         if wanted:
             keys = [settling(name) for name in wanted]
             fault = self.steps.try_step(SETTLE, lambda: maintenance.settle(wanted), keys)
