@@ -17,8 +17,8 @@ from pki.consumers.deployment import read_deployment
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.daemon.journal import log, set_up_log
 from pki.daemon.metrics import AuthorityMetrics
-from pki.daemon.passes import WatchSetting
 from pki.daemon.process import Stopping, keep_memory_private, steady_clock, wall_clock
+from pki.daemon.setting import WatchSetting
 from pki.daemon.tally import Tally
 from pki.daemon.telemetry import open_event_log
 from pki.daemon.watch import Watch

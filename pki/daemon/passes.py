@@ -7,7 +7,7 @@ an operator must do is reported and never done: rotations that stand still, list
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -34,43 +34,13 @@ from pki.rotation.stage_work import RotationSetting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
-    from pathlib import Path
 
     from pki.certificate_files import Owner
-    from pki.custody.contract import Keeper
     from pki.daemon.process import Stopping
+    from pki.daemon.setting import WatchSetting
     from pki.daemon.tally import Tally
-    from pki.daemon.telemetry import EventLog
 
 _STRANGER: Final = "not part of the running deployment"
-
-
-@dataclass(frozen=True, slots=True)
-class WatchSetting:
-    """What the daemon works on and with.
-
-    Attributes:
-        certs: the tree.
-        deployment_file: what runs where; read anew in each pass.
-        policy_file: the reviewed policy; read anew in each pass.
-        issuing: opens intermediates.
-        command: for the ledger.
-        events: where events go; None for nowhere.
-        jittered: each leaf at its own moment; else at half of its life.
-        wall: now, UTC.
-        steady: seconds of a clock that nobody sets.
-    """
-
-    certs: Path
-    deployment_file: Path
-    policy_file: Path
-    issuing: Keeper
-    command: str
-    events: EventLog | None
-    jittered: bool
-    wall: Callable[[], datetime]
-    steady: Callable[[], float]
 
 
 class Passes:
@@ -93,14 +63,15 @@ class Passes:
             Interrupted: this process was asked to end; the next start goes on.
         """
         self._tally.faults.clear()
-        self.steps.met_busy = False
+        self.steps.met_busy = self.steps.acted = False
         self._observe_clock()
         self.steps.try_step("look", self._look)
         if self._tally.inventory is not None:
             self._teller.begin(self._tally.inventory)
             policy = self._read_policy()
             self.steps.try_step("maintain", lambda: self._maintain(policy))
-            self.steps.try_step("look", self._look)
+            if self.steps.acted:  # a year's ledger takes seconds to verify: not twice for nothing
+                self.steps.try_step("look", self._look)
             report_rotation(self.steps, self._tally.inventory, self._setting.wall())
             self._teller.tell()
         self._tally.passes += 1
@@ -199,6 +170,7 @@ class Passes:
             return
 
         def sign() -> None:
+            self.steps.acted = True
             log(logging.WARNING, "revocation lists have ended", authorities=" ".join(ended))
             renew_lists(self._setting.certs, issuing=setting.issuing, root=None, now=now, by=setting.by)
             self._look()
@@ -233,6 +205,7 @@ class Passes:
         self.steps.try_step("renew", renew)
 
     def _renew_names(self, setting: RotationSetting, names: Sequence[str]) -> None:
+        self.steps.acted = True
         self._teller.tell()
         log(logging.INFO, "renewing leaves", workloads=" ".join(names))
         began, outcome = self._setting.steady(), "unconfirmed"
@@ -274,6 +247,7 @@ class Passes:
             return
 
         def publish() -> None:
+            self.steps.acted = True
             signed = Maintenance(setting).publish_lists(only_due=True)
             log(logging.INFO, "published revocation lists", authorities=" ".join(signed))
 
@@ -288,6 +262,9 @@ class Passes:
         # The first time all are told: whoever killed us after publishing left keys of before behind.
         names = seen if self._settled_once else list(running)
         wanted = [name for name in names if self.steps.may(settling(name))]
+        if told := [name for name in wanted if name in seen]:
+            sentence = "consumers do not use what their files say; telling them"
+            log(logging.WARNING, sentence, workloads=" ".join(told))
         if wanted:
             keys = [settling(name) for name in wanted]
             fault = self.steps.try_step(SETTLE, lambda: maintenance.settle(wanted), keys)

@@ -56,6 +56,7 @@ class Steps:
         self._attempts = Attempts()
         self._said: dict[str, object] = {}
         self.met_busy = False
+        self.acted = False
 
     def try_step(
         self, step: str, action: Callable[[], object], keys: Collection[str] = ()

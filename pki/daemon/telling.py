@@ -32,6 +32,7 @@ class EventTeller:
         self._tree = tree
         self._events = events
         self._told_seq: int | None = None
+        self._read_bytes = 0
 
     def begin(self, inventory: Inventory) -> None:
         """Begin after the last line that there is, unless it has begun."""
@@ -44,7 +45,11 @@ class EventTeller:
             return
         # A ledger that does not verify is reported by the look; of it nothing is told.
         with suppress(LedgerError, OSError):
-            ledger = verify_ledger(split_lines(self._tree.read_ledger())[0])
+            raw = self._tree.read_ledger()
+            if len(raw) == self._read_bytes:  # it only ever grows, and verifying it takes a second per 20 MB
+                return
+            self._read_bytes = len(raw)
+            ledger = verify_ledger(split_lines(raw)[0])
             self._events.emit(events_after(ledger.entries, self._told_seq, renewal))
             self._told_seq = ledger.head.seq
 

@@ -6,9 +6,10 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from pki.daemon.journal import log
-from pki.daemon.passes import Passes, WatchSetting
+from pki.daemon.passes import Passes
 from pki.daemon.process import Interrupted, Stopping
 from pki.daemon.schedule import BUSY_S, LOOK_S_MIN, leaf_renewal_at, list_renewal_at, next_look_s
+from pki.daemon.setting import WatchSetting
 from pki.status import Level, judge, worst
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ import pytest
 from pki.certificate_files import CertificateTree
 from pki.daemon.clock import STABLE_S
 from pki.daemon.metrics import AuthorityMetrics
-from pki.daemon.passes import Passes, WatchSetting
+from pki.daemon.passes import Passes
 from pki.daemon.process import Stopping
+from pki.daemon.setting import WatchSetting
 from pki.daemon.tally import Tally
 from pki.daemon.telemetry import open_event_log
 from pki.inventory import require_state
