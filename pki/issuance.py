@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.errors import AuthorityExpired, ProfileError
 from pki.leaf_encoding import UNSIGNED, LeafEncoding, certificate_bytes
-from pki.profiles import BACKDATE, INTERMEDIATE, LEAF, ROOT, SERIAL_RANDOM_BITS, Profile, extensions, lint
+from pki.lint import lint
+from pki.profiles import BACKDATE, INTERMEDIATE, LEAF, ROOT, SERIAL_RANDOM_BITS, Profile, extensions
 
 if TYPE_CHECKING:
     from datetime import datetime
