@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from pki.durable_files import Disk
+
 __all__ = ["AuthorityState", "CertificateTree", "Generation", "Owner"]
 
 # A renewal takes under a second; who waits longer than this stands behind another operator's rotation.
@@ -36,8 +38,8 @@ LOCK_LOOK_EVERY_S = 0.02
 class CertificateTree(LiveFiles):
     """One tree under one folder."""
 
-    def __init__(self, root: Path) -> None:
-        super().__init__(root)
+    def __init__(self, root: Path, disk: Disk | None = None) -> None:
+        super().__init__(root, disk)
         self._state = root / "state.json"
         self._ledger = root / "ledger.jsonl"
 
@@ -204,7 +206,4 @@ class CertificateTree(LiveFiles):
             file.truncate(keep_bytes)
             file.seek(keep_bytes)
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if created:
-            sync_folder(self.root)
+        self._disk.settle([str(self._ledger), *([str(self.root)] if created else [])])

@@ -1,17 +1,73 @@
 """Files that survive a crash: written aside by the caller, synced, and never half there.
 
-Folders and files are created closed and opened to a group last. Source: fsync(2), rename(2).
+Folders and files are created closed and opened to a group last. Source: fsync(2), syncfs(2), rename(2).
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pki.errors import TreeError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+# From here on one syncfs is quicker than an fsync for each (128 leaves: about 30 ms against 400 ms). Below, a
+# renewal of a few leaves must not wait for whatever a database has left unwritten on the same filesystem.
+SYNC_EACH_MAX: Final = 64
+
+
+class Disk:
+    """Makes durable what was written without syncing: the point at which a batch may be relied upon."""
+
+    def settle(self, paths: Sequence[str]) -> None:
+        """Return when files and folders, contents and names, would survive a power cut.
+
+        Args:
+            paths: every file that was written and every folder whose entries changed.
+
+        Raises:
+            OSError: the disk failed, or is full.
+        """
+        if len(paths) <= SYNC_EACH_MAX or _SYNCFS is None:
+            for path in paths:
+                _sync(path, os.fsync)
+            return
+        # A workload's folder may be a mount of its own.
+        filesystems = {os.stat(path).st_dev: path for path in paths}
+        for path in filesystems.values():
+            _sync(path, _sync_filesystem)
+
+
+def _find_syncfs() -> Callable[[int], int] | None:
+    # Source: syncfs(2): only since Linux 5.8 it reports writes that failed.
+    if tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2]) < (5, 8):
+        return None
+    try:
+        found: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
+    except AttributeError:  # a C library without it
+        return None
+    return found
+
+
+_SYNCFS = _find_syncfs()
+
+
+def _sync_filesystem(descriptor: int) -> None:
+    if _SYNCFS is None or _SYNCFS(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _sync(path: str, how: Callable[[int], None]) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        how(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_file(path: Path) -> bytes:
@@ -34,17 +90,37 @@ def make_folder(path: Path, mode: int, group: int | None) -> None:
     path.chmod(mode)
 
 
+def write_unsynced(path: str, data: bytes, mode: int, group: int | None) -> None:
+    """Write a file that does not exist yet; it is durable after `Disk.settle`."""
+    descriptor = _create(path)
+    try:
+        _fill(descriptor, data, mode, group)
+    finally:
+        os.close(descriptor)
+
+
 def write_new(path: Path, data: bytes, mode: int, group: int | None) -> None:
     """Write and sync a file that does not exist yet."""
+    descriptor = _create(path)
+    try:
+        _fill(descriptor, data, mode, group)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: str | Path) -> int:
     # Created closed and opened to others last: there is no moment at which a stranger can read a key.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        if group is not None:
-            os.fchown(file.fileno(), -1, group)
-        os.fchmod(file.fileno(), mode)
-        os.fsync(file.fileno())
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _fill(descriptor: int, data: bytes, mode: int, group: int | None) -> None:
+    written = 0
+    while written < len(data):
+        written += os.write(descriptor, data[written:] if written else data)
+    if group is not None:
+        os.fchown(descriptor, -1, group)
+    os.fchmod(descriptor, mode)
 
 
 def sync_folder(path: Path) -> None:

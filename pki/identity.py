@@ -105,9 +105,9 @@ class WorkloadIdentity:
         return cls(trust_domain=trust_domain, name=name)
 
     def __str__(self) -> str:
-        return spiffe_id(self.name, self.trust_domain)
+        return f"{_SCHEME}{self.trust_domain}/{self.name}"
 
     @property
     def dns_name(self) -> str:
         """The name a client may ask for in SNI: `<name>.<trust domain>`."""
-        return dns_name(self.name, self.trust_domain)
+        return f"{self.name}.{self.trust_domain}"

@@ -18,7 +18,8 @@ from pki.certificate_files import Owner
 from pki.errors import LedgerError, NotInitialised, PKIError, TreeError
 from pki.identity import WorkloadIdentity
 from pki.ledger import VerifiedLedger, split_lines, verify_ledger
-from pki.profiles import LEAF, lint
+from pki.lint import lint
+from pki.profiles import LEAF
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -1,15 +1,15 @@
 """Plans for certificates, and the certificates themselves: pure functions of what they are given.
 
 A plan says everything an operator needs to know before anything is signed; signing follows the plan and
-nothing else. Each certificate is first signed with a key that everybody knows and linted; the authority's
-key signs only bytes that passed, and the result must be those bytes. ECDSA is deterministic (RFC 6979), so
-the same arguments give the same certificate. Source: RFC 5280; the rehearsal is the practice of public CAs.
+nothing else. Each certificate is first written under a signature that nobody trusts, read back and linted;
+the authority's key signs the bytes that passed. ECDSA is deterministic (RFC 6979), so the same arguments give
+the same certificate. Source: RFC 5280; the rehearsal is the practice of public CAs.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -18,7 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.errors import AuthorityExpired, ProfileError
-from pki.profiles import BACKDATE, INTERMEDIATE, LEAF, ROOT, SERIAL_RANDOM_BITS, Profile, extensions, lint
+from pki.leaf_encoding import UNSIGNED, LeafEncoding, certificate_bytes
+from pki.lint import lint
+from pki.profiles import BACKDATE, INTERMEDIATE, LEAF, ROOT, SERIAL_RANDOM_BITS, Profile, extensions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -123,11 +125,14 @@ def serial_number(random_bits: int) -> int:
     return (1 << SERIAL_RANDOM_BITS) | random_bits
 
 
+def spki_bytes(public_key: ec.EllipticCurvePublicKey) -> bytes:
+    """Return the key's SubjectPublicKeyInfo, DER."""
+    return public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def spki_sha256(public_key: ec.EllipticCurvePublicKey) -> str:
     """Return the hex SHA-256 of the key's SubjectPublicKeyInfo: the one name of a key in this package."""
-    return hashlib.sha256(
-        public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    ).hexdigest()
+    return hashlib.sha256(spki_bytes(public_key)).hexdigest()
 
 
 def key_id(certificate: x509.Certificate) -> str:
@@ -152,6 +157,70 @@ def _subject(plan: CertificatePlan, public_key: ec.EllipticCurvePublicKey) -> x5
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose certificate: the key, and the number it gets.
+
+    Attributes:
+        public_key: P-256.
+        serial: from `serial_number`.
+        spki: the key as SubjectPublicKeyInfo, DER; encoded once for everything that is said about it.
+    """
+
+    public_key: ec.EllipticCurvePublicKey
+    serial: int
+    spki: bytes = field(repr=False)
+
+
+class Signer:
+    """An issuer at work: rehearses, lints, signs; what its certificates have in common is encoded once."""
+
+    def __init__(self, issuer: x509.Certificate | None, key: ec.EllipticCurvePrivateKey) -> None:
+        """Take the signer's certificate (None for a root, which signs itself) and its key."""
+        self._issuer = issuer
+        self._key = key
+        self._key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest
+        self._encodings: dict[tuple[Profile, datetime, datetime], LeafEncoding] = {}
+
+    def sign(self, plan: CertificatePlan, subject: Subject) -> x509.Certificate:
+        """Carry out one plan: build, lint, sign the very bytes that passed.
+
+        Raises:
+            ProfileError: the certificate would violate its profile, or the key is not the issuer's.
+        """
+        linted = self._rehearse(plan, subject)
+        lint(
+            x509.load_der_x509_certificate(certificate_bytes(linted, UNSIGNED)),
+            plan.profile,
+            trust_domain=plan.trust_domain,
+            identity=plan.identity,
+            issuer=self._issuer,
+        )
+        signature = self._key.sign(linted, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        certificate = x509.load_der_x509_certificate(certificate_bytes(linted, signature))
+        if certificate.tbs_certificate_bytes != linted:
+            raise ProfileError("the signed certificate is not the one that was linted; it was thrown away")
+        return certificate
+
+    def _rehearse(self, plan: CertificatePlan, subject: Subject) -> bytes:
+        """Return what would be signed, as TBSCertificate."""
+        if plan.identity is None or self._issuer is None or plan.profile.is_ca:
+            return _rehearse_authority(plan, subject, self._issuer, self._key_id)
+        common = (plan.profile, plan.not_before, plan.not_after)
+        encoding = self._encodings.get(common)
+        if encoding is None:
+            encoding = self._encodings[common] = LeafEncoding(
+                plan.profile,
+                issuer=self._issuer,
+                issuer_key_id=self._key_id,
+                not_before=plan.not_before,
+                not_after=plan.not_after,
+            )
+        return encoding.to_be_signed(
+            plan.identity, public_key=subject.public_key, spki=subject.spki, serial=subject.serial
+        )
+
+
 def sign_certificate(
     plan: CertificatePlan,
     *,
@@ -160,7 +229,7 @@ def sign_certificate(
     issuer: x509.Certificate | None,
     issuer_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
-    """Carry out one plan: build, rehearse, lint, sign, compare.
+    """Carry out one plan alone.
 
     Args:
         plan: what to sign.
@@ -170,15 +239,20 @@ def sign_certificate(
         issuer_key: the signer's key.
 
     Raises:
-        ProfileError: the certificate would violate its profile, or the key is not the issuer's.
+        ProfileError: see `Signer.sign`.
     """
-    subject = _subject(plan, public_key)
-    key_id = x509.SubjectKeyIdentifier.from_public_key(issuer_key.public_key()).digest
+    return Signer(issuer, issuer_key).sign(plan, Subject(public_key, serial, spki_bytes(public_key)))
+
+
+def _rehearse_authority(
+    plan: CertificatePlan, subject: Subject, issuer: x509.Certificate | None, issuer_key_id: bytes
+) -> bytes:
+    name = _subject(plan, subject.public_key)
     builder = x509.CertificateBuilder(
-        issuer_name=subject if issuer is None else issuer.subject,
-        subject_name=subject,
-        public_key=public_key,
-        serial_number=serial,
+        issuer_name=name if issuer is None else issuer.subject,
+        subject_name=name,
+        public_key=subject.public_key,
+        serial_number=subject.serial,
         not_valid_before=plan.not_before,
         not_valid_after=plan.not_after,
     )
@@ -186,20 +260,8 @@ def sign_certificate(
         plan.profile,
         trust_domain=plan.trust_domain,
         identity=plan.identity,
-        public_key=public_key,
-        issuer_key_id=key_id,
+        public_key=subject.public_key,
+        issuer_key_id=issuer_key_id,
     ):
         builder = builder.add_extension(extension, critical=critical)
-
-    rehearsal = builder.sign(_REHEARSAL_KEY, hashes.SHA256(), ecdsa_deterministic=True)
-    lint(
-        rehearsal,
-        plan.profile,
-        trust_domain=plan.trust_domain,
-        identity=plan.identity,
-        issuer=issuer,
-    )
-    certificate = builder.sign(issuer_key, hashes.SHA256(), ecdsa_deterministic=True)
-    if certificate.tbs_certificate_bytes != rehearsal.tbs_certificate_bytes:
-        raise ProfileError("the signed certificate is not the one that was linted; it was thrown away")
-    return certificate
+    return builder.sign(_REHEARSAL_KEY, hashes.SHA256(), ecdsa_deterministic=True).tbs_certificate_bytes

@@ -6,6 +6,7 @@ and chain, the roots that are trusted now, and a revocation list of each CA that
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,12 +20,14 @@ from pki.errors import TreeError
 from pki.exposure import require_private
 from pki.identity import WorkloadIdentity
 from pki.inventory import load_certificate, read_leaves, require_state, revocation_bundle, trust_bundle
-from pki.issuance import plan_leaf, spki_sha256
+from pki.issuance import plan_leaf
+from pki.live_files import group_of
 from pki.recorded_signing import RecordedSigning, SigningRequest
 from pki.status import Level, leaf_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from cryptography import x509
@@ -93,8 +96,8 @@ def plan_leaves(certs: Path, names: Iterable[str], now: datetime) -> list[Certif
 class IssuingAuthority:
     """An open intermediate; drop it as soon as the leaves are issued."""
 
-    def __init__(self, certs: Path, state: AuthorityState, opened: OpenAuthority) -> None:
-        self._tree = CertificateTree(certs)
+    def __init__(self, tree: CertificateTree, state: AuthorityState, opened: OpenAuthority) -> None:
+        self._tree = tree
         self._state = state
         self._opened = opened
 
@@ -110,7 +113,7 @@ class IssuingAuthority:
         require_private(certs)
         tree = CertificateTree(certs)
         state = require_state(tree)
-        return cls(certs, state, open_authority(tree, state.issuer, keeper))
+        return cls(tree, state, open_authority(tree, state.issuer, keeper))
 
     def issue(
         self,
@@ -156,28 +159,53 @@ def issue_leaves(
     state = require_state(tree)
     bundles = _Bundles(trust_bundle(tree, state), revocation_bundle(tree, state), state.trust)
     plans = _plan(state.trust_domain, names, opened.certificate, now)
+    for plan in plans:
+        if plan.identity is not None:
+            group_of(owners.get(plan.identity.name))
     issued: list[IssuedLeaf] = []
-    for start in range(0, len(plans), LEAVES_PER_COMMIT_MAX):
-        batch = plans[start : start + LEAVES_PER_COMMIT_MAX]
-        keys = [ec.generate_private_key(ec.SECP256R1()) for _ in batch]
-        requests = [SigningRequest(plan, key.public_key()) for plan, key in zip(batch, keys, strict=True)]
-        leaves = signing.sign_all(requests, issuer=opened.certificate, issuer_key=opened.key)
-        generations = [
-            (
-                plan.identity.name,
-                _generation(bundles, opened, plan.identity, leaf, key),
-                owners.get(plan.identity.name),
-            )
-            for plan, leaf, key in zip(batch, leaves, keys, strict=True)
-            if plan.identity is not None
-        ]
-        folders = tree.publish_all(generations)
-        issued += [
-            IssuedLeaf(plan.identity, f"{leaf.serial_number:x}", plan.not_after, folder)
-            for plan, leaf, folder in zip(batch, leaves, folders, strict=True)
-            if plan.identity is not None
-        ]
+    # While the disk works on one batch the next is signed; two are in hand, so a fault wastes one at most.
+    with ThreadPoolExecutor(max_workers=1) as disk:
+        publishing: Future[list[IssuedLeaf]] | None = None
+        for start in range(0, len(plans), LEAVES_PER_COMMIT_MAX):
+            signed = _sign(signing, opened, bundles, plans[start : start + LEAVES_PER_COMMIT_MAX])
+            if publishing is not None:
+                issued += publishing.result()
+            publishing = disk.submit(_publish, tree, signed, owners)
+        if publishing is not None:
+            issued += publishing.result()
     return issued
+
+
+def _sign(
+    signing: RecordedSigning, opened: OpenAuthority, bundles: _Bundles, plans: Sequence[CertificatePlan]
+) -> list[tuple[WorkloadIdentity, Generation, datetime]]:
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in plans]
+    requests = [SigningRequest.of(plan, key.public_key()) for plan, key in zip(plans, keys, strict=True)]
+    leaves = signing.sign_all(requests, issuer=opened.certificate, issuer_key=opened.key)
+    issuer = opened.certificate.public_bytes(Encoding.PEM)
+    return [
+        (
+            request.plan.identity,
+            _generation(bundles, opened.authority, request, leaf.public_bytes(Encoding.PEM) + issuer, key),
+            request.plan.not_after,
+        )
+        for request, leaf, key in zip(requests, leaves, keys, strict=True)
+        if request.plan.identity is not None
+    ]
+
+
+def _publish(
+    tree: CertificateTree,
+    signed: Sequence[tuple[WorkloadIdentity, Generation, datetime]],
+    owners: Mapping[str, Owner | None],
+) -> list[IssuedLeaf]:
+    folders = tree.publish_all(
+        [(identity.name, generation, owners.get(identity.name)) for identity, generation, _ in signed]
+    )
+    return [
+        IssuedLeaf(identity, str(generation.meta["serial"]), not_after, folder)
+        for (identity, generation, not_after), folder in zip(signed, folders, strict=True)
+    ]
 
 
 def refresh_bundles(
@@ -226,24 +254,25 @@ class _Bundles:
 
 def _generation(
     bundles: _Bundles,
-    opened: OpenAuthority,
-    identity: WorkloadIdentity,
-    leaf: x509.Certificate,
+    authority: str,
+    request: SigningRequest,
+    chain: bytes,
     key: ec.EllipticCurvePrivateKey,
 ) -> Generation:
+    plan = request.plan
     return Generation(
-        chain=leaf.public_bytes(Encoding.PEM) + opened.certificate.public_bytes(Encoding.PEM),
+        chain=chain,
         key=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         trust=bundles.trust,
         crl=bundles.crl,
         meta={
-            "spiffe_id": str(identity),
-            "dns_name": identity.dns_name,
-            "serial": f"{leaf.serial_number:x}",
-            "spki_sha256": spki_sha256(key.public_key()),
-            "not_before": leaf.not_valid_before_utc.isoformat(),
-            "not_after": leaf.not_valid_after_utc.isoformat(),
-            "issuer": opened.authority,
+            "spiffe_id": str(plan.identity),
+            "dns_name": plan.identity.dns_name if plan.identity is not None else "",
+            "serial": f"{request.subject.serial:x}",
+            "spki_sha256": request.spki_sha256,
+            "not_before": plan.not_before.isoformat(),
+            "not_after": plan.not_after.isoformat(),
+            "issuer": authority,
             "trust": list(bundles.roots),
         },
     )

@@ -9,14 +9,14 @@ ledger. Pure over lines. Source: PCI DSS 10.2.2, 10.3.4 for what a line holds.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from pki.errors import LedgerError
+from pki.ledger_spelling import SpelledLine, Spelling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,7 @@ class VerifiedLedger:
     head: LedgerHead
     issued: frozenset[str]
     unfinished: tuple[int, ...]
-    entries: tuple[Mapping[str, str | int], ...] = ()
+    entries: Sequence[Mapping[str, str | int]] = ()
 
     @property
     def last_at(self) -> datetime | None:
@@ -81,16 +81,38 @@ class VerifiedLedger:
         return frozenset(str(entry["serial"]) for entry in self.entries if entry["event"] == "revoked")
 
 
-def _digest(fields: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_canonical(fields).encode()).hexdigest()
+class LedgerEntries(Sequence[Mapping[str, "str | int"]]):
+    """The lines of a verified ledger; each is parsed when it is asked for, as most never are."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        """Take lines that were verified."""
+        self._lines = lines
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, str | int]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, str | int]]: ...
+    def __getitem__(self, index: int | slice) -> Mapping[str, str | int] | Sequence[Mapping[str, str | int]]:
+        """Return one line, parsed, or several still to be parsed."""
+        if isinstance(index, slice):
+            return LedgerEntries(self._lines[index])
+        entry: dict[str, str | int] = json.loads(self._lines[index])
+        return entry
 
 
-def _same(left: str, right: str) -> bool:
-    return hmac.compare_digest(left.encode(), right.encode(errors="surrogatepass"))
+# The one spelling of a line. One encoder for all lines: making one costs as much as encoding one.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
 
 
-def _canonical(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+def _hash_member(digest: str) -> str:
+    """Return the hash as it stands in a line; `event` sorts before it, so a comma always does, too.
+
+    Nothing else in a line looks like it: a quotation mark inside a value has a backslash before it.
+    """
+    return f',"hash":"{digest}"'
 
 
 def split_lines(raw: bytes) -> tuple[list[str], bytes]:
@@ -130,8 +152,10 @@ def ledger_line(
         "policy": by.policy,
         "event": event,
     }
-    digest = _digest(entry)
-    return _canonical({**entry, "hash": digest}), LedgerHead(seq, digest)
+    entry["hash"] = ""
+    line = _canonical(entry)
+    digest = hashlib.sha256(line.replace(_hash_member(""), "", 1).encode()).hexdigest()
+    return line.replace(_hash_member(""), _hash_member(digest), 1), LedgerHead(seq, digest)
 
 
 def verify_ledger(lines: Iterable[str]) -> VerifiedLedger:
@@ -143,31 +167,54 @@ def verify_ledger(lines: Iterable[str]) -> VerifiedLedger:
     Raises:
         LedgerError: naming the first line that does not fit.
     """
+    kept = tuple(lines)
+    spelling = Spelling(_DOCUMENT)
     head = LedgerHead()
+    seq, digest = head.seq, head.digest
     issued: set[str] = set()
-    entries: list[Mapping[str, str | int]] = []
     open_intents: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        entry = _parse(line, number)
-        if entry["seq"] != number:
-            raise LedgerError(
-                f"line {number} says it is line {entry['seq']}: lines were removed or reordered"
-            )
-        if not _same(head.digest, entry["prev"]):
-            raise LedgerError(
-                f"line {number} does not follow line {number - 1}: lines were removed or altered"
-            )
-        head = LedgerHead(number, entry["hash"])
-        entries.append(entry)
-        document = next((entry[name] for name in _DOCUMENT if isinstance(entry.get(name), str)), None)
-        if entry["event"] == "intent" and document is not None:
+    for number, line in enumerate(kept, start=1):
+        found = spelling.read(line)
+        if found is None or not _holds(found, line, number, digest):
+            found = _examine(spelling, line, number, digest)
+        seq, digest, document = number, found.digest, found.document
+        if document is None:
+            continue
+        if found.event == "intent":
             open_intents[document] = number
-        elif entry["event"] in ("issued", "refused") and document is not None:
+        elif found.event in ("issued", "refused"):
             if open_intents.pop(document, None) is None:
                 raise LedgerError(f"line {number} is the result of an intent that is not in the ledger")
-            if entry["event"] == "issued" and "serial" in entry:
+            if found.event == "issued" and found.is_certificate:
                 issued.add(document)
-    return VerifiedLedger(head, frozenset(issued), tuple(sorted(open_intents.values())), tuple(entries))
+    return VerifiedLedger(
+        LedgerHead(seq, digest), frozenset(issued), tuple(sorted(open_intents.values())), LedgerEntries(kept)
+    )
+
+
+def _holds(found: SpelledLine, line: str, number: int, before: str) -> bool:
+    """Whether a line of a known shape is the next one; if not, `_examine` says why."""
+    if len(line) > LINE_BYTES_MAX or found.seq != number or found.prev != before:
+        return False
+    try:
+        datetime.fromisoformat(found.ts)
+    except ValueError:
+        return False
+    return hashlib.sha256(found.hashed.encode()).hexdigest() == found.digest
+
+
+def _examine(spelling: Spelling, line: str, number: int, before: str) -> SpelledLine:
+    """Check a line the slow way, and learn its shape."""
+    entry = _parse(line, number)
+    if entry["seq"] != number:
+        raise LedgerError(f"line {number} says it is line {entry['seq']}: lines were removed or reordered")
+    if entry["prev"] != before:
+        raise LedgerError(f"line {number} does not follow line {number - 1}: lines were removed or altered")
+    spelling.learn(entry)
+    document = next((entry[name] for name in _DOCUMENT if isinstance(entry.get(name), str)), None)
+    return SpelledLine(
+        number, before, entry["ts"], entry["event"], entry["hash"], document, "serial" in entry, line
+    )
 
 
 def _parse(line: str, number: int) -> dict[str, Any]:
@@ -190,7 +237,7 @@ def _parse(line: str, number: int) -> dict[str, Any]:
     # One spelling only: without this, spaces and repeated keys could be added unseen by the digest.
     if _canonical(entry) != line:
         raise LedgerError(f"line {number} is not spelled the way it was written: it was altered")
-    found = _digest({name: value for name, value in entry.items() if name != "hash"})
-    if not _same(found, entry["hash"]):
+    found = hashlib.sha256(line.replace(_hash_member(entry["hash"]), "", 1).encode()).hexdigest()
+    if found != entry["hash"]:
         raise LedgerError(f"line {number} does not match its digest: it was altered")
     return entry

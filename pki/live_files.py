@@ -15,15 +15,15 @@ import re
 import secrets
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pki.durable_files import make_folder, read_file, sync_folder, write_new
+from pki.durable_files import Disk, make_folder, read_file, write_unsynced
 from pki.errors import TreeError
 from pki.identity import require_name
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
 ASIDE = ".aside-"
 _GENERATION = re.compile(r"gen-(\d{4,9})", re.ASCII)
@@ -59,8 +59,9 @@ class Generation:
 class LiveFiles:
     """The generations under one folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, disk: Disk | None = None) -> None:
         self.root = root
+        self._disk = disk or Disk()
 
     def live_names(self) -> list[str]:
         """Return the names of every workload that has a folder, sorted."""
@@ -97,8 +98,10 @@ class LiveFiles:
     def publish_all(self, generations: Sequence[tuple[str, Generation, Owner | None]]) -> list[Path]:
         """Make each generation its workload's current one, and drop those before the previous one.
 
+        All of them are built, then seated, then pointed at; each step is durable before the next begins.
+
         Args:
-            generations: workload, files, and who may read the key (None: the current user alone).
+            generations: workload (each once), files, and who may read the key (None: our own account).
 
         Returns:
             The new generations' folders, in this order.
@@ -106,52 +109,46 @@ class LiveFiles:
         Raises:
             TreeError: an owner is another account and we are not root.
         """
-        folders = []
-        for name, generation, owner in generations:
-            previous = self.current(name)
-            aside = self.build_generation(name, generation, owner)
-            folder = self.seat_generation(name, aside)
-            self.point_current(name, folder)
-            self._prune(name, {folder, previous})
-            folders.append(folder)
-        return folders
+        seats = [Seat(require_name(name), group_of(owner)) for name, _, owner in generations]
+        if not seats:
+            return []
+        shared: dict[tuple[str, bytes], str] = {}
+        written = [str(self.root), f"{self.root}/live"]
+        for seat, (_, generation, _) in zip(seats, generations, strict=True):
+            written += self._build(seat, generation, shared)
+        self._disk.settle(written)
+        for seat in seats:
+            os.rename(seat.aside, seat.folder)
+        self._disk.settle([seat.workload for seat in seats])
+        for seat in seats:
+            _point(seat.workload, seat.number)
+        self._disk.settle([seat.workload for seat in seats])
+        for seat in seats:
+            seat.prune()
+        return [Path(seat.folder) for seat in seats]
 
-    def build_generation(self, name: str, generation: Generation, owner: Owner | None) -> Path:
-        """Write a generation aside, where no reader looks; first of the three steps of `publish`."""
-        group = _group(owner)
-        workload = self.root / "live" / require_name(name)
-        make_folder(workload.parent, 0o711, None)
-        make_folder(workload, 0o700 if group is None else 0o750, group)
-        aside = workload / f"{ASIDE}{secrets.token_hex(8)}"
-        make_folder(aside, 0o700 if group is None else 0o750, group)
-        write_new(aside / "cert.pem", generation.chain, 0o644, group)
-        write_new(aside / "key.pem", generation.key, 0o600 if group is None else 0o640, group)
-        write_new(aside / "trust.pem", generation.trust, 0o644, group)
-        write_new(aside / "crl.pem", generation.crl, 0o644, group)
-        write_new(
-            aside / "meta.json", json.dumps(dict(generation.meta), indent=1).encode() + b"\n", 0o644, group
-        )
-        sync_folder(aside)
-        return aside
-
-    def seat_generation(self, name: str, aside: Path) -> Path:
-        """Give a complete generation its number; second step."""
-        workload = self.root / "live" / require_name(name)
-        numbers = [
-            int(found[1]) for entry in workload.iterdir() if (found := _GENERATION.fullmatch(entry.name))
-        ]
-        folder = workload / f"gen-{max(numbers, default=0) + 1:04}"
-        aside.rename(folder)
-        sync_folder(workload)
-        return folder
-
-    def point_current(self, name: str, folder: Path) -> None:
-        """Move `current` by one rename; third step, and the only one that readers notice."""
-        workload = self.root / "live" / require_name(name)
-        link = workload / f"{ASIDE}{secrets.token_hex(8)}"
-        link.symlink_to(folder.name)
-        link.replace(workload / "current")
-        sync_folder(workload)
+    def _build(
+        self, seat: Seat, generation: Generation, shared: dict[tuple[str, bytes], str]
+    ) -> Iterator[str]:
+        """Write a generation aside, where no reader looks; yield every path that is to be made durable."""
+        folder_mode = 0o700 if seat.group is None else 0o750
+        live = self.root / "live"
+        if not shared:
+            make_folder(live, 0o711, None)
+        seat.open(live, folder_mode)
+        yield seat.workload
+        group = seat.group
+        write_unsynced(f"{seat.aside}/cert.pem", generation.chain, 0o644, group)
+        write_unsynced(f"{seat.aside}/key.pem", generation.key, 0o600 if group is None else 0o640, group)
+        write_unsynced(f"{seat.aside}/meta.json", _meta(generation.meta), 0o644, group)
+        for name, data in (("trust.pem", generation.trust), ("crl.pem", generation.crl)):
+            path = f"{seat.aside}/{name}"
+            if not _link(shared.get((name, data)), path):
+                write_unsynced(path, data, 0o644, None)
+                shared[name, data] = path
+                yield path
+        yield from (f"{seat.aside}/{name}" for name in ("cert.pem", "key.pem", "meta.json"))
+        yield seat.aside
 
     def drop_previous(self, name: str) -> None:
         """Remove every generation but the current one, keys included."""
@@ -159,17 +156,110 @@ class LiveFiles:
 
     def _prune(self, name: str, keep: set[Path | None]) -> None:
         kept = {folder.name for folder in keep if folder is not None}
-        for entry in (self.root / "live" / name).iterdir():
-            stale = _GENERATION.fullmatch(entry.name) is not None and entry.name not in kept
-            if not stale and not entry.name.startswith(ASIDE):
-                continue
-            if entry.is_symlink():
-                entry.unlink()
-            else:
-                shutil.rmtree(entry)
+        workload = f"{self.root}/live/{name}"
+        _remove_stale(workload, os.listdir(workload), kept)
 
 
-def _group(owner: Owner | None) -> int | None:
+@dataclass(slots=True)
+class Seat:
+    """Where one generation goes.
+
+    Attributes:
+        name: the workload.
+        group: who may read the key; None for our own account alone.
+        workload: its folder.
+        aside: where the generation is built.
+        folder: where it then is.
+        number: of the generation.
+        entries: what was in the workload's folder before.
+        previous: name of the generation that was current; None if there was none.
+    """
+
+    name: str
+    group: int | None
+    workload: str = ""
+    aside: str = ""
+    folder: str = ""
+    number: int = 0
+    entries: list[str] = field(default_factory=list)
+    previous: str | None = None
+
+    def open(self, live: Path, mode: int) -> None:
+        """Make the folders, and find the next number."""
+        self.workload = f"{live}/{self.name}"
+        try:
+            os.mkdir(self.workload, 0o700)
+        except FileExistsError:
+            self.entries = os.listdir(self.workload)
+            self.previous = _target(self.workload)
+        _open_folder(self.workload, mode, self.group)
+        numbers = [int(found[1]) for entry in self.entries if (found := _GENERATION.fullmatch(entry))]
+        self.number = max(numbers, default=0) + 1
+        self.folder = f"{self.workload}/gen-{self.number:04}"
+        self.aside = f"{self.workload}/{ASIDE}{secrets.token_hex(8)}"
+        os.mkdir(self.aside, 0o700)
+        _open_folder(self.aside, mode, self.group)
+
+    def prune(self) -> None:
+        """Remove what stood here before, but for the generation that was current."""
+        if self.entries:
+            _remove_stale(self.workload, self.entries, {self.previous})
+
+
+def _open_folder(path: str, mode: int, group: int | None) -> None:
+    if group is not None:
+        os.chown(path, -1, group)
+    os.chmod(path, mode)
+
+
+def _target(workload: str) -> str | None:
+    try:
+        return os.readlink(f"{workload}/current")
+    except FileNotFoundError:
+        return None
+
+
+def _point(workload: str, number: int) -> None:
+    """Move `current` by one rename: the only step that readers notice."""
+    link = f"{workload}/{ASIDE}{secrets.token_hex(8)}"
+    os.symlink(f"gen-{number:04}", link)
+    os.replace(link, f"{workload}/current")
+
+
+def _link(original: str | None, path: str) -> bool:
+    """Give a file another name; no generation is ever written again, so workloads can share one."""
+    if original is None:
+        return False
+    try:
+        os.link(original, path)
+    except OSError:  # too many names for one file, or a filesystem without hard links
+        return False
+    return True
+
+
+def _remove_stale(workload: str, entries: Sequence[str], kept: set[str | None]) -> None:
+    for entry in entries:
+        stale = _GENERATION.fullmatch(entry) is not None and entry not in kept
+        if not stale and not entry.startswith(ASIDE):
+            continue
+        path = f"{workload}/{entry}"
+        if os.path.islink(path):
+            os.unlink(path)
+        else:
+            shutil.rmtree(path)
+
+
+def _meta(meta: Mapping[str, str | int | list[str]]) -> bytes:
+    # One member a line without the slow, indenting encoder.
+    return json.dumps(dict(meta), separators=(",\n ", ": ")).encode() + b"\n"
+
+
+def group_of(owner: Owner | None) -> int | None:
+    """Return the group that is to read a key; None for our own account alone.
+
+    Raises:
+        TreeError: the owner is another account and we are not root.
+    """
     if owner is None:
         return None
     if os.geteuid() == 0:

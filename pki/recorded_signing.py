@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.crl import sign_list
 from pki.errors import ClockFault, PKIError
-from pki.issuance import serial_number, sign_certificate, spki_sha256
+from pki.issuance import Signer, Subject, serial_number, spki_bytes, spki_sha256
 from pki.ledger import Attribution, VerifiedLedger, ledger_line, split_lines, verify_ledger
 from pki.profiles import SERIAL_RANDOM_BITS
 
@@ -46,10 +46,18 @@ def attribution(command: str = "library call", policy: str = "none") -> Attribut
 
 @dataclass(frozen=True, slots=True)
 class SigningRequest:
-    """One certificate to sign: the plan, and the subject's key."""
+    """One certificate to sign: the plan, the subject, and the name of its key."""
 
     plan: CertificatePlan
-    public_key: ec.EllipticCurvePublicKey
+    subject: Subject
+    spki_sha256: str
+
+    @classmethod
+    def of(cls, plan: CertificatePlan, public_key: ec.EllipticCurvePublicKey) -> SigningRequest:
+        """Ask for a plan to be carried out for a key, under a new serial number."""
+        spki = spki_bytes(public_key)
+        serial = serial_number(secrets.randbits(SERIAL_RANDOM_BITS))
+        return cls(plan, Subject(public_key, serial, spki), hashlib.sha256(spki).hexdigest())
 
 
 class RecordedSigning:
@@ -113,7 +121,7 @@ class RecordedSigning:
         Raises:
             ProfileError: see `sign_certificate`; the refusal is on the record too.
         """
-        return self.sign_all([SigningRequest(plan, public_key)], issuer=issuer, issuer_key=issuer_key)[0]
+        return self.sign_all([SigningRequest.of(plan, public_key)], issuer=issuer, issuer_key=issuer_key)[0]
 
     def sign_all(
         self,
@@ -127,31 +135,23 @@ class RecordedSigning:
         Raises:
             ProfileError: see `sign_certificate`; what was signed before it is on the record, and so is it.
         """
-        numbers = [serial_number(secrets.randbits(SERIAL_RANDOM_BITS)) for _ in requests]
-        signer = spki_sha256(issuer_key.public_key())
-        self.record_all(
-            [
-                ("intent", _intent(request, number, signer))
-                for request, number in zip(requests, numbers, strict=True)
-            ]
-        )
+        key_name = spki_sha256(issuer_key.public_key())
+        self.record_all([("intent", _intent(request, key_name)) for request in requests])
+        signer = Signer(issuer, issuer_key)
         signed: list[x509.Certificate] = []
         results: list[tuple[str, Mapping[str, str | int]]] = []
         try:
-            for request, number in zip(requests, numbers, strict=True):
-                certificate = sign_certificate(
-                    request.plan,
-                    public_key=request.public_key,
-                    serial=number,
-                    issuer=issuer,
-                    issuer_key=issuer_key,
-                )
+            for request in requests:
+                certificate = signer.sign(request.plan, request.subject)
                 signed.append(certificate)
                 fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
-                results.append(("issued", {"serial": f"{number:x}", "certificate_sha256": fingerprint}))
+                serial = f"{request.subject.serial:x}"
+                results.append(("issued", {"serial": serial, "certificate_sha256": fingerprint}))
         except PKIError as fault:
-            left = numbers[len(signed) :]
-            results += [("refused", {"serial": f"{number:x}", "reason": fault.code}) for number in left]
+            results += [
+                ("refused", {"serial": f"{request.subject.serial:x}", "reason": fault.code})
+                for request in requests[len(signed) :]
+            ]
             raise
         finally:
             self.record_all(results)
@@ -177,13 +177,13 @@ class RecordedSigning:
         return signed.public_bytes(Encoding.PEM)
 
 
-def _intent(request: SigningRequest, number: int, signer: str) -> dict[str, str | int]:
+def _intent(request: SigningRequest, signer: str) -> dict[str, str | int]:
     plan = request.plan
     return {
-        "serial": f"{number:x}",
+        "serial": f"{request.subject.serial:x}",
         "role": plan.profile.role,
         "subject": str(plan.identity or plan.trust_domain),
-        "spki_sha256": spki_sha256(request.public_key),
+        "spki_sha256": request.spki_sha256,
         "issuer_spki_sha256": signer,
         "not_before": plan.not_before.isoformat(),
         "not_after": plan.not_after.isoformat(),

@@ -52,7 +52,7 @@ def make_credentials(
     if not plans:
         return {}
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in plans]
-    requests = [SigningRequest(plan, key.public_key()) for plan, key in zip(plans, keys, strict=True)]
+    requests = [SigningRequest.of(plan, key.public_key()) for plan, key in zip(plans, keys, strict=True)]
     leaves = signing.sign_all(requests, issuer=opened.certificate, issuer_key=opened.key)
     issuer = opened.certificate.public_bytes(Encoding.PEM)
     return {

@@ -8,13 +8,14 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from pki.authority import IssuingAuthority
 from pki.certificate_files import CertificateTree, Generation, Owner
+from pki.durable_files import Disk
 from pki.errors import IdentityError, SecretExposed, TreeError
 from pki.exposure import require_private
 
@@ -51,22 +52,45 @@ def test_a_publication_becomes_current_as_a_whole(tree: CertificateTree) -> None
     assert (folder.parent / "current").readlink() == Path("gen-0002")
 
 
-@pytest.mark.parametrize("steps", [1, 2])
-def test_a_kill_between_the_steps_leaves_the_old_generation_current(
-    tree: CertificateTree, steps: int
-) -> None:
-    old = tree.publish("gateway", OLD, None)
-    aside = tree.build_generation("gateway", NEW, None)
-    if steps > 1:
-        tree.seat_generation("gateway", aside)
+class KilledDisk(Disk):
+    """Ends the command at its n-th commit: what was written before is there, nothing follows."""
 
-    assert old == tree.current("gateway")
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def settle(self, paths: Sequence[str]) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+        super().settle(paths)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("names", [("gateway",), tuple(f"gateway-{number}" for number in range(80))])
+def test_a_kill_between_the_steps_leaves_the_old_generations_current(
+    tree: CertificateTree, steps: int, names: tuple[str, ...]
+) -> None:
+    folders = tree.publish_all([(name, OLD, None) for name in names])
+    with pytest.raises(KeyboardInterrupt):
+        CertificateTree(tree.root, KilledDisk(steps)).publish_all([(name, NEW, None) for name in names])
+
+    assert folders == [tree.current(name) for name in names]
 
     # What the interrupted run left does not disturb the next one, and does not stay.
-    newest = tree.publish("gateway", NEW, None)
+    newest = tree.publish_all([(name, NEW, None) for name in names])
 
-    assert newest == tree.current("gateway")
-    assert {"current", old.name, newest.name} == {entry.name for entry in newest.parent.iterdir()}
+    assert newest == [tree.current(name) for name in names]
+    for old, new in zip(folders, newest, strict=True):
+        assert {"current", old.name, new.name} == {entry.name for entry in new.parent.iterdir()}
+
+
+def test_workloads_of_one_publication_share_what_is_the_same_and_no_key(tree: CertificateTree) -> None:
+    first, second = tree.publish_all([("gateway", OLD, None), ("payments", OLD, None)])
+
+    assert (first / "trust.pem").samefile(second / "trust.pem")
+    assert (first / "crl.pem").samefile(second / "crl.pem")
+    assert not (first / "key.pem").samefile(second / "key.pem")
+    assert b"old lists" == (second / "crl.pem").read_bytes()
 
 
 def test_only_the_previous_generation_is_kept(tree: CertificateTree) -> None:

@@ -29,7 +29,8 @@ from pki.custody.pkcs11_keeper import Pkcs11Keeper
 from pki.errors import SealError
 from pki.identity import WorkloadIdentity
 from pki.issuance import plan_intermediate, plan_leaf, plan_root, serial_number, sign_certificate
-from pki.profiles import INTERMEDIATE, LEAF, ROOT, lint
+from pki.lint import lint
+from pki.profiles import INTERMEDIATE, LEAF, ROOT
 from pki.seal import ScryptCost
 from tests.integration.pki.softhsm import MODULE, PIN, soft_hsm
 

@@ -16,7 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 from pki.errors import ProfileError
 from pki.identity import WorkloadIdentity
 from pki.issuance import plan_intermediate, plan_leaf, plan_root, serial_number, sign_certificate
-from pki.profiles import INTERMEDIATE, LEAF, ROOT, Profile, extensions, lint, name_constraints
+from pki.lint import lint
+from pki.profiles import INTERMEDIATE, LEAF, ROOT, Profile, extensions, name_constraints
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DOMAIN = "countermark.internal"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import timedelta
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pki.ledger import GENESIS, LedgerHead, _canonical, _digest
+from pki.ledger import GENESIS, LedgerHead, _canonical
 from pki.ledger_history import read_history
 from tests.unit.pki.written_ledger import NOW, POLICY, WrittenLedger, begun_ledger, leaf, serial
 
@@ -37,7 +38,7 @@ def test_lines_from_before_policy_and_command_are_unknown() -> None:
             "event": event,
             "serial": "ab",
         }
-        previous = _digest(entry)
+        previous = hashlib.sha256(_canonical(entry).encode()).hexdigest()
         lines.append(_canonical({**entry, "hash": previous}))
     found = read_history(lines).issued["ab"]
 
