@@ -164,7 +164,7 @@ def anchor_if_running(deployment_file: Path | None, certs: Path) -> str | None:
     if deployment_file is None:
         return None
     try:
-        _anchor_ledger(read_deployment(deployment_file), CertificateTree(certs))
+        anchor_ledger(read_deployment(deployment_file), CertificateTree(certs))
     except PKIError as fault:
         return f"the ledger's head is not safely anchored: {fault} [{fault.code}]"
     except OSError as fault:
@@ -188,7 +188,14 @@ def remembered_head(tree: CertificateTree) -> AnchoredHead | None:
     return parse_remembered(read_file(path), state.trust_domain) if path.exists() else None
 
 
-def _anchor_ledger(deployment: Deployment, tree: CertificateTree) -> None:
+def anchor_ledger(deployment: Deployment, tree: CertificateTree) -> None:
+    """Anchor the head of a tree's ledger, and remember that; call it without the tree's lock.
+
+    Raises:
+        ConsumerAway: the record cannot be reached.
+        LedgerError: the ledger does not verify, or ledger and log disagree.
+        DeploymentError: no PostgreSQL is part of the deployment.
+    """
     record = HeadRecord(deployment, tree.root)
     ledger = verify_ledger(split_lines(tree.read_ledger())[0])
     if ledger.head.seq == 0:

@@ -27,13 +27,18 @@ _SCHEME = "spiffe://"
 SPIFFE_ID_LENGTH_MAX = len(_SCHEME) + TRUST_DOMAIN_LENGTH_MAX + 1 + 31
 
 
+def is_name(text: str) -> bool:
+    """Say whether this is a workload name; see `require_name`."""
+    return _NAME.fullmatch(text) is not None
+
+
 def require_name(name: str) -> str:
     """Return the workload name unchanged.
 
     Raises:
         IdentityError: not `[a-z][a-z0-9-]{0,30}`, or ends in a hyphen (it must also be a DNS label).
     """
-    if _NAME.fullmatch(name) is None:
+    if not is_name(name):
         raise IdentityError(
             f"{name[:64]!r} is not a workload name: use 1 to 31 of a-z, 0-9 and inner hyphens, a letter first"
         )

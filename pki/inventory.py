@@ -130,7 +130,11 @@ def read_leaves(
     records = []
     for name in names:
         identity = WorkloadIdentity(state.trust_domain, name)
-        found = tree.read_current(name)
+        try:
+            found = tree.read_current(name)
+        except TreeError as fault:  # one workload's lost file must not hide all the others
+            records.append(LeafRecord(name, None, (str(fault),)))
+            continue
         if found is None:
             records.append(LeafRecord(name, None, ("there is no certificate yet",)))
             continue

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from pki.durable_files import Disk, make_folder, read_file, write_unsynced
 from pki.errors import TreeError
-from pki.identity import require_name
+from pki.identity import is_name, require_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,9 +64,10 @@ class LiveFiles:
         self._disk = disk or Disk()
 
     def live_names(self) -> list[str]:
-        """Return the names of every workload that has a folder, sorted."""
+        """Return the names of every workload that has a folder, sorted; what is no name is none of ours."""
         folder = self.root / "live"
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+        entries = folder.iterdir() if folder.is_dir() else ()
+        return sorted(entry.name for entry in entries if is_name(entry.name) and entry.is_dir())
 
     def current(self, name: str) -> Path | None:
         """Return the generation that `current` points at, resolved; None where there is none."""

@@ -125,6 +125,7 @@ def renew(*, names: tuple[str, ...], due: bool, dry_run: bool, session: Session)
     maintenance = Maintenance(setting)
     issued = maintenance.renew(wanted) if wanted else []
     maintenance.settle()
+    session.anchor()
     _show_issued(session, issued)
 
 

@@ -63,6 +63,7 @@ def rotate(
     else:
         now = datetime.now(UTC)
         rotator.rotate_root(dealing_root_keeper(root, now, passphrase=session.passphrase()))
+    session.anchor()
     _show_done(session, kind, planned)
 
 
@@ -135,6 +136,7 @@ def revoke(*, what: str, reason: str, disconnect: bool, dry_run: bool, session: 
     holders = [name for name, use in uses.items() if use.serial == serial]
     if not dry_run:
         Maintenance(session.setting()).revoke([serial], reason, disconnect=disconnect)
+        session.anchor()
     if session.as_json:
         report.print_json({"dry_run": dry_run, "revoked": serial, "reason": reason, "issued_anew": holders})
         return
@@ -165,6 +167,7 @@ def crl(*, with_root: bool, due: bool, dry_run: bool, session: Session, root: Ro
         envelope = session.tree.read_sealed_key(state.trust[-1])
         keeper = opening_root_keeper(envelope, root, passphrase=session.passphrase())
     signed = Maintenance(setting).publish_lists(root=keeper, only_due=due)
+    session.anchor()
     _show_lists(session, signed, dry_run=False)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pki.anchoring import anchor_if_running
 from pki.certificate_files import CertificateTree, Owner
 from pki.consumers.deployment import read_deployment
 from pki.consumers.running_fleet import RunningFleet
@@ -183,6 +184,12 @@ class Session:
             tell=self.tell,
             skipped=self.skipped,
         )
+
+    def anchor(self) -> None:
+        """Put the ledger's head where this machine's operators cannot change it; no command fails for it."""
+        warning = None if self.offline is not None else anchor_if_running(self.deployment_file, self.certs)
+        if warning is not None:
+            click.echo(f"Warning: {warning}", err=True)
 
     def tell(self, stage: str, sentence: str) -> None:
         """Show progress to people: on standard error, so that standard output stays the result."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from pki.anchoring import anchor_ledger, remembered_head
 from pki.authority import renew_lists
 from pki.certificate_files import CertificateTree
 from pki.commands.session import policy_owners
@@ -72,6 +73,7 @@ class Passes:
             self.steps.try_step("maintain", lambda: self._maintain(policy))
             if self.steps.acted:  # a year's ledger takes seconds to verify: not twice for nothing
                 self.steps.try_step("look", self._look)
+            self.steps.try_step("anchor", self._anchor)
             report_rotation(self.steps, self._tally.inventory, self._setting.wall())
             self._teller.tell()
         self._tally.passes += 1
@@ -93,6 +95,17 @@ class Passes:
 
     def _look(self) -> None:
         self._tally.inventory = take_inventory(self._tree)
+
+    def _anchor(self) -> None:
+        """Put the ledger's head into the evidence log, unless it is there."""
+        assert self._tally.inventory is not None
+        ledger = self._tally.inventory.ledger
+        known = remembered_head(self._tree)
+        if isinstance(ledger, str) or (known is not None and known.head == ledger.head):
+            return
+        deployment = read_deployment(self._setting.deployment_file)
+        if any(consumer.type == "postgres" for consumer in deployment.consumers):
+            anchor_ledger(deployment, self._tree)
 
     def _read_policy(self) -> Policy | None:
         """Return the policy; None if it does not hold, which stops issuing and nothing else."""

@@ -1,8 +1,8 @@
 """When the daemon acts: which leaves are due, when it looks again, how long it backs off. Pure.
 
-A leaf is renewed at half of its life, earlier or later by up to a tenth of that; by how much follows from its
-serial number, so that a restart changes nothing and a fleet that was issued at once is not renewed at once.
-Source: SPIRE's agent rotates at half of the lifetime with ±10 % of jitter.
+A leaf is renewed at half of its life or up to a tenth of that earlier, never later: what `status` calls due
+is what the daemon has missed. By how much follows from its serial number, so that a restart changes nothing
+and what was issued at once is not renewed at once. Source: SPIRE's agent, at half of the life with jitter.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def jitter(serial: int) -> float:
 def leaf_renewal_at(certificate: x509.Certificate) -> datetime:
     """Return when a leaf is renewed, UTC."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return begin + (end - begin) * RENEW_AT_PART * (1 + JITTER_PART * jitter(certificate.serial_number))
+    earlier = JITTER_PART * (1 + jitter(certificate.serial_number)) / 2
+    return begin + (end - begin) * RENEW_AT_PART * (1 - earlier)
 
 
 def leaf_is_due(record: LeafRecord, issuer_end: datetime, now: datetime, *, jittered: bool) -> bool:

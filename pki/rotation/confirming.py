@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from pki.consumers.contract import Expectation, Unconfirmed, Use
-from pki.errors import UnconfirmedConsumers
+from pki.errors import TreeError, UnconfirmedConsumers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -29,14 +29,23 @@ NAMED_MAX = 5
 
 
 def present_uses(tree: CertificateTree, names: Iterable[str]) -> dict[str, Use]:
-    """Return what each workload's current generation says it must be observed to use."""
+    """Return what each workload's current generation says it must be observed to use.
+
+    Raises:
+        TreeError: a generation is damaged; it must be issued again first.
+    """
     uses = {}
     for name in names:
         found = tree.read_current(name)
         if found is None:
             continue
         _, generation = found
-        leaf = x509.load_pem_x509_certificates(generation.chain)[0]
+        try:
+            leaf = x509.load_pem_x509_certificates(generation.chain)[0]
+        except ValueError as fault:
+            raise TreeError(
+                f"the current generation of {name} holds no certificate: run `python -m pki issue {name}`"
+            ) from fault
         uses[name] = Use(
             f"{leaf.serial_number:x}",
             hashlib.sha256(generation.trust).hexdigest(),

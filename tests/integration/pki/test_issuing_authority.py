@@ -230,3 +230,18 @@ def test_a_leaf_off_the_record_is_critical(certs: Path, make_authority: Make) ->
 
     assert worst(verdicts) == Level.CRITICAL
     assert "not in the ledger" in verdicts[-1].advice
+
+
+@pytest.mark.parametrize("file", ["key.pem", "cert.pem", "trust.pem", "crl.pem"])
+def test_a_lost_file_of_one_workload_hides_no_other(certs: Path, make_authority: Make, file: str) -> None:
+    authority = make_authority(certs, "edge", "gateway")
+    (certs / "live/gateway/current" / file).unlink()
+    (certs / "live/Not A Name").mkdir()
+
+    leaves = {leaf.name: leaf for leaf in take_inventory(CertificateTree(certs)).leaves}
+    assert (("edge", "gateway"), ()) == (tuple(leaves), leaves["edge"].faults)
+    assert leaves["gateway"].faults
+    assert ["gateway"] == leaves_due(certs, ["edge", "gateway"], now())
+
+    authority.issue(["gateway"], owners={}, now=now())
+    assert [] == leaves_due(certs, ["edge", "gateway"], now())
