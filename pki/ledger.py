@@ -95,9 +95,7 @@ class LedgerEntries(Sequence[Mapping[str, "str | int"]]):
     def __getitem__(self, index: int) -> Mapping[str, str | int]: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Mapping[str, str | int]]: ...
-    def __getitem__(
-        self, index: int | slice
-    ) -> Mapping[str, str | int] | Sequence[Mapping[str, str | int]]:
+    def __getitem__(self, index: int | slice) -> Mapping[str, str | int] | Sequence[Mapping[str, str | int]]:
         """Return one line, parsed, or several still to be parsed."""
         if isinstance(index, slice):
             return LedgerEntries(self._lines[index])

@@ -1,4 +1,4 @@
-"""Ways to issue leaves, on one real filesystem: the product's own path, two command lines, the bare primitive."""
+"""Ways to issue leaves, the product's own path, two command lines, the bare primitive; and a long ledger."""
 
 from __future__ import annotations
 
