@@ -8,6 +8,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +28,9 @@ _LEDGER_OPENINGS: Final = 3
 _LEDGER_OPENINGS_PER_S_MIN: Final = 1.0
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 _METHOD: Final = (
-    f"Ours: IssuingAuthority.issue for {LEAVES_A_TURN} new workloads a turn, as `python -m pki issue` does:",
-    "the ledger verified, intents on disk, key, lint, signature, results on disk, then five files and a link,",
-    "`current`, for each. Durable: returns when all would survive a power cut (fsync, syncfs). Unsynced:",
+    f"Ours: IssuingAuthority.issue for {LEAVES_A_TURN} workloads of a new tree, as `python -m pki issue` does:",
+    "the ledger verified, intents on disk, key, lint, signature, results on disk, then five files and a",
+    "link for each. Durable: returns when all survives a power cut (fsync, syncfs). Unsynced:",
     "the same work and files without waiting for the disk, which only this benchmark can ask for.",
     "openssl: req -new and x509 -req for each leaf. easy-rsa: build-server-full for each leaf, P-256. They",
     "neither sync nor lint nor record. Bare primitive: a P-256 key and an ECDSA signature a leaf, in memory.",
@@ -75,20 +76,18 @@ def measure(*, quick: bool) -> Report:
 
 
 def _field(root: Path) -> list[Issuer]:
+    disks = {"durable": Disk(), "unsynced": contenders.UnsyncedDisk()}
     field = [
-        Issuer("ours, durable", "durable", contenders.ours(root / "durable", Disk()), LEAVES_A_TURN),
-        Issuer(
-            "ours, unsynced",
-            "unsynced",
-            contenders.ours(root / "unsynced", contenders.UnsyncedDisk()),
-            LEAVES_A_TURN,
-        ),
-        Issuer("bare primitive", "bare", contenders.primitive, LEAVES_A_TURN),
+        Issuer(f"ours, {key}", key, partial(contenders.ours, root / key, disk), LEAVES_A_TURN)
+        for key, disk in disks.items()
     ]
+    field.append(Issuer("bare primitive", "bare", lambda: contenders.primitive, LEAVES_A_TURN))
     if shutil.which("openssl") is not None:
-        field.append(Issuer("openssl", "openssl", contenders.openssl(root / "openssl"), 8))
-    if contenders.EASY_RSA.exists() and shutil.which("openssl") is not None:
-        field.append(Issuer("easy-rsa", "easy_rsa", contenders.easy_rsa(root / "easy-rsa"), 2))
+        openssl = contenders.openssl(root / "openssl")
+        field.append(Issuer("openssl", "openssl", lambda: openssl, 8))
+        if contenders.EASY_RSA.exists():
+            easy_rsa = contenders.easy_rsa(root / "easy-rsa")
+            field.append(Issuer("easy-rsa", "easy_rsa", lambda: easy_rsa, 2))
     return field
 
 
@@ -97,10 +96,11 @@ def _run_rounds(field: list[Issuer], seconds: float) -> int:
     rounds = 0
     while rounds < _ROUNDS_MIN or time.monotonic() < end:
         for issuer in reversed(field) if rounds % 2 else field:
+            issue = issuer.ready()
             gc.collect()
             names = [f"workload-{rounds}-{number}" for number in range(issuer.leaves)]
             processor, wall = _processor_s(), time.monotonic()
-            issuer.issue(names)
+            issue(names)
             wall, processor = time.monotonic() - wall, _processor_s() - processor
             issuer.turns.append((issuer.leaves / wall, issuer.leaves / processor))
         rounds += 1
