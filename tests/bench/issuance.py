@@ -28,7 +28,7 @@ _LEDGER_OPENINGS: Final = 3
 _LEDGER_OPENINGS_PER_S_MIN: Final = 1.0
 _IN_MEMORY: Final = frozenset({"tmpfs", "ramfs", "overlay"})
 _METHOD: Final = (
-    f"Ours: IssuingAuthority.issue for {LEAVES_A_TURN} workloads of a new tree, as `python -m pki issue` does:",
+    f"Ours: IssuingAuthority.issue for {LEAVES_A_TURN} workloads of a new tree, as the command does:",
     "the ledger verified, intents on disk, key, lint, signature, results on disk, then five files and a",
     "link for each. Durable: returns when all survives a power cut (fsync, syncfs). Unsynced:",
     "the same work and files without waiting for the disk, which only this benchmark can ask for.",
@@ -109,7 +109,7 @@ def _run_rounds(field: list[Issuer], seconds: float) -> int:
 
 def _processor_s() -> float:
     used = os.times()
-    return used.user + used.system + used.children_user + used.children_system
+    return time.process_time() + used.children_user + used.children_system
 
 
 def _open_ledger(root: Path) -> float:
