@@ -20,6 +20,8 @@ from pki.profiles import BACKDATE, REMEMBERED, ROOT, SERIAL_BITS, SERIAL_RANDOM_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
     from pki.identity import WorkloadIdentity
 
 
@@ -43,14 +45,15 @@ def lint(
     Raises:
         ProfileError: naming every violation found.
     """
+    key = certificate.public_key()
     found = sorted(
         {
             *_identity_violations(profile, trust_domain, identity),
-            *_field_violations(certificate),
+            *_field_violations(certificate, key),
             *_validity_violations(certificate, profile, issuer),
             *_issuer_violations(certificate, profile, issuer),
             *_subject_violations(certificate, profile, trust_domain, identity),
-            *_extension_violations(certificate, profile, trust_domain, identity, issuer),
+            *_extension_violations(certificate, key, profile, trust_domain, identity, issuer),
         }
     )
     if found:
@@ -66,12 +69,11 @@ def _identity_violations(
         yield "the workload belongs to another trust domain"
 
 
-def _field_violations(certificate: x509.Certificate) -> Iterator[str]:
+def _field_violations(certificate: x509.Certificate, key: CertificatePublicKeyTypes) -> Iterator[str]:
     if certificate.version is not x509.Version.v3:
         yield "the version is not 3"
     if certificate.serial_number.bit_length() != SERIAL_BITS:
         yield f"the serial number is not {SERIAL_RANDOM_BITS} random bits under a leading one"
-    key = certificate.public_key()
     if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
         yield "the key is not P-256"
     if certificate.signature_algorithm_oid != SignatureAlgorithmOID.ECDSA_WITH_SHA256:
@@ -129,12 +131,12 @@ def _subject_violations(
 
 def _extension_violations(
     certificate: x509.Certificate,
+    key: CertificatePublicKeyTypes,
     profile: Profile,
     trust_domain: str,
     identity: WorkloadIdentity | None,
     issuer: x509.Certificate | None,
 ) -> Iterator[str]:
-    key = certificate.public_key()
     signer = _key_id(certificate) if issuer is None else _facts(issuer).key_id
     if not isinstance(key, ec.EllipticCurvePublicKey) or signer is None:
         yield "the key identifiers cannot be compared"

@@ -6,6 +6,8 @@
 A generation is built aside, synced, renamed into place and never written again; `current` moves by one
 rename. Whoever is killed anywhere leaves the old generation current.
 """
+# pathlib costs more than the system calls it makes, and these are made thousands of times a second.
+# ruff: noqa: PTH101, PTH102, PTH104, PTH105, PTH108, PTH114, PTH115, PTH208, PTH211
 
 from __future__ import annotations
 
@@ -23,10 +25,14 @@ from pki.errors import TreeError
 from pki.identity import is_name, require_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 ASIDE = ".aside-"
+# What a folder is made with, and opened from: nobody but its owner enters.
+_CLOSED = 0o700
 _GENERATION = re.compile(r"gen-(\d{4,9})", re.ASCII)
+# One member a line without the slow, indenting encoder; made once: making one costs as much as using it.
+_ENCODE_META = json.JSONEncoder(separators=(",\n ", ": ")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,53 +116,37 @@ class LiveFiles:
         Raises:
             TreeError: an owner is another account and we are not root.
         """
-        seats = [Seat(require_name(name), group_of(owner)) for name, _, owner in generations]
+        # One name for all: they stand in folders of their own, and whoever holds the lock is alone.
+        aside = f"{ASIDE}{secrets.token_hex(8)}"
+        seats = [Seat(require_name(name), group_of(owner), aside) for name, _, owner in generations]
         if not seats:
             return []
         shared: dict[tuple[str, bytes], str] = {}
-        written = [str(self.root), f"{self.root}/live"]
+        live = f"{self.root}/live"
+        make_folder(self.root / "live", 0o711, None)
+        written = [str(self.root), live]
         for seat, (_, generation, _) in zip(seats, generations, strict=True):
-            written += self._build(seat, generation, shared)
+            seat.open(live)
+            written += seat.build(generation, shared)
         self._disk.settle(written)
         for seat in seats:
             os.rename(seat.aside, seat.folder)
         self._disk.settle([seat.workload for seat in seats])
         for seat in seats:
-            _point(seat.workload, seat.number)
+            # One rename: the only step that readers notice.
+            os.symlink(f"gen-{seat.number:04}", seat.aside)
+            os.replace(seat.aside, f"{seat.workload}/current")
         self._disk.settle([seat.workload for seat in seats])
         for seat in seats:
             seat.prune()
         return [Path(seat.folder) for seat in seats]
-
-    def _build(
-        self, seat: Seat, generation: Generation, shared: dict[tuple[str, bytes], str]
-    ) -> Iterator[str]:
-        """Write a generation aside, where no reader looks; yield every path that is to be made durable."""
-        folder_mode = 0o700 if seat.group is None else 0o750
-        live = self.root / "live"
-        if not shared:
-            make_folder(live, 0o711, None)
-        seat.open(live, folder_mode)
-        yield seat.workload
-        group = seat.group
-        write_unsynced(f"{seat.aside}/cert.pem", generation.chain, 0o644, group)
-        write_unsynced(f"{seat.aside}/key.pem", generation.key, 0o600 if group is None else 0o640, group)
-        write_unsynced(f"{seat.aside}/meta.json", _meta(generation.meta), 0o644, group)
-        for name, data in (("trust.pem", generation.trust), ("crl.pem", generation.crl)):
-            path = f"{seat.aside}/{name}"
-            if not _link(shared.get((name, data)), path):
-                write_unsynced(path, data, 0o644, None)
-                shared[name, data] = path
-                yield path
-        yield from (f"{seat.aside}/{name}" for name in ("cert.pem", "key.pem", "meta.json"))
-        yield seat.aside
 
     def drop_previous(self, name: str) -> None:
         """Remove every generation but the current one, keys included."""
         self._prune(name, {self.current(name)})
 
     def _prune(self, name: str, keep: set[Path | None]) -> None:
-        kept = {folder.name for folder in keep if folder is not None}
+        kept: set[str | None] = {folder.name for folder in keep if folder is not None}
         workload = f"{self.root}/live/{name}"
         _remove_stale(workload, os.listdir(workload), kept)
 
@@ -168,6 +158,7 @@ class Seat:
     Attributes:
         name: the workload.
         group: who may read the key; None for our own account alone.
+        aside_name: of whatever is not in its place yet.
         workload: its folder.
         aside: where the generation is built.
         folder: where it then is.
@@ -178,6 +169,7 @@ class Seat:
 
     name: str
     group: int | None
+    aside_name: str
     workload: str = ""
     aside: str = ""
     folder: str = ""
@@ -185,11 +177,12 @@ class Seat:
     entries: list[str] = field(default_factory=list)
     previous: str | None = None
 
-    def open(self, live: Path, mode: int) -> None:
+    def open(self, live: str) -> None:
         """Make the folders, and find the next number."""
+        mode = _CLOSED if self.group is None else 0o750
         self.workload = f"{live}/{self.name}"
         try:
-            os.mkdir(self.workload, 0o700)
+            os.mkdir(self.workload, _CLOSED)
         except FileExistsError:
             self.entries = os.listdir(self.workload)
             self.previous = _target(self.workload)
@@ -197,9 +190,29 @@ class Seat:
         numbers = [int(found[1]) for entry in self.entries if (found := _GENERATION.fullmatch(entry))]
         self.number = max(numbers, default=0) + 1
         self.folder = f"{self.workload}/gen-{self.number:04}"
-        self.aside = f"{self.workload}/{ASIDE}{secrets.token_hex(8)}"
-        os.mkdir(self.aside, 0o700)
+        self.aside = f"{self.workload}/{self.aside_name}"
+        os.mkdir(self.aside, _CLOSED)
         _open_folder(self.aside, mode, self.group)
+
+    def build(self, generation: Generation, shared: dict[tuple[str, bytes], str]) -> list[str]:
+        """Write the generation aside, where no reader looks; return every path that is to be made durable.
+
+        Args:
+            generation: what to write.
+            shared: where files are that several workloads have alike; added to.
+        """
+        cert, key, meta = f"{self.aside}/cert.pem", f"{self.aside}/key.pem", f"{self.aside}/meta.json"
+        write_unsynced(cert, generation.chain, 0o644, self.group)
+        write_unsynced(key, generation.key, 0o600 if self.group is None else 0o640, self.group)
+        write_unsynced(meta, _meta(generation.meta), 0o644, self.group)
+        written = [self.workload, self.aside, cert, key, meta]
+        for name, data in (("trust.pem", generation.trust), ("crl.pem", generation.crl)):
+            path = f"{self.aside}/{name}"
+            if not _link(shared.get((name, data)), path):
+                write_unsynced(path, data, 0o644, None)
+                shared[name, data] = path
+                written.append(path)
+        return written
 
     def prune(self) -> None:
         """Remove what stood here before, but for the generation that was current."""
@@ -218,13 +231,6 @@ def _target(workload: str) -> str | None:
         return os.readlink(f"{workload}/current")
     except FileNotFoundError:
         return None
-
-
-def _point(workload: str, number: int) -> None:
-    """Move `current` by one rename: the only step that readers notice."""
-    link = f"{workload}/{ASIDE}{secrets.token_hex(8)}"
-    os.symlink(f"gen-{number:04}", link)
-    os.replace(link, f"{workload}/current")
 
 
 def _link(original: str | None, path: str) -> bool:
@@ -251,8 +257,7 @@ def _remove_stale(workload: str, entries: Sequence[str], kept: set[str | None]) 
 
 
 def _meta(meta: Mapping[str, str | int | list[str]]) -> bytes:
-    # One member a line without the slow, indenting encoder.
-    return json.dumps(dict(meta), separators=(",\n ", ": ")).encode() + b"\n"
+    return _ENCODE_META(dict(meta)).encode() + b"\n"
 
 
 def group_of(owner: Owner | None) -> int | None:

@@ -1,4 +1,4 @@
-"""Ways to issue leaves, on one real filesystem: the product's own path, two command lines, the bare primitive."""
+"""Ways to issue leaves, the product's own path, two command lines, the bare primitive; and a long ledger."""
 
 from __future__ import annotations
 
@@ -55,20 +55,21 @@ class Issuer:
     Attributes:
         name: as shown in the table.
         key: as named in the figures.
-        issue: issues a leaf for each of these names; raises if one of them fails.
+        ready: makes everything ready for a turn; what it returns issues a leaf for each name, or raises.
         leaves: how many in one turn.
         turns: leaves per second of wall-clock time and of processor time, for each turn so far.
     """
 
     name: str
     key: str
-    issue: Callable[[list[str]], None]
+    ready: Callable[[], Callable[[list[str]], None]]
     leaves: int
     turns: list[tuple[float, float]] = field(default_factory=list)
 
 
 def ours(folder: Path, disk: Disk) -> Callable[[list[str]], None]:
-    """Return the product's own path, on a tree of its own."""
+    """Return the product's own path, on a new tree."""
+    folder = folder / f"{len(list(folder.iterdir()))}" if folder.is_dir() else folder / "0"
     initialise(folder, trust_domain=_DOMAIN, root=_KEEPER, issuing=_KEEPER, now=datetime.now(UTC))
     tree = CertificateTree(folder, disk)
     state = require_state(tree)

@@ -203,6 +203,8 @@ def test_a_fresh_leaf_is_not_due_and_an_old_or_missing_one_is(certs: Path, make_
 @pytest.mark.parametrize("file", ["cert.pem", "key.pem", "trust.pem"])
 def test_a_leaf_whose_files_do_not_fit_is_due(certs: Path, make_authority: Make, file: str) -> None:
     make_authority(certs, "gateway", "edge")
+    # Replaced and not overwritten: leaves of one batch share what is the same.
+    (certs / "live/gateway/current" / file).unlink()
     shutil.copy(certs / "live/edge/current/cert.pem", certs / "live/gateway/current" / file)
 
     assert leaves_due(certs, ["edge", "gateway"], now()) == ["gateway"]
