@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pki.authority_making import discard_unused, make_intermediate, make_root, open_authority
+from pki.backup import is_half_restored
 from pki.certificate_files import AuthorityState, CertificateTree, Owner
 from pki.errors import AlreadyInitialised, SealError
 from pki.exposure import require_private
@@ -63,6 +64,10 @@ def plan_authority(certs: Path, *, trust_domain: str, now: datetime) -> list[Cer
     if tree.read_state() is not None or any(tree.current(name) for name in tree.live_names()):
         raise AlreadyInitialised(
             f"{certs} already holds an authority or its leaves: to begin anew, move the folder away first"
+        )
+    if is_half_restored(certs):
+        raise AlreadyInitialised(
+            f"a restore into {certs} was interrupted: run the same `python -m pki restore` again"
         )
     root = plan_root(require_trust_domain(trust_domain), utc(now))
     return [root, plan_intermediate(trust_domain, root, utc(now))]

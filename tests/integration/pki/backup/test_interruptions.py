@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pki.authority import is_initialised
+from pki.authority import is_initialised, plan_authority
 from pki.backup import backup, is_half_restored
 from pki.certificate_files import CertificateTree
-from pki.errors import BackupError
+from pki.errors import AlreadyInitialised, BackupError
 from pki.issuing import IssuingAuthority
 from pki.ledger import split_lines, verify_ledger
 from tests.integration.pki.backup.saved_authority import NOW, back, contents
@@ -116,7 +116,7 @@ try:
     if sys.argv[2] == "backup":
         backup(Path(sys.argv[3]), Path(sys.argv[4]), PASSPHRASE, datetime.now(UTC), CHEAP)
     else:
-        restore(Path(sys.argv[3]), Path(sys.argv[4]), PASSPHRASE, [], now=datetime.now(UTC))
+        restore(Path(sys.argv[3]), Path(sys.argv[4]), PASSPHRASE, [], now=NOW)
 except BackupError as fault:
     print(fault)
     sys.exit(7)
@@ -141,3 +141,9 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(
     assert left <= {"certs", "certs/.lock"}
     if action == "restore":
         back(saved, target)
+
+
+def test_no_authority_is_made_where_a_restore_was_interrupted(interrupted: list[Path]) -> None:
+    for tree in half_restored(interrupted):
+        with pytest.raises(AlreadyInitialised, match="pki restore"):
+            plan_authority(tree, trust_domain="countermark.internal", now=NOW)
