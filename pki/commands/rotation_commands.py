@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,17 @@ from pki.rotation.confirming import present_uses
 from pki.rotation.engine import Rotator
 from pki.rotation.maintenance import Maintenance
 from pki.rotation.plan import remaining, reverted, stages
-from pki.secret_input import RootOptions, dealing_root_keeper, opening_root_keeper, root_options
+from pki.secret_input import (
+    RootOptions,
+    dealing_root_keeper,
+    opening_root_keeper,
+    retiring_root_keeper,
+    root_options,
+)
 
 if TYPE_CHECKING:
     from pki.consumers.contract import Use
+    from pki.custody.contract import Keeper
     from pki.rotation.plan import Stage
 
 
@@ -50,7 +58,8 @@ def rotate(
     if dry_run:
         _show_plan(session, kind, planned)
         return
-    rotator = Rotator(session.setting())
+    retiring = _retiring_keeper(session, kind, root, back=rollback)
+    rotator = Rotator(replace(session.setting(), retiring=retiring))
     if rollback:
         rotator.roll_back()
     elif resume:
@@ -64,6 +73,20 @@ def rotate(
         now = datetime.now(UTC)
         rotator.rotate_root(dealing_root_keeper(root, now, passphrase=session.passphrase()))
     _show_done(session, kind, planned)
+
+
+def _retiring_keeper(session: Session, kind: str, root: RootOptions, *, back: bool) -> Keeper | None:
+    """Return what destroys the root that this rotation ends; asked for now, not when nobody is there."""
+    if kind != "root":
+        return None
+    state = require_state(session.tree)
+    ending = state.trust[-1]
+    if state.rotation is not None:
+        back = back or state.rotation.reverting
+        ending = state.rotation.new_root if back else state.rotation.old_root
+    if not session.tree.has_key(ending):
+        return None
+    return retiring_root_keeper(session.tree.read_sealed_key(ending), root)
 
 
 def _plan(session: Session, kind: str, *, resume: bool, rollback: bool) -> tuple[Stage, ...]:
