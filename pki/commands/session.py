@@ -157,7 +157,7 @@ class Session:
             click.UsageError: neither they nor a reason for not looking at them was given.
         """
         if self.offline is not None:
-            return OfflineFleet()
+            return OfflineFleet(self.offline)
         if self.deployment_file is None:
             raise click.UsageError(
                 "say with --deployment where the consumers are, or with --offline why nobody looks at them"

@@ -20,7 +20,7 @@ from pki.inventory import require_state
 from pki.issuing import IssuedLeaf, issue_leaves, refresh_bundles
 from pki.profiles import PROBE
 from pki.recorded_signing import RecordedSigning
-from pki.revocation_lists import lists_due, record_revocations, recorded_revocations, sign_next_list
+from pki.revocation_lists import lists_due, record_revocations, recorded_revocations, renew_list
 from pki.rotation.confirming import blocked, present_uses, settle
 from pki.rotation.probe_credentials import make_credentials
 
@@ -229,7 +229,7 @@ class Maintenance:
         known = recorded_revocations(RecordedSigning(self._tree, now, self._setting.by).ledger)
         for authority in dict.fromkeys([*authorities, *([issuer.authority] if canaries else [])]):
             opened = issuer if authority == issuer.authority else self._open(authority, root)
-            self._tree.write_list(authority, sign_next_list(self._tree, signing, opened, known, now))
+            renew_list(self._tree, signing, opened, known, now)
         names = self._tree.live_names()
         refresh_bundles(self._tree, names, self._setting.owners(names))
         self._settle(

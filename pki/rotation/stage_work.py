@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from pki.authority_making import OpenAuthority, open_authority
 from pki.consumers.contract import Expectation
-from pki.crl import Revocation
 from pki.inventory import load_certificate
 from pki.issuance import key_id
 from pki.issuing import issue_leaves, refresh_bundles
-from pki.revocation_lists import record_revocations
+from pki.revocation_lists import record_revocations, superseded
 from pki.rotation.confirming import drain, present_uses, settle
 from pki.rotation.probe_credentials import make_credentials
 
@@ -190,15 +189,10 @@ class StageWork:
 
     def _end_intermediate(self, rotation: Rotation) -> None:
         """Put the list in force that was signed while the root was open: it revokes the old intermediate."""
-        prepared = self._tree.read_prepared_list(rotation.old_root)
-        old = load_certificate(self._tree.read_authority(rotation.old_issuer), rotation.old_issuer)
-        serial = f"{old.serial_number:x}"
-        if serial not in self._signing.ledger.revoked:
-            revocation = Revocation(
-                serial, rotation.old_root, rotation.old_issuer, "superseded",
-                self._setting.clock(), old.not_valid_after_utc,
-            )  # fmt: skip
+        revocation = superseded(self._tree, rotation, self._setting.clock())
+        if revocation.serial not in self._signing.ledger.revoked:
             record_revocations(self._signing, [revocation])
+        prepared = self._tree.read_prepared_list(rotation.old_root)
         if prepared is not None:
             self._tree.write_list(rotation.old_root, prepared)
             self._tree.drop_prepared_list(rotation.old_root)
@@ -212,6 +206,8 @@ class StageWork:
         retired += [root] if rotation.new_root != rotation.old_root else []
         for authority in retired:
             if not self._tree.has_key(authority):
+                if not self._is_recorded_as_destroyed(authority):  # killed between the two last steps
+                    self._signing.record("key-destroyed", {"authority": authority})
                 continue
             keeper = self._setting.issuing
             if authority.startswith("root-") and self._setting.retiring is not None:
@@ -219,6 +215,12 @@ class StageWork:
             keeper.destroy(self._tree.read_sealed_key(authority))
             self._tree.destroy_key(authority)
             self._signing.record("key-destroyed", {"authority": authority})
+
+    def _is_recorded_as_destroyed(self, authority: str) -> bool:
+        return any(
+            entry["event"] == "key-destroyed" and entry["authority"] == authority
+            for entry in self._signing.ledger.entries
+        )
 
 
 def _next_step(rotation: Rotation) -> str:

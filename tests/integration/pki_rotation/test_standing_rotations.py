@@ -1,0 +1,97 @@
+"""Rotations that stand still while the authority goes on: revocation lists, and what the record says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from pki.authority import IssuingAuthority, initialise
+from pki.certificate_files import CertificateTree
+from pki.crl import list_number
+from pki.custody.passphrase_keeper import PassphraseKeeper
+from pki.inventory import load_certificate, require_state
+from pki.recorded_signing import attribution
+from pki.rotation.engine import RotationSetting, Rotator
+from pki.rotation.maintenance import Maintenance
+from pki.rotation.offline_fleet import OfflineFleet
+from pki.seal import ScryptCost
+
+KEEPER = PassphraseKeeper(b"a passphrase of the tests", ScryptCost(n=2**14))
+REASON = "nothing runs in this test"
+
+
+class Stopped(Exception):
+    """Raised where a rotation is to be left standing."""
+
+
+@pytest.fixture
+def certs(tmp_path: Path) -> Path:
+    certs = tmp_path / "certs"
+    initialise(certs, trust_domain="countermark.internal", root=KEEPER, issuing=KEEPER, now=datetime.now(UTC))
+    IssuingAuthority.open(certs, KEEPER).issue(["edge", "gateway"], owners={}, now=datetime.now(UTC))
+    return certs
+
+
+def setting(certs: Path) -> RotationSetting:
+    return RotationSetting(
+        certs,
+        KEEPER,
+        OfflineFleet(REASON),
+        owners=lambda _: {},
+        clock=lambda: datetime.now(UTC),
+        by=attribution("a rotation of the tests"),
+    )
+
+
+def ledger(certs: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (certs / "ledger.jsonl").read_text().splitlines()]
+
+
+def stand_at(certs: Path, stage: str) -> None:
+    def stop(reached: str, _: str) -> None:
+        if reached == stage:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        Rotator(replace(setting(certs), tell=stop)).rotate_intermediate(KEEPER)
+
+
+def test_a_root_list_signed_while_a_rotation_stands_is_never_replaced_by_an_older_one(certs: Path) -> None:
+    tree = CertificateTree(certs)
+    state = require_state(tree)
+    root, old = state.trust[0], load_certificate(tree.read_authority(state.issuer), state.issuer)
+    stand_at(certs, "drain")
+    Maintenance(setting(certs)).publish_lists(root=KEEPER)
+    during = x509.load_pem_x509_crl(tree.read_list(root) or b"")
+    Rotator(setting(certs)).resume()
+
+    after = x509.load_pem_x509_crl(tree.read_list(root) or b"")
+    assert list_number(during) + 1 == list_number(after)
+    assert during.next_update_utc is not None
+    assert after.next_update_utc is not None
+    assert during.next_update_utc <= after.next_update_utc
+    assert (0, [old.serial_number]) == (len(during), [entry.serial_number for entry in after])
+
+
+def test_the_record_calls_no_stage_confirmed_at_which_nobody_looked(certs: Path) -> None:
+    Rotator(setting(certs)).rotate_leaves(["edge"])
+
+    stages = [entry for entry in ledger(certs) if entry["event"] == "rotation-stage"]
+    assert [("issue-new", "unobserved", REASON), ("retire", "done", None)] == [
+        (entry["stage"], entry["outcome"], entry.get("reason")) for entry in stages
+    ]
+
+
+def test_a_key_that_was_destroyed_without_a_line_gets_its_line(certs: Path) -> None:
+    tree = CertificateTree(certs)
+    old = require_state(tree).issuer
+    stand_at(certs, "retire")
+    tree.destroy_key(old)  # and killed here
+    Rotator(setting(certs)).resume()
+
+    assert [old] == [entry["authority"] for entry in ledger(certs) if entry["event"] == "key-destroyed"]
