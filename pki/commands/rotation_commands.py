@@ -65,7 +65,7 @@ def rotate(
     elif resume:
         rotator.resume()
     elif kind == "leaf":
-        rotator.rotate_leaves(list(names) or session.tree.live_names())
+        rotator.rotate_leaves(list(names) or session.known_names())
     elif kind == "intermediate":
         envelope = session.tree.read_sealed_key(require_state(session.tree).trust[-1])
         rotator.rotate_intermediate(opening_root_keeper(envelope, root, passphrase=session.passphrase()))
@@ -106,7 +106,7 @@ def _plan(session: Session, kind: str, *, resume: bool, rollback: bool) -> tuple
 
 
 def _show_plan(session: Session, kind: str, planned: tuple[Stage, ...]) -> None:
-    workloads = len(session.tree.live_names())
+    workloads = len(session.known_names())
     if session.as_json:
         steps = [{"stage": s.name, "does": s.does, "confirmed_by": s.confirmed_by} for s in planned]
         report.print_json({"dry_run": True, "kind": kind, "workloads": workloads, "stages": steps})

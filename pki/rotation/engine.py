@@ -186,17 +186,21 @@ class Rotator:
         return state, state.rotation
 
     def _begin_authority(self, kind: str, state: AuthorityState, issuer: str, root: str) -> None:
-        names = tuple(self._tree.live_names())
+        names = tuple(self._setting.workloads(self._tree))
         began = self._now().isoformat()
         rotation = Rotation(kind, "trust-both", began, names, (), state.issuer, issuer, state.trust[-1], root)
         self._begin(state, rotation)
 
     def _begin(self, state: AuthorityState, rotation: Rotation) -> None:
+        # Refused now, or every --resume would be: a rotation that began must be able to end.
+        self._setting.owners(rotation.names)
         fields: dict[str, str | int] = {"kind": rotation.kind, "workloads": len(rotation.names)}
         if rotation.kind != "leaf":
             fields |= {"old_issuer": rotation.old_issuer, "new_issuer": rotation.new_issuer}
         if rotation.kind == "root":
             fields |= {"old_root": rotation.old_root, "new_root": rotation.new_root}
+        if self._setting.left_out:
+            fields["left_out"] = " ".join(sorted(self._setting.left_out))
         self._signing.record("rotation-began", fields)
         self._tree.write_state(state_in(state, rotation))
 

@@ -63,7 +63,7 @@ class Maintenance:
             UnconfirmedConsumers: somebody does not use it.
         """
         require_private(self._setting.certs)
-        self._settle_all(self._tree.live_names() if names is None else names)
+        self._settle_all(self._setting.workloads(self._tree) if names is None else names)
 
     def _settle_all(self, names: Sequence[str]) -> None:
         # Without the lock: a consumer that is away must not keep an operator's rotation waiting. What is in
@@ -75,7 +75,7 @@ class Maintenance:
 
     def unsettled(self) -> list[str]:
         """Look once; return the workloads whose consumers do not use what the files say."""
-        expectation = Expectation(present_uses(self._tree, self._tree.live_names()))
+        expectation = Expectation(present_uses(self._tree, self._setting.workloads(self._tree)))
         return sorted({fault.name for fault in self._setting.fleet.unconfirmed(expectation)})
 
     def publish_lists(self, *, root: Keeper | None = None, only_due: bool = False) -> list[str]:
@@ -119,7 +119,7 @@ class Maintenance:
         """
         with self._held() as (state, signing):
             revocations = [self._revocation(signing, serial, reason) for serial in serials]
-            uses = present_uses(self._tree, self._tree.live_names())
+            uses = present_uses(self._tree, self._setting.workloads(self._tree))
             holders = [name for name, use in uses.items() if use.serial in serials]
             self._issue(state, signing, holders)
             holders_now = present_uses(self._tree, holders)
@@ -230,7 +230,7 @@ class Maintenance:
         for authority in dict.fromkeys([*authorities, *([issuer.authority] if canaries else [])]):
             opened = issuer if authority == issuer.authority else self._open(authority, root)
             renew_list(self._tree, signing, opened, known, now)
-        names = self._tree.live_names()
+        names = self._setting.workloads(self._tree)
         refresh_bundles(self._tree, names, self._setting.owners(names))
         self._settle(
             Expectation(

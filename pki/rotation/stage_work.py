@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pki.authority_state import AuthorityState, Rotation
     from pki.certificate_files import CertificateTree, Owner
-    from pki.consumers.contract import Credential, Fleet
+    from pki.consumers.contract import Credential, Fleet, Use
     from pki.custody.contract import Keeper
     from pki.ledger import Attribution
     from pki.recorded_signing import RecordedSigning
@@ -45,6 +45,7 @@ class RotationSetting:
         tell: progress: (stage, sentence).
         retiring: destroys the old root's key where that is in a token; None where a file is all there is.
         skipped: workloads that need not be confirmed, each with the reason an operator gave.
+        left_out: workloads that neither policy nor deployment know any more: they stay as they are.
     """
 
     certs: Path
@@ -56,6 +57,11 @@ class RotationSetting:
     tell: Callable[[str, str], None] = lambda *_: None
     retiring: Keeper | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+
+    def workloads(self, tree: CertificateTree) -> list[str]:
+        """Return the workloads that have a leaf and are still known."""
+        return [name for name in tree.live_names() if name not in self.left_out and tree.current(name)]
 
 
 class StageWork:
@@ -82,7 +88,7 @@ class StageWork:
                 self._confirm(rotation, self._everybody(accepted=(old, new), state=state))
             case "issue-new" if rotation.kind == "leaf":
                 self._issue(state.issuer, self._still_presenting(rotation))
-                self._confirm(rotation, Expectation(present_uses(self._tree, rotation.names)))
+                self._confirm(rotation, Expectation(self._uses(rotation)))
             case "issue-new" | "issue-old":
                 issuer = old if rotation.reverting else new
                 self._issue(issuer, self._not_issued_by(issuer))
@@ -102,7 +108,7 @@ class StageWork:
                 self._destroy_keys(rotation)
 
     def _live(self) -> list[str]:
-        return [name for name in self._tree.live_names() if self._tree.current(name) is not None]
+        return self._setting.workloads(self._tree)
 
     def _open(self, authority: str) -> OpenAuthority:
         if authority not in self._opened:
@@ -124,8 +130,11 @@ class StageWork:
         )
 
     def _still_presenting(self, rotation: Rotation) -> list[str]:
-        uses = present_uses(self._tree, rotation.names)
-        return [name for name in rotation.names if name in uses and uses[name].serial in rotation.replaced]
+        return [name for name, use in self._uses(rotation).items() if use.serial in rotation.replaced]
+
+    def _uses(self, rotation: Rotation) -> dict[str, Use]:
+        """Return what a leaf rotation's workloads use; one that was removed meanwhile holds up nobody."""
+        return present_uses(self._tree, [n for n in rotation.names if n not in self._setting.left_out])
 
     def _not_issued_by(self, authority: str) -> list[str]:
         wanted = self._tree.read_authority(authority)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +25,7 @@ from pki.rotation.offline_fleet import OfflineFleet
 from pki.seal import ScryptCost
 
 KEEPER = PassphraseKeeper(b"a passphrase of the tests", ScryptCost(n=2**14))
+ROOT = Path(__file__).parents[3]
 REASON = "nothing runs in this test"
 
 
@@ -95,3 +99,38 @@ def test_a_key_that_was_destroyed_without_a_line_gets_its_line(certs: Path) -> N
     Rotator(setting(certs)).resume()
 
     assert [old] == [entry["authority"] for entry in ledger(certs) if entry["event"] == "key-destroyed"]
+
+
+def rotate(certs: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pki", "rotate", *arguments, "--certs", str(certs)]
+    reader, writer = os.pipe()
+    os.write(writer, KEEPER.passphrase)
+    os.close(writer)
+    try:
+        return subprocess.run(
+            [*command, "--offline", REASON, "--passphrase-fd", str(reader)],
+            cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+            pass_fds=(reader,), timeout=60,
+        )  # fmt: skip
+    finally:
+        os.close(reader)
+
+
+def test_what_is_left_of_a_removed_workload_blocks_no_rotation(certs: Path) -> None:
+    IssuingAuthority.open(certs, KEEPER).issue(["removed-long-ago"], owners={}, now=datetime.now(UTC))
+    before = (certs / "live" / "removed-long-ago" / "current").readlink()
+    done = rotate(certs, "intermediate")
+
+    assert 0 == done.returncode, done.stderr
+    assert f"removed-long-ago is in no policy any more: remove {certs}/live/removed-long-ago" in done.stderr
+    assert before == (certs / "live" / "removed-long-ago" / "current").readlink()
+    assert ["removed-long-ago"] == [e["left_out"] for e in ledger(certs) if e["event"] == "rotation-began"]
+
+
+def test_a_rotation_that_the_policy_would_never_let_end_does_not_begin(certs: Path) -> None:
+    IssuingAuthority.open(certs, KEEPER).issue(["removed-long-ago"], owners={}, now=datetime.now(UTC))
+    refused = rotate(certs, "leaf", "removed-long-ago")
+
+    assert (1, None) == (refused.returncode, require_state(CertificateTree(certs)).rotation)
+    assert "lists no workload" in refused.stderr
+    assert 0 == rotate(certs, "leaf", "edge").returncode
