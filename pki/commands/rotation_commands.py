@@ -13,9 +13,10 @@ from pki.commands.session import EXIT_CODES, Session, dry_run_option, session_op
 from pki.crl import REASONS
 from pki.errors import RotationFault
 from pki.inventory import require_state
+from pki.revocation_lists import lists_due
 from pki.rotation.confirming import present_uses
 from pki.rotation.engine import Rotator
-from pki.rotation.maintenance import Maintenance
+from pki.rotation.maintenance import Maintenance, require_leaf_on_record
 from pki.rotation.plan import remaining, reverted, stages
 from pki.secret_input import (
     RootOptions,
@@ -156,6 +157,7 @@ def revoke(*, what: str, reason: str, disconnect: bool, dry_run: bool, session: 
     uses = _uses(session)
     serial = uses[what].serial if what in uses else what.lower().removeprefix("0x").lstrip("0")
     holders = [name for name, use in uses.items() if use.serial == serial]
+    require_leaf_on_record(session.tree, serial)
     if not dry_run:
         Maintenance(session.setting()).revoke([serial], reason, disconnect=disconnect)
     if session.as_json:
@@ -179,7 +181,8 @@ def crl(*, with_root: bool, due: bool, dry_run: bool, session: Session, root: Ro
     """Sign revocation lists anew, publish them, and watch listeners refuse a probe that they name."""
     state = require_state(session.tree)
     if dry_run:
-        wanted = [a for a in state.listed if with_root or not a.startswith("root-")]
+        wanted = lists_due(session.tree, state, datetime.now(UTC)) if due else list(state.listed)
+        wanted = [a for a in wanted if session.tree.has_key(a) and (with_root or not a.startswith("root-"))]
         _show_lists(session, wanted, dry_run=True)
         return
     setting = session.setting()

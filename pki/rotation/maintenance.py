@@ -18,6 +18,7 @@ from pki.errors import RevocationFault, UnconfirmedConsumers
 from pki.exposure import require_private
 from pki.inventory import require_state
 from pki.issuing import IssuedLeaf, issue_leaves, refresh_bundles
+from pki.ledger import split_lines, verify_ledger
 from pki.profiles import PROBE
 from pki.recorded_signing import RecordedSigning
 from pki.revocation_lists import lists_due, record_revocations, recorded_revocations, renew_list
@@ -25,11 +26,12 @@ from pki.rotation.confirming import blocked, present_uses, settle
 from pki.rotation.probe_credentials import make_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from pki.authority_state import AuthorityState
     from pki.consumers.contract import Credential
     from pki.custody.contract import Keeper
+    from pki.ledger import VerifiedLedger
     from pki.rotation.stage_work import RotationSetting
 
 _AGAIN = "Mend them, then run the same command again; --skip NAME=REASON takes the responsibility for one"
@@ -180,28 +182,10 @@ class Maintenance:
         )
 
     def _revocation(self, signing: RecordedSigning, serial: str, reason: str) -> Revocation:
-        entries = {
-            str(entry["serial"]): entry
-            for entry in signing.ledger.entries
-            if entry["event"] == "intent" and "serial" in entry
-        }
-        entry = entries.get(serial)
-        if entry is None or serial not in signing.ledger.issued or entry["role"] not in ("leaf", "probe"):
-            raise RevocationFault(
-                f"{serial[:64]} is not the serial number of a leaf on the record: "
-                "take it from `python -m pki inventory`"
-            )
-        issuer = self._issuer_of(str(entry["issuer_spki_sha256"]))
+        entry = _leaf_on_record(signing.ledger, serial)
+        issuer = _issuer_of(self._tree, str(entry["issuer_spki_sha256"]))
         at, end = self._setting.clock(), str(entry["not_after"])
         return Revocation(serial, issuer, str(entry["subject"]), reason, at, datetime.fromisoformat(end))
-
-    def _issuer_of(self, spki: str) -> str:
-        for authority in self._tree.authorities():
-            if authority.endswith(spki[:8]) and self._tree.has_key(authority):
-                return authority
-        raise RevocationFault(
-            "the authority that signed it is retired and trusted by nobody, so its leaves are refused already"
-        )
 
     def _sign_and_confirm(
         self, state: AuthorityState, signing: RecordedSigning, authorities: Sequence[str], root: Keeper | None
@@ -249,3 +233,37 @@ class Maintenance:
         return make_credentials(
             signing, issuer, peers, trust_domain=state.trust_domain, now=self._setting.clock()
         )
+
+
+def require_leaf_on_record(tree: CertificateTree, serial: str) -> None:
+    """Check that a leaf can be revoked, without a change to anything: for dry runs, and before secrets.
+
+    Raises:
+        RevocationFault: as `Maintenance.revoke` would.
+    """
+    ledger = verify_ledger(split_lines(tree.read_ledger())[0])
+    _issuer_of(tree, str(_leaf_on_record(ledger, serial)["issuer_spki_sha256"]))
+
+
+def _leaf_on_record(ledger: VerifiedLedger, serial: str) -> Mapping[str, object]:
+    entries = {
+        str(entry["serial"]): entry
+        for entry in ledger.entries
+        if entry["event"] == "intent" and "serial" in entry
+    }
+    entry = entries.get(serial)
+    if entry is None or serial not in ledger.issued or entry["role"] not in ("leaf", "probe"):
+        raise RevocationFault(
+            f"{serial[:64]} is not the serial number of a leaf on the record: "
+            "take it from `python -m pki inventory`"
+        )
+    return entry
+
+
+def _issuer_of(tree: CertificateTree, spki: str) -> str:
+    for authority in tree.authorities():
+        if authority.endswith(spki[:8]) and tree.has_key(authority):
+            return authority
+    raise RevocationFault(
+        "the authority that signed it is retired and trusted by nobody, so its leaves are refused already"
+    )
