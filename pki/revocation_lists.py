@@ -147,7 +147,7 @@ def renew_list(
     state = tree.read_state()
     rotation = None if state is None else state.rotation
     waits = tree.read_prepared_list(opened.authority) is not None
-    if waits and rotation is not None and rotation.old_root == opened.authority:
+    if waits and rotation is not None and rotation.kind == "intermediate" and not rotation.reverting:
         known.append(superseded(tree, rotation, now))
         above = list_number(load_list(current, opened.authority))
         prepared = sign_next_list(tree, signing, opened, known, now, above=above)
@@ -156,7 +156,10 @@ def renew_list(
 
 
 def superseded(tree: CertificateTree, rotation: Rotation, now: datetime) -> Revocation:
-    """Return the revocation that ends the old intermediate of a rotation."""
-    old = load_certificate(tree.read_authority(rotation.old_issuer), rotation.old_issuer)
-    serial, end = f"{old.serial_number:x}", old.not_valid_after_utc
-    return Revocation(serial, rotation.old_root, rotation.old_issuer, "superseded", now, end)
+    """Return the revocation of the intermediate that a rotation leaves: on its way back that is the new one."""
+    left, reason = rotation.old_issuer, "superseded"
+    if rotation.reverting:
+        left, reason = rotation.new_issuer, "cessation-of-operation"
+    ended = load_certificate(tree.read_authority(left), left)
+    serial, end = f"{ended.serial_number:x}", ended.not_valid_after_utc
+    return Revocation(serial, rotation.old_root, left, reason, now, end)

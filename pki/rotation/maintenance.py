@@ -14,7 +14,7 @@ from pki.authority_making import OpenAuthority, open_authority
 from pki.certificate_files import CertificateTree
 from pki.consumers.contract import Expectation
 from pki.crl import Revocation
-from pki.errors import RevocationFault, UnconfirmedConsumers
+from pki.errors import RevocationFault, SealError, UnconfirmedConsumers
 from pki.exposure import require_private
 from pki.inventory import require_state
 from pki.issuing import IssuedLeaf, issue_leaves, refresh_bundles
@@ -102,10 +102,28 @@ class Maintenance:
                 and self._tree.has_key(authority)
                 and (root is not None or not authority.startswith("root-"))
             ]
+            if root is not None:
+                wanted = self._without_others_roots(wanted, root)
             if not wanted:
                 return []
             self._sign_and_confirm(state, signing, wanted, root)
             return wanted
+
+    def _without_others_roots(self, authorities: Sequence[str], root: Keeper) -> list[str]:
+        """Leave out roots that this keeper does not open: while a root rotates there are two, kept apart."""
+        wanted, opened, refusal = [], False, None
+        for authority in authorities:
+            if authority.startswith("root-"):
+                try:
+                    self._open(authority, root)
+                    opened = True
+                except SealError as fault:
+                    refusal = fault
+                    continue
+            wanted.append(authority)
+        if refusal is not None and not opened:
+            raise refusal
+        return wanted
 
     def revoke(self, serials: Collection[str], reason: str, *, disconnect: bool) -> list[Revocation]:
         """Revoke leaves; a workload that presents one of them gets a new leaf first.

@@ -101,6 +101,8 @@ class StageWork:
                 self._publish_bundles()
                 self._confirm(rotation, self._everybody(accepted=(new,), refused=old, state=state))
             case "trust-old":
+                if rotation.kind == "intermediate":  # on the record: the root's next list names the new one
+                    self._record_ended(rotation)
                 self._tree.drop_prepared_list(rotation.old_root)
                 self._publish_bundles()
                 self._confirm(rotation, self._everybody(accepted=(old,), refused=new, state=state))
@@ -198,13 +200,16 @@ class StageWork:
 
     def _end_intermediate(self, rotation: Rotation) -> None:
         """Put the list in force that was signed while the root was open: it revokes the old intermediate."""
-        revocation = superseded(self._tree, rotation, self._setting.clock())
-        if revocation.serial not in self._signing.ledger.revoked:
-            record_revocations(self._signing, [revocation])
+        self._record_ended(rotation)
         prepared = self._tree.read_prepared_list(rotation.old_root)
         if prepared is not None:
             self._tree.write_list(rotation.old_root, prepared)
             self._tree.drop_prepared_list(rotation.old_root)
+
+    def _record_ended(self, rotation: Rotation) -> None:
+        revocation = superseded(self._tree, rotation, self._setting.clock())
+        if revocation.serial not in self._signing.ledger.revoked:
+            record_revocations(self._signing, [revocation])
 
     def _destroy_keys(self, rotation: Rotation) -> None:
         for name in self._live():

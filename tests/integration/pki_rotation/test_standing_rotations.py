@@ -17,6 +17,7 @@ from pki.authority import IssuingAuthority, initialise
 from pki.certificate_files import CertificateTree
 from pki.crl import list_number
 from pki.custody.passphrase_keeper import PassphraseKeeper
+from pki.errors import SealError
 from pki.inventory import load_certificate, require_state
 from pki.recorded_signing import attribution
 from pki.rotation.engine import RotationSetting, Rotator
@@ -80,6 +81,37 @@ def test_a_root_list_signed_while_a_rotation_stands_is_never_replaced_by_an_olde
     assert after.next_update_utc is not None
     assert during.next_update_utc <= after.next_update_utc
     assert (0, [old.serial_number]) == (len(during), [entry.serial_number for entry in after])
+
+
+def test_the_intermediate_of_a_rolled_back_rotation_is_in_the_next_list_of_the_root(certs: Path) -> None:
+    tree = CertificateTree(certs)
+    stand_at(certs, "drain")
+    issuer = require_state(tree).issuer
+    new = load_certificate(tree.read_authority(issuer), issuer)
+    Rotator(setting(certs)).roll_back()
+    Maintenance(setting(certs)).publish_lists(root=KEEPER)
+
+    listed = x509.load_pem_x509_crl(tree.read_list(require_state(tree).trust[0]) or b"")
+    assert [new.serial_number] == [entry.serial_number for entry in listed]
+
+
+def test_each_root_of_a_standing_rotation_signs_its_list_by_its_own_keeper(certs: Path) -> None:
+    other = PassphraseKeeper(b"what opens the new root", ScryptCost(n=2**14))
+
+    def stop(reached: str, _: str) -> None:
+        if reached == "drain":
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        Rotator(replace(setting(certs), tell=stop)).rotate_root(other)
+    state = require_state(CertificateTree(certs))
+    old, new = state.trust
+    nobody = PassphraseKeeper(b"what opens no root at all", ScryptCost(n=2**14))
+
+    assert [new, *state.intermediates] == Maintenance(setting(certs)).publish_lists(root=other)
+    assert [old, *state.intermediates] == Maintenance(setting(certs)).publish_lists(root=KEEPER)
+    with pytest.raises(SealError):
+        Maintenance(setting(certs)).publish_lists(root=nobody)
 
 
 def test_the_record_calls_no_stage_confirmed_at_which_nobody_looked(certs: Path) -> None:
