@@ -156,7 +156,7 @@ def renew_list(
 
 
 def superseded(tree: CertificateTree, rotation: Rotation, now: datetime) -> Revocation:
-    """Return the revocation of the intermediate that a rotation leaves: on its way back that is the new one."""
+    """Return the revocation of the intermediate that a rotation leaves: on its way back the new one."""
     left, reason = rotation.old_issuer, "superseded"
     if rotation.reverting:
         left, reason = rotation.new_issuer, "cessation-of-operation"
