@@ -24,7 +24,7 @@ from pki.issuing import (
     utc,
 )
 from pki.recorded_signing import RecordedSigning
-from pki.revocation_lists import list_in_force, lists_due, recorded_revocations, sign_next_list
+from pki.revocation_lists import list_in_force, lists_due, recorded_revocations, renew_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -170,6 +170,6 @@ def renew_lists(
                 if is_root and list_in_force(tree, authority, utc(now)):
                     continue  # its custodians are elsewhere, and there is time: `status` says that it is due
                 raise
-            tree.write_list(authority, sign_next_list(tree, signing, opened, revocations, utc(now)))
+            renew_list(tree, signing, opened, revocations, utc(now))
             signed.append(authority)
         return signed

@@ -13,12 +13,13 @@ from cryptography import x509
 
 from pki.crl import Revocation, list_is_due, list_number, plan_list
 from pki.errors import TreeError
+from pki.inventory import load_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pki.authority_making import OpenAuthority
-    from pki.authority_state import AuthorityState
+    from pki.authority_state import AuthorityState, Rotation
     from pki.certificate_files import CertificateTree
     from pki.ledger import VerifiedLedger
     from pki.recorded_signing import RecordedSigning
@@ -103,9 +104,11 @@ def sign_next_list(
     opened: OpenAuthority,
     revocations: Iterable[Revocation],
     now: datetime,
+    *,
+    above: int = 0,
 ) -> bytes:
-    """Sign the list that follows an authority's newest one; the caller puts it in its place."""
-    numbers = [0]
+    """Sign the list after an authority's newest one and after number `above`; the caller puts it in place."""
+    numbers = [above]
     for pem in (tree.read_list(opened.authority), tree.read_prepared_list(opened.authority)):
         try:
             numbers.append(list_number(load_list(pem, opened.authority)) if pem is not None else 0)
@@ -125,3 +128,38 @@ def sign_next_list(
         now=now,
     )
     return signing.sign_list(plan, issuer=opened.certificate, issuer_key=opened.key)
+
+
+def renew_list(
+    tree: CertificateTree,
+    signing: RecordedSigning,
+    opened: OpenAuthority,
+    revocations: Iterable[Revocation],
+    now: datetime,
+) -> None:
+    """Sign an authority's next list and put it in its place.
+
+    A list that waits for the end of a rotation follows it: left as it was, it would replace a newer one then,
+    with a lower number, an earlier end, and without what was revoked meanwhile.
+    """
+    known = list(revocations)
+    current = sign_next_list(tree, signing, opened, known, now)
+    state = tree.read_state()
+    rotation = None if state is None else state.rotation
+    waits = tree.read_prepared_list(opened.authority) is not None
+    if waits and rotation is not None and rotation.kind == "intermediate" and not rotation.reverting:
+        known.append(superseded(tree, rotation, now))
+        above = list_number(load_list(current, opened.authority))
+        prepared = sign_next_list(tree, signing, opened, known, now, above=above)
+        tree.write_prepared_list(opened.authority, prepared)  # first: killed here, it is the newer one still
+    tree.write_list(opened.authority, current)
+
+
+def superseded(tree: CertificateTree, rotation: Rotation, now: datetime) -> Revocation:
+    """Return the revocation of the intermediate that a rotation leaves: on its way back the new one."""
+    left, reason = rotation.old_issuer, "superseded"
+    if rotation.reverting:
+        left, reason = rotation.new_issuer, "cessation-of-operation"
+    ended = load_certificate(tree.read_authority(left), left)
+    serial, end = f"{ended.serial_number:x}", ended.not_valid_after_utc
+    return Revocation(serial, rotation.old_root, left, reason, now, end)

@@ -111,7 +111,7 @@ def renew(*, names: tuple[str, ...], due: bool, dry_run: bool, session: Session)
     policy = session.policy()
     wanted = list(dict.fromkeys(names))
     if due:
-        wanted = authority.leaves_due(session.certs, session.tree.live_names(), now)
+        wanted = authority.leaves_due(session.certs, session.known_names(), now)
     policy_owners(policy, session.tree, wanted)
     plans = authority.plan_leaves(session.certs, wanted, now)
     if dry_run:

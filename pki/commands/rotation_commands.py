@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,22 @@ from pki.commands.session import EXIT_CODES, Session, dry_run_option, session_op
 from pki.crl import REASONS
 from pki.errors import RotationFault
 from pki.inventory import require_state
+from pki.revocation_lists import lists_due
 from pki.rotation.confirming import present_uses
 from pki.rotation.engine import Rotator
-from pki.rotation.maintenance import Maintenance
+from pki.rotation.maintenance import Maintenance, require_leaf_on_record
 from pki.rotation.plan import remaining, reverted, stages
-from pki.secret_input import RootOptions, dealing_root_keeper, opening_root_keeper, root_options
+from pki.secret_input import (
+    RootOptions,
+    dealing_root_keeper,
+    opening_root_keeper,
+    retiring_root_keeper,
+    root_options,
+)
 
 if TYPE_CHECKING:
     from pki.consumers.contract import Use
+    from pki.custody.contract import Keeper
     from pki.rotation.plan import Stage
 
 
@@ -50,13 +59,14 @@ def rotate(
     if dry_run:
         _show_plan(session, kind, planned)
         return
-    rotator = Rotator(session.setting())
+    retiring = _retiring_keeper(session, kind, root, back=rollback)
+    rotator = Rotator(replace(session.setting(), retiring=retiring))
     if rollback:
         rotator.roll_back()
     elif resume:
         rotator.resume()
     elif kind == "leaf":
-        rotator.rotate_leaves(list(names) or session.tree.live_names())
+        rotator.rotate_leaves(list(names) or session.known_names())
     elif kind == "intermediate":
         envelope = session.tree.read_sealed_key(require_state(session.tree).trust[-1])
         rotator.rotate_intermediate(opening_root_keeper(envelope, root, passphrase=session.passphrase()))
@@ -65,6 +75,20 @@ def rotate(
         rotator.rotate_root(dealing_root_keeper(root, now, passphrase=session.passphrase()))
     session.anchor()
     _show_done(session, kind, planned)
+
+
+def _retiring_keeper(session: Session, kind: str, root: RootOptions, *, back: bool) -> Keeper | None:
+    """Return what destroys the root that this rotation ends; asked for now, not when nobody is there."""
+    if kind != "root":
+        return None
+    state = require_state(session.tree)
+    ending = state.trust[-1]
+    if state.rotation is not None:
+        back = back or state.rotation.reverting
+        ending = state.rotation.new_root if back else state.rotation.old_root
+    if not session.tree.has_key(ending):
+        return None
+    return retiring_root_keeper(session.tree.read_sealed_key(ending), root)
 
 
 def _plan(session: Session, kind: str, *, resume: bool, rollback: bool) -> tuple[Stage, ...]:
@@ -84,7 +108,7 @@ def _plan(session: Session, kind: str, *, resume: bool, rollback: bool) -> tuple
 
 
 def _show_plan(session: Session, kind: str, planned: tuple[Stage, ...]) -> None:
-    workloads = len(session.tree.live_names())
+    workloads = len(session.known_names())
     if session.as_json:
         steps = [{"stage": s.name, "does": s.does, "confirmed_by": s.confirmed_by} for s in planned]
         report.print_json({"dry_run": True, "kind": kind, "workloads": workloads, "stages": steps})
@@ -134,6 +158,7 @@ def revoke(*, what: str, reason: str, disconnect: bool, dry_run: bool, session: 
     uses = _uses(session)
     serial = uses[what].serial if what in uses else what.lower().removeprefix("0x").lstrip("0")
     holders = [name for name, use in uses.items() if use.serial == serial]
+    require_leaf_on_record(session.tree, serial)
     if not dry_run:
         Maintenance(session.setting()).revoke([serial], reason, disconnect=disconnect)
         session.anchor()
@@ -158,7 +183,8 @@ def crl(*, with_root: bool, due: bool, dry_run: bool, session: Session, root: Ro
     """Sign revocation lists anew, publish them, and watch listeners refuse a probe that they name."""
     state = require_state(session.tree)
     if dry_run:
-        wanted = [a for a in state.listed if with_root or not a.startswith("root-")]
+        wanted = lists_due(session.tree, state, datetime.now(UTC)) if due else list(state.listed)
+        wanted = [a for a in wanted if session.tree.has_key(a) and (with_root or not a.startswith("root-"))]
         _show_lists(session, wanted, dry_run=True)
         return
     setting = session.setting()

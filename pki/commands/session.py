@@ -158,12 +158,26 @@ class Session:
             click.UsageError: neither they nor a reason for not looking at them was given.
         """
         if self.offline is not None:
-            return OfflineFleet()
+            return OfflineFleet(self.offline)
         if self.deployment_file is None:
             raise click.UsageError(
                 "say with --deployment where the consumers are, or with --offline why nobody looks at them"
             )
         return RunningFleet(read_deployment(self.deployment_file), self.certs)
+
+    def left_out(self) -> frozenset[str]:
+        """Return the workloads that have files, and that neither the policy nor the deployment knows.
+
+        One that still runs is not among them: it blocks until the policy lists it or it is stopped.
+        """
+        known = set(self.policy().workloads)
+        if self.deployment_file is not None:
+            known |= {consumer.name for consumer in read_deployment(self.deployment_file).consumers}
+        return frozenset(self.tree.live_names()) - known
+
+    def known_names(self) -> list[str]:
+        """Return the workloads that have files and are still known."""
+        return sorted(set(self.tree.live_names()) - self.left_out())
 
     def attribution(self) -> Attribution:
         """Return who acts, with the words of the command; no argument of ours is ever a secret."""
@@ -173,7 +187,9 @@ class Session:
     def setting(self) -> RotationSetting:
         """Return what rotations and maintenance need; asks for the passphrase."""
         require_state(self.tree)
-        policy = self.policy()
+        policy, left_out = self.policy(), self.left_out()
+        for name in sorted(left_out):
+            self.tell("left out", f"{name} is in no policy any more: remove {self.certs}/live/{name}")
         return RotationSetting(
             certs=self.certs,
             issuing=PassphraseKeeper(self.passphrase()),
@@ -183,6 +199,7 @@ class Session:
             by=attribution(" ".join(sys.argv[1:])[:400], policy.digest),
             tell=self.tell,
             skipped=self.skipped,
+            left_out=left_out,
         )
 
     def anchor(self) -> None:

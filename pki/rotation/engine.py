@@ -19,6 +19,7 @@ from pki.inventory import load_certificate, require_state
 from pki.recorded_signing import RecordedSigning
 from pki.revocation_lists import recorded_revocations, sign_next_list
 from pki.rotation.confirming import present_uses
+from pki.rotation.offline_fleet import OfflineFleet
 from pki.rotation.plan import after, remaining, reverted, state_in
 from pki.rotation.stage_work import RotationSetting, StageWork
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from pki.custody.contract import Keeper
+    from pki.rotation.plan import Stage
 
 
 __all__ = ["RotationSetting", "Rotator"]
@@ -184,17 +186,21 @@ class Rotator:
         return state, state.rotation
 
     def _begin_authority(self, kind: str, state: AuthorityState, issuer: str, root: str) -> None:
-        names = tuple(self._tree.live_names())
+        names = tuple(self._setting.workloads(self._tree))
         began = self._now().isoformat()
         rotation = Rotation(kind, "trust-both", began, names, (), state.issuer, issuer, state.trust[-1], root)
         self._begin(state, rotation)
 
     def _begin(self, state: AuthorityState, rotation: Rotation) -> None:
+        # Refused now, or every --resume would be: a rotation that began must be able to end.
+        self._setting.owners(rotation.names)
         fields: dict[str, str | int] = {"kind": rotation.kind, "workloads": len(rotation.names)}
         if rotation.kind != "leaf":
             fields |= {"old_issuer": rotation.old_issuer, "new_issuer": rotation.new_issuer}
         if rotation.kind == "root":
             fields |= {"old_root": rotation.old_root, "new_root": rotation.new_root}
+        if self._setting.left_out:
+            fields["left_out"] = " ".join(sorted(self._setting.left_out))
         self._signing.record("rotation-began", fields)
         self._tree.write_state(state_in(state, rotation))
 
@@ -207,12 +213,7 @@ class Rotator:
             stage = remaining(state.rotation)[0]
             self._setting.tell(stage.name, stage.does)
             work.perform(state, state.rotation)
-            for name, reason in self._setting.skipped.items():
-                self._signing.record("consumer-skipped", {"workload": name, "reason": reason})
-            outcome = "confirmed" if stage.confirmed_by else "done"
-            self._signing.record(
-                "rotation-stage", {"kind": state.rotation.kind, "stage": stage.name, "outcome": outcome}
-            )
+            self._record_done(state.rotation.kind, stage)
             following = after(state, state.rotation)
             if following.rotation is None:
                 ended = "rolled-back" if state.rotation.reverting else "complete"
@@ -221,3 +222,18 @@ class Rotator:
                     {"kind": state.rotation.kind, "outcome": ended, "began": state.rotation.began},
                 )
             self._tree.write_state(following)
+
+    def _record_done(self, kind: str, stage: Stage) -> None:
+        """Put a stage on the record as what it is: confirmed only where everybody was observed."""
+        fields: dict[str, str | int] = {"kind": kind, "stage": stage.name}
+        fleet, skipped = self._setting.fleet, self._setting.skipped
+        if not stage.confirmed_by:
+            fields["outcome"] = "done"
+        elif isinstance(fleet, OfflineFleet):
+            fields |= {"outcome": "unobserved", "reason": fleet.reason}
+        else:
+            self._signing.record_all(
+                [("consumer-skipped", {"workload": name, "reason": why}) for name, why in skipped.items()]
+            )
+            fields["outcome"] = "confirmed-in-part" if skipped else "confirmed"
+        self._signing.record("rotation-stage", fields)

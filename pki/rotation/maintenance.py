@@ -14,22 +14,24 @@ from pki.authority_making import OpenAuthority, open_authority
 from pki.certificate_files import CertificateTree
 from pki.consumers.contract import Expectation
 from pki.crl import Revocation
-from pki.errors import RevocationFault, UnconfirmedConsumers
+from pki.errors import RevocationFault, SealError, UnconfirmedConsumers
 from pki.exposure import require_private
 from pki.inventory import require_state
 from pki.issuing import IssuedLeaf, issue_leaves, refresh_bundles
+from pki.ledger import split_lines, verify_ledger
 from pki.profiles import PROBE
 from pki.recorded_signing import RecordedSigning
-from pki.revocation_lists import lists_due, record_revocations, recorded_revocations, sign_next_list
+from pki.revocation_lists import lists_due, record_revocations, recorded_revocations, renew_list
 from pki.rotation.confirming import blocked, present_uses, settle
 from pki.rotation.probe_credentials import make_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from pki.authority_state import AuthorityState
     from pki.consumers.contract import Credential
     from pki.custody.contract import Keeper
+    from pki.ledger import VerifiedLedger
     from pki.rotation.stage_work import RotationSetting
 
 _AGAIN = "Mend them, then run the same command again; --skip NAME=REASON takes the responsibility for one"
@@ -63,7 +65,7 @@ class Maintenance:
             UnconfirmedConsumers: somebody does not use it.
         """
         require_private(self._setting.certs)
-        self._settle_all(self._tree.live_names() if names is None else names)
+        self._settle_all(self._setting.workloads(self._tree) if names is None else names)
 
     def _settle_all(self, names: Sequence[str]) -> None:
         # Without the lock: a consumer that is away must not keep an operator's rotation waiting. What is in
@@ -75,7 +77,7 @@ class Maintenance:
 
     def unsettled(self) -> list[str]:
         """Look once; return the workloads whose consumers do not use what the files say."""
-        expectation = Expectation(present_uses(self._tree, self._tree.live_names()))
+        expectation = Expectation(present_uses(self._tree, self._setting.workloads(self._tree)))
         return sorted({fault.name for fault in self._setting.fleet.unconfirmed(expectation)})
 
     def publish_lists(self, *, root: Keeper | None = None, only_due: bool = False) -> list[str]:
@@ -100,10 +102,28 @@ class Maintenance:
                 and self._tree.has_key(authority)
                 and (root is not None or not authority.startswith("root-"))
             ]
+            if root is not None:
+                wanted = self._without_others_roots(wanted, root)
             if not wanted:
                 return []
             self._sign_and_confirm(state, signing, wanted, root)
             return wanted
+
+    def _without_others_roots(self, authorities: Sequence[str], root: Keeper) -> list[str]:
+        """Leave out roots that this keeper does not open: while a root rotates there are two, kept apart."""
+        wanted, opened, refusal = [], False, None
+        for authority in authorities:
+            if authority.startswith("root-"):
+                try:
+                    self._open(authority, root)
+                    opened = True
+                except SealError as fault:
+                    refusal = fault
+                    continue
+            wanted.append(authority)
+        if refusal is not None and not opened:
+            raise refusal
+        return wanted
 
     def revoke(self, serials: Collection[str], reason: str, *, disconnect: bool) -> list[Revocation]:
         """Revoke leaves; a workload that presents one of them gets a new leaf first.
@@ -119,7 +139,7 @@ class Maintenance:
         """
         with self._held() as (state, signing):
             revocations = [self._revocation(signing, serial, reason) for serial in serials]
-            uses = present_uses(self._tree, self._tree.live_names())
+            uses = present_uses(self._tree, self._setting.workloads(self._tree))
             holders = [name for name, use in uses.items() if use.serial in serials]
             self._issue(state, signing, holders)
             holders_now = present_uses(self._tree, holders)
@@ -180,28 +200,10 @@ class Maintenance:
         )
 
     def _revocation(self, signing: RecordedSigning, serial: str, reason: str) -> Revocation:
-        entries = {
-            str(entry["serial"]): entry
-            for entry in signing.ledger.entries
-            if entry["event"] == "intent" and "serial" in entry
-        }
-        entry = entries.get(serial)
-        if entry is None or serial not in signing.ledger.issued or entry["role"] not in ("leaf", "probe"):
-            raise RevocationFault(
-                f"{serial[:64]} is not the serial number of a leaf on the record: "
-                "take it from `python -m pki inventory`"
-            )
-        issuer = self._issuer_of(str(entry["issuer_spki_sha256"]))
+        entry = _leaf_on_record(signing.ledger, serial)
+        issuer = _issuer_of(self._tree, str(entry["issuer_spki_sha256"]))
         at, end = self._setting.clock(), str(entry["not_after"])
         return Revocation(serial, issuer, str(entry["subject"]), reason, at, datetime.fromisoformat(end))
-
-    def _issuer_of(self, spki: str) -> str:
-        for authority in self._tree.authorities():
-            if authority.endswith(spki[:8]) and self._tree.has_key(authority):
-                return authority
-        raise RevocationFault(
-            "the authority that signed it is retired and trusted by nobody, so its leaves are refused already"
-        )
 
     def _sign_and_confirm(
         self, state: AuthorityState, signing: RecordedSigning, authorities: Sequence[str], root: Keeper | None
@@ -229,8 +231,8 @@ class Maintenance:
         known = recorded_revocations(RecordedSigning(self._tree, now, self._setting.by).ledger)
         for authority in dict.fromkeys([*authorities, *([issuer.authority] if canaries else [])]):
             opened = issuer if authority == issuer.authority else self._open(authority, root)
-            self._tree.write_list(authority, sign_next_list(self._tree, signing, opened, known, now))
-        names = self._tree.live_names()
+            renew_list(self._tree, signing, opened, known, now)
+        names = self._setting.workloads(self._tree)
         refresh_bundles(self._tree, names, self._setting.owners(names))
         self._settle(
             Expectation(
@@ -249,3 +251,37 @@ class Maintenance:
         return make_credentials(
             signing, issuer, peers, trust_domain=state.trust_domain, now=self._setting.clock()
         )
+
+
+def require_leaf_on_record(tree: CertificateTree, serial: str) -> None:
+    """Check that a leaf can be revoked, without a change to anything: for dry runs, and before secrets.
+
+    Raises:
+        RevocationFault: as `Maintenance.revoke` would.
+    """
+    ledger = verify_ledger(split_lines(tree.read_ledger())[0])
+    _issuer_of(tree, str(_leaf_on_record(ledger, serial)["issuer_spki_sha256"]))
+
+
+def _leaf_on_record(ledger: VerifiedLedger, serial: str) -> Mapping[str, object]:
+    entries = {
+        str(entry["serial"]): entry
+        for entry in ledger.entries
+        if entry["event"] == "intent" and "serial" in entry
+    }
+    entry = entries.get(serial)
+    if entry is None or serial not in ledger.issued or entry["role"] not in ("leaf", "probe"):
+        raise RevocationFault(
+            f"{serial[:64]} is not the serial number of a leaf on the record: "
+            "take it from `python -m pki inventory`"
+        )
+    return entry
+
+
+def _issuer_of(tree: CertificateTree, spki: str) -> str:
+    for authority in tree.authorities():
+        if authority.endswith(spki[:8]) and tree.has_key(authority):
+            return authority
+    raise RevocationFault(
+        "the authority that signed it is retired and trusted by nobody, so its leaves are refused already"
+    )

@@ -5,6 +5,7 @@ An operator asks for it with a reason, which goes on the record; nothing is obse
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,8 +14,15 @@ if TYPE_CHECKING:
     from pki.consumers.contract import Expectation, Unconfirmed
 
 
+@dataclass(frozen=True, slots=True)
 class OfflineFleet:
-    """A fleet of nobody."""
+    """A fleet of nobody.
+
+    Attributes:
+        reason: why nobody is looked at, as the operator said it.
+    """
+
+    reason: str
 
     @property
     def connection_age_s_max(self) -> float:

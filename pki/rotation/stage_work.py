@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from pki.authority_making import OpenAuthority, open_authority
 from pki.consumers.contract import Expectation
-from pki.crl import Revocation
 from pki.inventory import load_certificate
 from pki.issuance import key_id
 from pki.issuing import issue_leaves, refresh_bundles
-from pki.revocation_lists import record_revocations
+from pki.revocation_lists import record_revocations, superseded
 from pki.rotation.confirming import drain, present_uses, settle
 from pki.rotation.probe_credentials import make_credentials
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from pki.authority_state import AuthorityState, Rotation
     from pki.certificate_files import CertificateTree, Owner
-    from pki.consumers.contract import Credential, Fleet
+    from pki.consumers.contract import Credential, Fleet, Use
     from pki.custody.contract import Keeper
     from pki.ledger import Attribution
     from pki.recorded_signing import RecordedSigning
@@ -46,6 +45,7 @@ class RotationSetting:
         tell: progress: (stage, sentence).
         retiring: destroys the old root's key where that is in a token; None where a file is all there is.
         skipped: workloads that need not be confirmed, each with the reason an operator gave.
+        left_out: workloads that neither policy nor deployment know any more: they stay as they are.
     """
 
     certs: Path
@@ -57,6 +57,11 @@ class RotationSetting:
     tell: Callable[[str, str], None] = lambda *_: None
     retiring: Keeper | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+
+    def workloads(self, tree: CertificateTree) -> list[str]:
+        """Return the workloads that have a leaf and are still known."""
+        return [name for name in tree.live_names() if name not in self.left_out and tree.current(name)]
 
 
 class StageWork:
@@ -83,7 +88,7 @@ class StageWork:
                 self._confirm(rotation, self._everybody(accepted=(old, new), state=state))
             case "issue-new" if rotation.kind == "leaf":
                 self._issue(state.issuer, self._still_presenting(rotation))
-                self._confirm(rotation, Expectation(present_uses(self._tree, rotation.names)))
+                self._confirm(rotation, Expectation(self._uses(rotation)))
             case "issue-new" | "issue-old":
                 issuer = old if rotation.reverting else new
                 self._issue(issuer, self._not_issued_by(issuer))
@@ -96,6 +101,8 @@ class StageWork:
                 self._publish_bundles()
                 self._confirm(rotation, self._everybody(accepted=(new,), refused=old, state=state))
             case "trust-old":
+                if rotation.kind == "intermediate":  # on the record: the root's next list names the new one
+                    self._record_ended(rotation)
                 self._tree.drop_prepared_list(rotation.old_root)
                 self._publish_bundles()
                 self._confirm(rotation, self._everybody(accepted=(old,), refused=new, state=state))
@@ -103,7 +110,7 @@ class StageWork:
                 self._destroy_keys(rotation)
 
     def _live(self) -> list[str]:
-        return [name for name in self._tree.live_names() if self._tree.current(name) is not None]
+        return self._setting.workloads(self._tree)
 
     def _open(self, authority: str) -> OpenAuthority:
         if authority not in self._opened:
@@ -125,8 +132,11 @@ class StageWork:
         )
 
     def _still_presenting(self, rotation: Rotation) -> list[str]:
-        uses = present_uses(self._tree, rotation.names)
-        return [name for name in rotation.names if name in uses and uses[name].serial in rotation.replaced]
+        return [name for name, use in self._uses(rotation).items() if use.serial in rotation.replaced]
+
+    def _uses(self, rotation: Rotation) -> dict[str, Use]:
+        """Return what a leaf rotation's workloads use; one that was removed meanwhile holds up nobody."""
+        return present_uses(self._tree, [n for n in rotation.names if n not in self._setting.left_out])
 
     def _not_issued_by(self, authority: str) -> list[str]:
         wanted = self._tree.read_authority(authority)
@@ -190,18 +200,16 @@ class StageWork:
 
     def _end_intermediate(self, rotation: Rotation) -> None:
         """Put the list in force that was signed while the root was open: it revokes the old intermediate."""
+        self._record_ended(rotation)
         prepared = self._tree.read_prepared_list(rotation.old_root)
-        old = load_certificate(self._tree.read_authority(rotation.old_issuer), rotation.old_issuer)
-        serial = f"{old.serial_number:x}"
-        if serial not in self._signing.ledger.revoked:
-            revocation = Revocation(
-                serial, rotation.old_root, rotation.old_issuer, "superseded",
-                self._setting.clock(), old.not_valid_after_utc,
-            )  # fmt: skip
-            record_revocations(self._signing, [revocation])
         if prepared is not None:
             self._tree.write_list(rotation.old_root, prepared)
             self._tree.drop_prepared_list(rotation.old_root)
+
+    def _record_ended(self, rotation: Rotation) -> None:
+        revocation = superseded(self._tree, rotation, self._setting.clock())
+        if revocation.serial not in self._signing.ledger.revoked:
+            record_revocations(self._signing, [revocation])
 
     def _destroy_keys(self, rotation: Rotation) -> None:
         for name in self._live():
@@ -212,6 +220,8 @@ class StageWork:
         retired += [root] if rotation.new_root != rotation.old_root else []
         for authority in retired:
             if not self._tree.has_key(authority):
+                if not self._is_recorded_as_destroyed(authority):  # killed between the two last steps
+                    self._signing.record("key-destroyed", {"authority": authority})
                 continue
             keeper = self._setting.issuing
             if authority.startswith("root-") and self._setting.retiring is not None:
@@ -219,6 +229,12 @@ class StageWork:
             keeper.destroy(self._tree.read_sealed_key(authority))
             self._tree.destroy_key(authority)
             self._signing.record("key-destroyed", {"authority": authority})
+
+    def _is_recorded_as_destroyed(self, authority: str) -> bool:
+        return any(
+            entry["event"] == "key-destroyed" and entry["authority"] == authority
+            for entry in self._signing.ledger.entries
+        )
 
 
 def _next_step(rotation: Rotation) -> str:

@@ -192,3 +192,20 @@ def test_an_exposed_key_stops_the_commands(tmp_path: Path, make_authority: Make)
     for arguments in (["status"], ["issue", "gateway"]):
         run = pki(*arguments, "--certs", certs)
         assert (run.returncode, "[secret-exposed]" in run.stderr) == (1, True)
+
+
+def test_dry_runs_of_lists_and_revocations_say_what_the_run_would(
+    tmp_path: Path, make_authority: Make
+) -> None:
+    certs = tmp_path / "certs"
+    make_authority(certs, "edge")
+    before = files(certs)
+    lists = pki("crl", "--due", "--certs", certs, "--dry-run")
+    unknown = pki("revoke", "5eed", "--reason", "superseded", "--certs", certs, "--dry-run")
+    known = pki("revoke", "edge", "--reason", "superseded", "--certs", certs, "--dry-run")
+
+    assert (0, "no list was due\n") == (lists.returncode, lists.stdout)
+    assert 1 == unknown.returncode
+    assert "5eed is not the serial number of a leaf on the record" in unknown.stderr
+    assert (0, True) == (known.returncode, "edge would get a new leaf" in known.stdout), known.stderr
+    assert before == files(certs)

@@ -51,7 +51,7 @@ def rotator(certs: Path, tell: Callable[[str, str], None] = lambda *_: None) -> 
         RotationSetting(
             certs,
             KEEPER,
-            OfflineFleet(),
+            OfflineFleet("nothing runs in this test"),
             owners=lambda _: {},
             clock=lambda: datetime.now(UTC),
             by=attribution("a rotation of the tests"),
