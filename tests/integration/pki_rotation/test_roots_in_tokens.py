@@ -47,7 +47,7 @@ def rotate_root(certs: Path, *arguments: str, pin: bool = True) -> subprocess.Co
 
 
 def test_a_root_that_leaves_its_token_is_destroyed_there_by_the_command(tmp_path: Path) -> None:
-    soft_hsm().initialise("rotating")
+    soft_hsm()
     token, certs, now = Pkcs11Keeper(MODULE, "rotating", PIN), tmp_path / "certs", datetime.now(UTC)
     initialise(certs, trust_domain="countermark.internal", root=token, issuing=KEEPER, now=now)
     IssuingAuthority.open(certs, KEEPER).issue(["edge", "gateway"], owners={}, now=now)
