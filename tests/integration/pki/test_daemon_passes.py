@@ -136,7 +136,7 @@ def test_a_rotation_that_stands_still_is_reported_and_not_resumed(
 
     by = attribution("rotate intermediate", "none")
     setting = RotationSetting(
-        watched.certs, KEEPER, OfflineFleet("a test without consumers"), lambda _: {}, lambda: watched.clocks.wall, by, stop
+        watched.certs, KEEPER, OfflineFleet("a test"), lambda _: {}, lambda: watched.clocks.wall, by, stop
     )
     with pytest.raises(Stopped):
         Rotator(setting).rotate_intermediate(KEEPER)
@@ -161,7 +161,7 @@ def test_a_rotation_that_stands_still_is_reported_and_not_resumed(
     # What the state says now is not the same as going on: leaves that do not fit it are renewed.
     assert "countermark.pki.leaf_rotated" in told
     Rotator(RotationSetting(
-        watched.certs, KEEPER, OfflineFleet("a test without consumers"), lambda _: {}, lambda: watched.clocks.wall, by,
+        watched.certs, KEEPER, OfflineFleet("a test"), lambda _: {}, lambda: watched.clocks.wall, by,
     )).resume()  # fmt: skip
     watched.passes.run()
     assert None is require_state(CertificateTree(watched.certs)).rotation
