@@ -62,7 +62,7 @@ def planned(count: int) -> list[str]:
     """Return the kinds, spread evenly; the shortest run has an intermediate in it, too."""
     kinds = []
     for number in range(1, count + 1):
-        if number % _ROOT_EVERY == 0:
+        if number % _ROOT_EVERY == _ROOT_EVERY // 2:  # where no intermediate is due
             kinds.append("root")
         elif number % _INTERMEDIATE_EVERY == 0 or (count < _INTERMEDIATE_EVERY and number == count):
             kinds.append("intermediate")

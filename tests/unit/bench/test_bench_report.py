@@ -9,6 +9,7 @@ import pytest
 
 from tests.bench.__main__ import main
 from tests.bench.report import Report, Target
+from tests.bench.rotation import planned
 from tests.bench.rounds import Contender, ratio, run_rounds
 
 _REPORT = Report(
@@ -72,3 +73,10 @@ def test_a_target_above_its_bound_is_shown_as_out_of_reach_and_not_missed() -> N
     assert report(3.1).targets_as_text().startswith("OUT OF REACH")
     assert "bare_ratio is 3.100" in report(3.1).targets_as_text()
     assert report(3.6).targets_as_text().startswith("MISSED")
+
+
+def test_a_thousand_rotations_hold_intermediates_and_roots() -> None:
+    kinds = planned(1000)
+
+    assert (970, 25, 5) == (kinds.count("leaf"), kinds.count("intermediate"), kinds.count("root"))
+    assert ["leaf"] * 4 + ["intermediate"] == planned(5)
