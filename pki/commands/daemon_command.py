@@ -26,6 +26,7 @@ from pki.exposure import require_private
 from pki.identity import spiffe_id
 from pki.inventory import require_state
 from pki.passphrase import read_passphrase
+from pki.process_priority import give_way
 
 # A process that was asked to end does not wait for a collector; a single pass has nothing else to do.
 CLOSE_S_MAX: Final = 0.5
@@ -72,6 +73,7 @@ def daemon(
 ) -> None:
     """Renew whatever is due, for ever: leaves at half of their life, lists, consumers that missed one."""
     keep_memory_private()
+    give_way()
     set_up_log()
     require_private(certs)
     tree = CertificateTree(certs)

@@ -23,6 +23,7 @@ from pki.errors import PolicyError
 from pki.inventory import present_owners, require_state
 from pki.passphrase import read_passphrase
 from pki.policy import Policy, read_policy
+from pki.process_priority import give_way
 from pki.recorded_signing import attribution
 from pki.rotation.offline_fleet import OfflineFleet
 from pki.rotation.stage_work import RotationSetting
@@ -185,7 +186,8 @@ class Session:
         return attribution(words or "pki", self.policy().digest)
 
     def setting(self) -> RotationSetting:
-        """Return what rotations and maintenance need; asks for the passphrase."""
+        """Return what rotations and maintenance need; asks for the passphrase, and gives way to the mesh."""
+        give_way()
         require_state(self.tree)
         policy, left_out = self.policy(), self.left_out()
         for name in sorted(left_out):

@@ -22,7 +22,7 @@ from pki.ledger import split_lines, verify_ledger
 from pki.profiles import PROBE
 from pki.recorded_signing import RecordedSigning
 from pki.revocation_lists import lists_due, record_revocations, recorded_revocations, renew_list
-from pki.rotation.confirming import blocked, present_uses, settle
+from pki.rotation.confirming import blocked, in_waves, present_uses, settle
 from pki.rotation.probe_credentials import make_credentials
 
 if TYPE_CHECKING:
@@ -233,7 +233,15 @@ class Maintenance:
             opened = issuer if authority == issuer.authority else self._open(authority, root)
             renew_list(self._tree, signing, opened, known, now)
         names = self._setting.workloads(self._tree)
-        refresh_bundles(self._tree, names, self._setting.owners(names))
+        in_waves(
+            self._setting.fleet,
+            self._tree,
+            names,
+            lambda wave: refresh_bundles(self._tree, wave, self._setting.owners(wave)),
+            tell=self._setting.tell,
+            skipped=self._setting.skipped,
+            next_step=_AGAIN,
+        )
         self._settle(
             Expectation(
                 present_uses(self._tree, names),

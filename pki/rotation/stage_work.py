@@ -15,7 +15,7 @@ from pki.inventory import load_certificate
 from pki.issuance import key_id
 from pki.issuing import issue_leaves, refresh_bundles
 from pki.revocation_lists import record_revocations, superseded
-from pki.rotation.confirming import drain, present_uses, settle
+from pki.rotation.confirming import drain, in_waves, present_uses, settle
 from pki.rotation.probe_credentials import make_credentials
 
 if TYPE_CHECKING:
@@ -84,27 +84,27 @@ class StageWork:
         old, new = rotation.old_issuer, rotation.new_issuer
         match rotation.stage:
             case "trust-both":
-                self._publish_bundles()
+                self._publish_bundles(rotation)
                 self._confirm(rotation, self._everybody(accepted=(old, new), state=state))
             case "issue-new" if rotation.kind == "leaf":
-                self._issue(state.issuer, self._still_presenting(rotation))
+                self._issue(rotation, state.issuer, self._still_presenting(rotation))
                 self._confirm(rotation, Expectation(self._uses(rotation)))
             case "issue-new" | "issue-old":
                 issuer = old if rotation.reverting else new
-                self._issue(issuer, self._not_issued_by(issuer))
+                self._issue(rotation, issuer, self._not_issued_by(issuer))
                 self._confirm(rotation, self._everybody(accepted=(issuer,), state=state))
             case "drain" | "drain-back":
                 self._drain(rotation, retired=new if rotation.reverting else old)
             case "trust-new":
                 if rotation.kind == "intermediate":
                     self._end_intermediate(rotation)
-                self._publish_bundles()
+                self._publish_bundles(rotation)
                 self._confirm(rotation, self._everybody(accepted=(new,), refused=old, state=state))
             case "trust-old":
                 if rotation.kind == "intermediate":  # on the record: the root's next list names the new one
                     self._record_ended(rotation)
                 self._tree.drop_prepared_list(rotation.old_root)
-                self._publish_bundles()
+                self._publish_bundles(rotation)
                 self._confirm(rotation, self._everybody(accepted=(old,), refused=new, state=state))
             case _:  # retire, discard
                 self._destroy_keys(rotation)
@@ -117,18 +117,30 @@ class StageWork:
             self._opened[authority] = open_authority(self._tree, authority, self._setting.issuing)
         return self._opened[authority]
 
-    def _publish_bundles(self) -> None:
-        names = self._live()
-        refresh_bundles(self._tree, names, self._setting.owners(names))
+    def _publish_bundles(self, rotation: Rotation) -> None:
+        def publish(names: Sequence[str]) -> None:
+            refresh_bundles(self._tree, names, self._setting.owners(names))
 
-    def _issue(self, authority: str, names: Sequence[str]) -> None:
-        issue_leaves(
+        self._in_waves(rotation, self._live(), publish)
+
+    def _issue(self, rotation: Rotation, authority: str, names: Sequence[str]) -> None:
+        def publish(wave: Sequence[str]) -> None:
+            owners, now = self._setting.owners(wave), self._setting.clock()
+            issue_leaves(self._tree, self._signing, self._open(authority), wave, owners=owners, now=now)
+
+        self._in_waves(rotation, names, publish)
+
+    def _in_waves(
+        self, rotation: Rotation, names: Sequence[str], publish: Callable[[Sequence[str]], None]
+    ) -> None:
+        in_waves(
+            self._setting.fleet,
             self._tree,
-            self._signing,
-            self._open(authority),
             names,
-            owners=self._setting.owners(names),
-            now=self._setting.clock(),
+            publish,
+            tell=self._setting.tell,
+            skipped=self._setting.skipped,
+            next_step=_next_step(rotation),
         )
 
     def _still_presenting(self, rotation: Rotation) -> list[str]:

@@ -17,12 +17,14 @@ from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.custody.remembering import RememberingKeeper
 from pki.errors import PKIError
 from pki.inventory import present_owners
+from pki.process_priority import give_way
 from pki.recorded_signing import attribution
 from pki.rotation.engine import RotationSetting, Rotator
 
 
 def main(data: Path) -> None:
     """Carry out what standard input asks for, until it ends."""
+    give_way()  # as the commands and the daemon do
     layout = Layout(data)
     tree = CertificateTree(layout.certs)
     passphrase = provide_passphrase(layout, initialised=True)
