@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pki.anchoring import anchor_if_running
+from pki.authority_making import open_authority
 from pki.certificate_files import CertificateTree, Owner
 from pki.consumers.deployment import read_deployment
 from pki.consumers.running_fleet import RunningFleet
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.errors import PolicyError
+from pki.exposure import require_private
 from pki.inventory import present_owners, require_state
 from pki.passphrase import read_passphrase
 from pki.policy import Policy, read_policy
-from pki.recorded_signing import attribution
+from pki.recorded_signing import RecordedSigning, attribution
 from pki.rotation.offline_fleet import OfflineFleet
 from pki.rotation.stage_work import RotationSetting
 
@@ -171,19 +173,42 @@ class Session:
         return attribution(words or "pki", self.policy().digest)
 
     def setting(self) -> RotationSetting:
-        """Return what rotations and maintenance need; asks for the passphrase."""
-        require_state(self.tree)
+        """Return what rotations and maintenance need; asks for the passphrase.
+
+        What an operator answers for, `--offline` and `--skip`, is on the record when this returns.
+
+        Raises:
+            SealError: the passphrase is not the authority's, found before anything is sealed under it.
+            PKIError: the tree, its ledger or this machine's clock is not as it must be.
+        """
+        state = require_state(self.tree)
+        require_private(self.certs)
         policy = self.policy()
-        return RotationSetting(
+        fleet = self.fleet()
+        issuing = PassphraseKeeper(self.passphrase())
+        open_authority(self.tree, state.issuer, issuing)
+        setting = RotationSetting(
             certs=self.certs,
-            issuing=PassphraseKeeper(self.passphrase()),
-            fleet=self.fleet(),
+            issuing=issuing,
+            fleet=fleet,
             owners=lambda names: policy_owners(policy, self.tree, names),
             clock=lambda: datetime.now(UTC),
             by=attribution(" ".join(sys.argv[1:])[:400], policy.digest),
             tell=self.tell,
             skipped=self.skipped,
         )
+        self._record_answered_for(setting)
+        return setting
+
+    def _record_answered_for(self, setting: RotationSetting) -> None:
+        if self.offline is None and not self.skipped:
+            return
+        with self.tree.lock(setting.by.command):
+            signing = RecordedSigning(self.tree, setting.clock(), setting.by)
+            if self.offline is not None:
+                signing.record("consumers-not-looked-at", {"reason": self.offline})
+            for name, reason in self.skipped.items():
+                signing.record("consumer-skipped", {"workload": name, "reason": reason})
 
     def anchor(self) -> None:
         """Put the ledger's head where this machine's operators cannot change it; no command fails for it."""
@@ -237,7 +262,12 @@ def session_options(*, consumers: bool) -> Callable[[_Command], _Command]:
                 passphrase_fd=given["passphrase_fd"],
                 as_json=given["as_json"],
             )
-            return command(*args, session=session, **kwargs)
+            try:
+                return command(*args, session=session, **kwargs)
+            except OSError as fault:
+                # write(2) and fsync(2) name no file; what is full or broken then is the tree's disk.
+                fault.filename = fault.filename or str(session.certs)
+                raise
 
         wrapped: Any = collected
         for option in reversed(options):
