@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,17 @@ from pki.rotation.confirming import present_uses
 from pki.rotation.engine import Rotator
 from pki.rotation.maintenance import Maintenance
 from pki.rotation.plan import remaining, reverted, stages
-from pki.secret_input import RootOptions, dealing_root_keeper, opening_root_keeper, root_options
+from pki.secret_input import (
+    RootOptions,
+    dealing_root_keeper,
+    opening_root_keeper,
+    retiring_root_keeper,
+    root_options,
+)
 
 if TYPE_CHECKING:
     from pki.consumers.contract import Use
+    from pki.custody.contract import Keeper
     from pki.rotation.plan import Stage
 
 
@@ -50,7 +58,8 @@ def rotate(
     if dry_run:
         _show_plan(session, kind, planned)
         return
-    rotator = Rotator(session.setting())
+    ending = _ending_root_keeper(session, kind, root, rollback=rollback)
+    rotator = Rotator(replace(session.setting(), retiring=ending))
     if rollback:
         rotator.roll_back()
     elif resume:
@@ -81,6 +90,20 @@ def _plan(session: Session, kind: str, *, resume: bool, rollback: bool) -> tuple
             f"`python -m pki rotate {under_way.kind} --resume`, or go back with --rollback"
         )
     return stages(kind)
+
+
+def _ending_root_keeper(session: Session, kind: str, root: RootOptions, *, rollback: bool) -> Keeper | None:
+    """Return what destroys the root that this rotation ends; asked for now, not when all else is done."""
+    if kind != "root":
+        return None
+    state = require_state(session.tree)
+    ending, under_way = state.trust[-1], state.rotation
+    if under_way is not None:
+        back = rollback or under_way.reverting
+        ending = under_way.new_root if back else under_way.old_root
+    if not session.tree.has_key(ending):
+        return None
+    return retiring_root_keeper(session.tree.read_sealed_key(ending), root)
 
 
 def _show_plan(session: Session, kind: str, planned: tuple[Stage, ...]) -> None:
