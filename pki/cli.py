@@ -5,6 +5,7 @@ Every refusal is one sentence that says what to do; `--json` prints one document
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any
@@ -22,6 +23,20 @@ from pki.errors import PKIError, UnconfirmedConsumers
 
 # What a shell reports for a process that SIGPIPE ended.
 EXIT_READER_GONE = 141
+
+
+# A quota and a limit of this process end a write as a full disk does.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def _disk_sentence(fault: OSError) -> str:
+    said = f"{fault.filename or 'a file'}: {fault.strerror or fault}"
+    if fault.errno not in _FULL:
+        return said
+    return (
+        f"the disk is full: {said}; make room, then run the same command again, "
+        "or with --resume if `python -m pki status` shows a rotation"
+    )
 
 
 class RefusingGroup(click.Group):
@@ -44,7 +59,7 @@ class RefusingGroup(click.Group):
         except PKIError as fault:
             raise click.ClickException(f"{fault} [{fault.code}]") from fault
         except OSError as fault:
-            raise click.ClickException(f"{fault.filename or 'a file'}: {fault.strerror or fault}") from fault
+            raise click.ClickException(_disk_sentence(fault)) from fault
 
 
 @click.group(cls=RefusingGroup, epilog=EXIT_CODES)

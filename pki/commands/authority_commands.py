@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 from pki import authority, report
-from pki.authority_making import open_authority
 from pki.commands.session import (
     EXIT_CODES,
     Session,
@@ -121,7 +120,6 @@ def renew(*, names: tuple[str, ...], due: bool, dry_run: bool, session: Session)
         _show_issued(session, [])
         return
     setting = session.setting()
-    open_authority(session.tree, require_state(session.tree).issuer, setting.issuing)
     maintenance = Maintenance(setting)
     issued = maintenance.renew(wanted) if wanted else []
     maintenance.settle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,16 +16,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pki.anchoring import anchor_if_running
+from pki.authority_making import open_authority
 from pki.certificate_files import CertificateTree, Owner
 from pki.consumers.deployment import read_deployment
 from pki.consumers.running_fleet import RunningFleet
 from pki.custody.passphrase_keeper import PassphraseKeeper
+from pki.custody.remembering import RememberingKeeper
 from pki.errors import PolicyError
+from pki.exposure import require_private
 from pki.inventory import present_owners, require_state
 from pki.passphrase import read_passphrase
 from pki.policy import Policy, read_policy
 from pki.process_priority import give_way
-from pki.recorded_signing import attribution
+from pki.recorded_signing import RecordedSigning, attribution
 from pki.rotation.offline_fleet import OfflineFleet
 from pki.rotation.stage_work import RotationSetting
 
@@ -44,6 +48,8 @@ Exit codes:
   5  blocked: a consumer was not observed to use what it must
 """
 EXIT_BLOCKED = 5
+# A ledger's line names its command; a longer one says no more about who did what.
+COMMAND_CHARS_MAX = 400
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -182,27 +188,53 @@ class Session:
 
     def attribution(self) -> Attribution:
         """Return who acts, with the words of the command; no argument of ours is ever a secret."""
-        words = " ".join(sys.argv[1:])[:400]
-        return attribution(words or "pki", self.policy().digest)
+        return attribution(command_words(), self.policy().digest)
 
     def setting(self) -> RotationSetting:
-        """Return what rotations and maintenance need; asks for the passphrase, and gives way to the mesh."""
+        """Return what rotations and maintenance need; asks for the passphrase, and gives way to the mesh.
+
+        What an operator answers for, `--offline` and `--skip`, is on the record when this returns.
+
+        Raises:
+            click.UsageError: a workload to skip is none of the policy's.
+            SealError: the passphrase is not the authority's, found before anything is sealed under it.
+            PKIError: the tree, its ledger or this machine's clock is not as it must be.
+        """
         give_way()
-        require_state(self.tree)
+        state = require_state(self.tree)
+        require_private(self.certs)
         policy, left_out = self.policy(), self.left_out()
+        strangers = sorted(self.skipped.keys() - policy.workloads.keys())
+        if strangers:
+            raise click.UsageError(f"--skip {strangers[0]}: the policy lists no such workload")
         for name in sorted(left_out):
             self.tell("left out", f"{name} is in no policy any more: remove {self.certs}/live/{name}")
-        return RotationSetting(
+        fleet = self.fleet()
+        issuing = RememberingKeeper(PassphraseKeeper(self.passphrase()))
+        open_authority(self.tree, state.issuer, issuing)
+        setting = RotationSetting(
             certs=self.certs,
-            issuing=PassphraseKeeper(self.passphrase()),
-            fleet=self.fleet(),
+            issuing=issuing,
+            fleet=fleet,
             owners=lambda names: policy_owners(policy, self.tree, names),
             clock=lambda: datetime.now(UTC),
-            by=attribution(" ".join(sys.argv[1:])[:400], policy.digest),
+            by=attribution(command_words(), policy.digest),
             tell=self.tell,
             skipped=self.skipped,
             left_out=left_out,
         )
+        self._record_answered_for(setting)
+        return setting
+
+    def _record_answered_for(self, setting: RotationSetting) -> None:
+        if self.offline is None and not self.skipped:
+            return
+        with self.tree.lock(setting.by.command):
+            signing = RecordedSigning(self.tree, setting.clock(), setting.by)
+            if self.offline is not None:
+                signing.record("consumers-not-looked-at", {"reason": self.offline})
+            for name, reason in self.skipped.items():
+                signing.record("consumer-skipped", {"workload": name, "reason": reason})
 
     def anchor(self) -> None:
         """Put the ledger's head where this machine's operators cannot change it; no command fails for it."""
@@ -214,6 +246,12 @@ class Session:
         """Show progress to people: on standard error, so that standard output stays the result."""
         if not self.as_json:
             click.echo(f"  {stage:<12} {sentence}", err=True)
+
+
+def command_words() -> str:
+    """Return the command as it goes on the record: one line that steers no terminal, and no longer than one."""
+    words = shlex.join(sys.argv[1:]) or "pki"
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)[:COMMAND_CHARS_MAX]
 
 
 def policy_owners(policy: Policy, tree: CertificateTree, names: Sequence[str]) -> dict[str, Owner | None]:
@@ -256,7 +294,12 @@ def session_options(*, consumers: bool) -> Callable[[_Command], _Command]:
                 passphrase_fd=given["passphrase_fd"],
                 as_json=given["as_json"],
             )
-            return command(*args, session=session, **kwargs)
+            try:
+                return command(*args, session=session, **kwargs)
+            except OSError as fault:
+                # write(2) and fsync(2) name no file; what is full or broken then is the tree's disk.
+                fault.filename = fault.filename or str(session.certs)
+                raise
 
         wrapped: Any = collected
         for option in reversed(options):
