@@ -12,7 +12,6 @@ from pki.commands.session import (
     EXIT_CODES,
     Session,
     dry_run_option,
-    policy_owners,
     session_options,
 )
 from pki.custody.passphrase_keeper import PassphraseKeeper
@@ -23,6 +22,7 @@ from pki.issuance import CertificatePlan
 from pki.mesh_file import declared_workloads
 from pki.passphrase import read_passphrase
 from pki.policy import check_against_mesh
+from pki.policy_owners import policy_owners
 from pki.rotation.maintenance import Maintenance
 from pki.secret_input import RootOptions, dealing_root_keeper, root_options
 

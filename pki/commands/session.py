@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shlex
 import sys
 from collections.abc import Callable
@@ -17,23 +15,24 @@ import click
 
 from pki.anchoring import anchor_if_running
 from pki.authority_making import open_authority
-from pki.certificate_files import CertificateTree, Owner
+from pki.certificate_files import CertificateTree
 from pki.consumers.deployment import read_deployment
 from pki.consumers.running_fleet import RunningFleet
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.custody.remembering import RememberingKeeper
 from pki.errors import PolicyError
 from pki.exposure import require_private
-from pki.inventory import present_owners, require_state
+from pki.inventory import require_state
 from pki.passphrase import read_passphrase
 from pki.policy import Policy, read_policy
+from pki.policy_owners import policy_owners
 from pki.process_priority import give_way
 from pki.recorded_signing import RecordedSigning, attribution
 from pki.rotation.offline_fleet import OfflineFleet
 from pki.rotation.stage_work import RotationSetting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pki.consumers.contract import Fleet
     from pki.ledger import Attribution
@@ -249,27 +248,9 @@ class Session:
 
 
 def command_words() -> str:
-    """Return the command as it goes on the record: one line that steers no terminal, and no longer than one."""
+    """Return the command as it goes on the record: one line of bounded length that steers no terminal."""
     words = shlex.join(sys.argv[1:]) or "pki"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)[:COMMAND_CHARS_MAX]
-
-
-def policy_owners(policy: Policy, tree: CertificateTree, names: Sequence[str]) -> dict[str, Owner | None]:
-    """Return who may read each key: whoever may now, else the policy's account where we are root.
-
-    Raises:
-        PolicyError: the policy does not list a workload.
-    """
-    owners = present_owners(tree, names)
-    for name in names:
-        entry = policy.require(name)
-        if owners.get(name) is None and os.geteuid() == 0 and tree.current(name) is None:
-            try:
-                account = pwd.getpwnam(entry.account)
-            except KeyError:
-                continue  # The key stays root's alone: that fails, and fails closed.
-            owners[name] = Owner(account.pw_uid, account.pw_gid)
-    return owners
 
 
 def session_options(*, consumers: bool) -> Callable[[_Command], _Command]:

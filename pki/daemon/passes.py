@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from pki.anchoring import anchor_ledger, remembered_head
 from pki.authority import renew_lists
 from pki.certificate_files import CertificateTree
-from pki.commands.session import policy_owners
 from pki.consumers.deployment import read_deployment
 from pki.consumers.running_fleet import RunningFleet
 from pki.daemon.attentive_fleet import AttentiveFleet
@@ -28,6 +27,7 @@ from pki.errors import PolicyError, TreeError
 from pki.inventory import present_owners, require_state, take_inventory
 from pki.issuing import utc
 from pki.policy import Policy, read_policy
+from pki.policy_owners import policy_owners
 from pki.recorded_signing import attribution
 from pki.revocation_lists import lists_due
 from pki.rotation.maintenance import Maintenance

@@ -119,7 +119,7 @@ def leave_standing(certs: Path, kind: str, stage: str) -> Rotation:
     setting = RotationSetting(
         certs,
         KEEPER,
-        OfflineFleet(),
+        OfflineFleet("a test"),
         owners=lambda _: {},
         clock=lambda: datetime.now(UTC),
         by=attribution("a rotation of the tests"),
