@@ -62,7 +62,7 @@ class RefusingGroup(click.Group):
             raise click.ClickException(_disk_sentence(fault)) from fault
 
 
-@click.group(cls=RefusingGroup, epilog=EXIT_CODES)
+@click.group(cls=RefusingGroup, epilog=EXIT_CODES, context_settings={"max_content_width": 110})
 def main() -> None:
     """Certificates of the mesh: make the authority, rotate everything, see what is due."""
 
