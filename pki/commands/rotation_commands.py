@@ -13,6 +13,7 @@ from pki.commands.session import EXIT_CODES, Session, dry_run_option, session_op
 from pki.crl import REASONS
 from pki.errors import RotationFault
 from pki.inventory import require_state
+from pki.revocation_lists import lists_due
 from pki.rotation.confirming import present_uses
 from pki.rotation.engine import Rotator
 from pki.rotation.maintenance import Maintenance
@@ -181,7 +182,8 @@ def crl(*, with_root: bool, due: bool, dry_run: bool, session: Session, root: Ro
     """Sign revocation lists anew, publish them, and watch listeners refuse a probe that they name."""
     state = require_state(session.tree)
     if dry_run:
-        wanted = [a for a in state.listed if with_root or not a.startswith("root-")]
+        listed = lists_due(session.tree, state, datetime.now(UTC)) if due else state.listed
+        wanted = [a for a in listed if with_root or not a.startswith("root-")]
         _show_lists(session, wanted, dry_run=True)
         return
     setting = session.setting()
