@@ -15,7 +15,16 @@ import pytest
 
 from pki.certificate_files import CertificateTree
 from pki.inventory import read_leaves, require_state
-from tests.integration.pki.commanding import OFFLINE, Make, begin, end, fingerprint, pki, signatures
+from tests.integration.pki.commanding import (
+    OFFLINE,
+    Make,
+    begin,
+    end,
+    fingerprint,
+    pki,
+    read_until,
+    signatures,
+)
 
 ROTATE_ROOT = ("rotate", "root", *OFFLINE)
 # What an operator waits at most to hear that somebody else is at work.
@@ -120,15 +129,6 @@ def test_a_limit_on_files_is_told_as_a_full_disk(
     assert_whole(certs)
     assert 0 == pki(*command, "--certs", certs).returncode
     assert 0 == pki("status", "--certs", certs, passphrase=None).returncode
-
-
-def read_until(process: subprocess.Popen[str], stage: str) -> None:
-    """Return when a rotation said that it is at a stage: it holds the lock then."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.split()[:1] == [stage]:
-            return
-    pytest.fail(f"it ended before {stage}")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
