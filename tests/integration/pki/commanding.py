@@ -78,6 +78,15 @@ def end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def read_until(process: subprocess.Popen[str], stage: str) -> None:
+    """Return when a rotation said that it is at a stage: it holds the lock then."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.split()[:1] == [stage]:
+            return
+    raise AssertionError(f"it ended before {stage}")
+
+
 def pki(
     *arguments: str | Path,
     passphrase: bytes | None = PASSPHRASE,

@@ -14,7 +14,7 @@ from tempfile import mkdtemp
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN = "1357-2468"
 # One token for each group of tests, and one that is another than the right one.
-LABELS = ("countermark-roots", "another", "ceremony", "leaving", "rotating")
+LABELS = ("countermark-roots", "another", "ceremony", "leaving", "rotating", "rolled-back")
 _CONFIGURATION = """\
 directories.tokendir = {tokens}
 objectstore.backend = file
