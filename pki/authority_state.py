@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from pki.errors import TreeError
+from pki.errors import IdentityError, TreeError
 from pki.identity import require_name, require_trust_domain
 
 STATE_VERSION = 2
@@ -122,7 +122,7 @@ def parse_state(data: bytes, place: str) -> AuthorityState:
             (issuer,) if version == 1 else tuple(_authority(entry) for entry in fields["intermediates"]),
             None if version == 1 else _rotation(fields["rotation"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError) as fault:
+    except (IdentityError, ValueError, KeyError, TypeError, RecursionError, AttributeError) as fault:
         raise TreeError(f"{place} is damaged: restore it from a backup") from fault
 
 
