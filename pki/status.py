@@ -186,5 +186,7 @@ def _leaf_line(leaf: LeafRecord, inventory: Inventory, now: datetime) -> StatusL
     if not recorded:
         level = Level.CRITICAL
         advice = "its serial number is not in the ledger: lines were cut off, or it was issued off the record"
+    elif leaf.faults and inventory.rotation is not None:
+        advice = f"{'; '.join(leaf.faults)}: finish the rotation that is under way, or go back"
     end = leaf.certificate.not_valid_after_utc
     return StatusLine("workloads", leaf.name, level, end, left_percent(leaf.certificate, now), advice)

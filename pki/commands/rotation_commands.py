@@ -17,7 +17,7 @@ from pki.revocation_lists import lists_due
 from pki.rotation.confirming import present_uses
 from pki.rotation.engine import Rotator
 from pki.rotation.maintenance import Maintenance, require_leaf_on_record
-from pki.rotation.plan import remaining, reverted, stages
+from pki.rotation.plan import called, remaining, reverted, stages
 from pki.secret_input import (
     RootOptions,
     dealing_root_keeper,
@@ -101,7 +101,7 @@ def _plan(session: Session, kind: str, *, resume: bool, rollback: bool) -> tuple
         return remaining(reverted(under_way) if rollback else under_way)
     if under_way is not None:
         raise RotationFault(
-            f"a {under_way.kind} rotation is under way at stage {under_way.stage}: finish it with "
+            f"{called(under_way.kind)} is under way at stage {under_way.stage}: finish it with "
             f"`python -m pki rotate {under_way.kind} --resume`, or go back with --rollback"
         )
     return stages(kind)

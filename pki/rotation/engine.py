@@ -20,7 +20,7 @@ from pki.recorded_signing import RecordedSigning
 from pki.revocation_lists import recorded_revocations, sign_next_list
 from pki.rotation.confirming import present_uses
 from pki.rotation.offline_fleet import OfflineFleet
-from pki.rotation.plan import after, remaining, reverted, state_in
+from pki.rotation.plan import after, called, remaining, reverted, state_in
 from pki.rotation.stage_work import RotationSetting, StageWork
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Rotator:
         with self._held() as state:
             if state.rotation is not None:
                 raise RotationFault(
-                    f"a {state.rotation.kind} rotation is under way at stage {state.rotation.stage}: "
+                    f"{called(state.rotation.kind)} is under way at stage {state.rotation.stage}: "
                     f"finish it with `python -m pki rotate {state.rotation.kind} --resume`, "
                     "or go back with --rollback"
                 )

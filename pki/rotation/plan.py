@@ -70,6 +70,11 @@ _BACK = (
 )
 
 
+def called(kind: str) -> str:
+    """Return a rotation's kind in a sentence: "an intermediate rotation"."""
+    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind} rotation"
+
+
 def stages(kind: str, *, reverting: bool = False) -> tuple[Stage, ...]:
     """Return the stages of a rotation, in order."""
     if reverting:
@@ -131,7 +136,7 @@ def reverted(rotation: Rotation) -> Rotation:
     stage = remaining(rotation)[0]
     if not stage.revertible:
         raise RotationFault(
-            f"a {rotation.kind} rotation cannot go back from stage {stage.name}: finish it with --resume"
+            f"{called(rotation.kind)} cannot go back from stage {stage.name}: finish it with --resume"
             + (", then rotate again" if rotation.kind != "leaf" else "")
         )
     return replace(rotation, stage=_BACK[0].name, reverting=True)

@@ -80,3 +80,10 @@ def test_a_thousand_rotations_hold_intermediates_and_roots() -> None:
 
     assert (970, 25, 5) == (kinds.count("leaf"), kinds.count("intermediate"), kinds.count("root"))
     assert ["leaf"] * 4 + ["intermediate"] == planned(5)
+
+
+def test_a_figure_that_must_not_be_exceeded_is_reached_by_equality_and_missed_by_absence() -> None:
+    most = Target("failed", 3, at_most=True)
+
+    assert [True, True, False, False] == [most.reached_by(value) for value in (0, 3, 3.1, None)]
+    assert [False, True, True, False] == [Target("rate", 3).reached_by(value) for value in (2.9, 3, 9, None)]
