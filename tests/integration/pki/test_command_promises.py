@@ -120,7 +120,7 @@ def test_a_rotation_under_way_is_finished_or_taken_back_before_the_next(certs: P
         for options in ((), ("--dry-run",)):
             refused = pki("rotate", kind, *OFFLINE, *options, "--certs", certs)
             assert (1, "") == (refused.returncode, refused.stdout)
-            assert "a intermediate rotation is under way at stage issue-new" in refused.stderr
+            assert "an intermediate rotation is under way at stage issue-new" in refused.stderr
             assert (
                 "`python -m pki rotate intermediate --resume`, or go back with --rollback" in refused.stderr
             )
