@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki.errors import ProfileError
+from pki.errors import AuthorityExpired, ProfileError
 from pki.profiles import BACKDATE
 
 if TYPE_CHECKING:
@@ -90,9 +90,17 @@ def plan_list(
         previous: number of its list before; 0 for none.
         not_after: end of the CA's own certificate; a list does not outlive it.
         now: UTC.
+
+    Raises:
+        AuthorityExpired: the CA has ended, and with it every list that it could sign.
     """
     now = now.replace(microsecond=0)
     root = authority.startswith("root-")
+    if now >= not_after:
+        raise AuthorityExpired(
+            f"{authority} ended at {not_after:%Y-%m-%d %H:%M}Z, so peers would refuse every list of it: "
+            f"replace it with `python -m pki rotate {'root' if root else 'intermediate'}`"
+        )
     lifetime = ROOT_LIST_LIFETIME if root else INTERMEDIATE_LIST_LIFETIME
     entries = sorted(
         (entry for entry in revocations if entry.issuer == authority and entry.not_after > now - BACKDATE),
