@@ -114,12 +114,17 @@ def parse_state(data: bytes, place: str) -> AuthorityState:
         version = fields["version"]
         if version not in (1, STATE_VERSION):
             raise TreeError(f"{place} is of version {version}; this code knows 1 to {STATE_VERSION}")
-        issuer = _authority(fields["issuer"])
+        if type(version) is not int:
+            raise ValueError("the version is no number")
+        issuer = _authority(fields["issuer"], "intermediate")
+        intermediates = (issuer,) if version == 1 else _authorities(fields["intermediates"], "intermediate")
+        if issuer not in intermediates:
+            raise ValueError("the issuer's list is distributed to nobody")
         return AuthorityState(
             require_trust_domain(fields["trust_domain"]),
             issuer,
-            tuple(_authority(authority) for authority in fields["trust"]),
-            (issuer,) if version == 1 else tuple(_authority(entry) for entry in fields["intermediates"]),
+            _authorities(fields["trust"], "root"),
+            intermediates,
             None if version == 1 else _rotation(fields["rotation"]),
         )
     except (IdentityError, ValueError, KeyError, TypeError, RecursionError, AttributeError) as fault:
@@ -137,17 +142,31 @@ def _rotation(fields: dict[str, Any] | None) -> Rotation | None:
         kind=fields["kind"],
         stage=fields["stage"],
         began=str(fields["began"]),
-        names=tuple(require_name(name) for name in fields["names"]),
-        replaced=tuple(str(serial) for serial in fields["replaced"]),
-        old_issuer=_authority(fields["old_issuer"]),
-        new_issuer=_authority(fields["new_issuer"]),
-        old_root=_authority(fields["old_root"]),
-        new_root=_authority(fields["new_root"]),
+        names=tuple(require_name(name) for name in _listed(fields["names"])),
+        replaced=tuple(str(serial) for serial in _listed(fields["replaced"])),
+        old_issuer=_authority(fields["old_issuer"], "intermediate"),
+        new_issuer=_authority(fields["new_issuer"], "intermediate"),
+        old_root=_authority(fields["old_root"], "root"),
+        new_root=_authority(fields["new_root"], "root"),
         reverting=fields["reverting"],
     )
 
 
-def _authority(text: str) -> str:
-    if not is_authority_id(text):
-        raise ValueError("not the id of an authority")
+def _authority(text: str, role: str) -> str:
+    # A root in an intermediate's place would be destroyed when that is retired.
+    if not is_authority_id(text) or not text.startswith(f"{role}-"):
+        raise ValueError(f"not the id of a {role}")
     return text
+
+
+def _authorities(entries: object, role: str) -> tuple[str, ...]:
+    found = tuple(_authority(entry, role) for entry in _listed(entries))
+    if not found or len(set(found)) != len(found):
+        raise ValueError(f"none or one twice of {role}")
+    return found
+
+
+def _listed(entries: object) -> list[str]:
+    if not isinstance(entries, list):
+        raise TypeError("not a list")
+    return entries

@@ -48,12 +48,11 @@ rotations = st.builds(
     reverting=st.booleans(),
 )
 states = st.builds(
-    AuthorityState,
-    trust_domain=st.from_regex(r"\A[a-z]{1,10}\.[a-z]{1,10}\Z"),
-    issuer=intermediates,
-    trust=st.lists(roots, max_size=3).map(tuple),
-    intermediates=st.lists(intermediates, max_size=3).map(tuple),
-    rotation=st.none() | rotations,
+    lambda domain, trust, listed, rotation: AuthorityState(domain, listed[0], trust, listed, rotation),
+    st.from_regex(r"\A[a-z]{1,10}\.[a-z]{1,10}\Z"),
+    st.lists(roots, min_size=1, max_size=3, unique=True).map(tuple),
+    st.lists(intermediates, min_size=1, max_size=3, unique=True).map(tuple),
+    st.none() | rotations,
 )
 values = st.recursive(
     st.none()
@@ -209,3 +208,26 @@ def test_what_could_not_name_a_folder_of_ours_is_no_authority(text: str) -> None
 @given(roots | intermediates)
 def test_the_id_of_a_root_or_an_intermediate_is_one(text: str) -> None:
     assert is_authority_id(text)
+
+
+@pytest.mark.parametrize(
+    "altered",
+    [
+        {"issuer": ROOTS[0]},
+        {"issuer": "intermediate-20260301-0000000e"},
+        {"trust": []},
+        {"trust": [ISSUERS[0]]},
+        {"trust": [ROOTS[0], ROOTS[0]]},
+        {"trust": ROOTS[0]},
+        {"intermediates": []},
+        {"intermediates": [ROOTS[0], *ISSUERS]},
+        {"version": True},
+        {"version": 2.0},
+        {"rotation": FIELDS["rotation"] | {"names": "gateway"}},
+        {"rotation": FIELDS["rotation"] | {"old_issuer": ROOTS[0]}},
+        {"rotation": FIELDS["rotation"] | {"new_root": ISSUERS[0]}},
+    ],
+)
+def test_an_authority_in_anothers_place_is_damage(altered: dict[str, Any]) -> None:
+    with pytest.raises(TreeError, match="restore it from a backup"):
+        parse_state(json.dumps(FIELDS | altered).encode(), PLACE)
