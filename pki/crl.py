@@ -86,7 +86,8 @@ def plan_list(
 
     Args:
         authority: its id.
-        revocations: all that are known; those of other CAs, and of certificates that ended, are left out.
+        revocations: all that are known; those of other CAs, and of certificates that ended, are left out;
+            of two for one certificate the first counts.
         previous: number of its list before; 0 for none.
         not_after: end of the CA's own certificate; a list does not outlive it.
         now: UTC.
@@ -102,11 +103,12 @@ def plan_list(
             f"replace it with `python -m pki rotate {'root' if root else 'intermediate'}`"
         )
     lifetime = ROOT_LIST_LIFETIME if root else INTERMEDIATE_LIST_LIFETIME
-    entries = sorted(
-        (entry for entry in revocations if entry.issuer == authority and entry.not_after > now - BACKDATE),
-        key=lambda entry: entry.serial,
-    )
-    return ListPlan(authority, previous + 1, now - BACKDATE, min(now + lifetime, not_after), tuple(entries))
+    entries: dict[str, Revocation] = {}
+    for entry in revocations:
+        if entry.issuer == authority and entry.not_after > now - BACKDATE:
+            entries.setdefault(entry.serial, entry)
+    named = tuple(entries[serial] for serial in sorted(entries))
+    return ListPlan(authority, previous + 1, now - BACKDATE, min(now + lifetime, not_after), named)
 
 
 def sign_list(
@@ -154,7 +156,7 @@ def lint_list(found: x509.CertificateRevocationList, plan: ListPlan, *, issuer: 
         raise ProfileError(f"the revocation list of {plan.authority} is not number {plan.number}")
     if (found.last_update_utc, found.next_update_utc) != (plan.this_update, plan.next_update):
         raise ProfileError(f"the revocation list of {plan.authority} has other dates than planned")
-    if {f"{entry.serial_number:x}" for entry in found} != {entry.serial for entry in plan.entries}:
+    if [f"{entry.serial_number:x}" for entry in found] != [entry.serial for entry in plan.entries]:
         raise ProfileError(f"the revocation list of {plan.authority} names other certificates than planned")
 
 
