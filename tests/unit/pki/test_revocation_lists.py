@@ -116,7 +116,7 @@ def test_numbers_rise_by_one(previous: int) -> None:
 
 
 @pytest.mark.parametrize("authority", LIFETIMES)
-@given(left=st.timedeltas(timedelta(0), timedelta(days=400)), micros=st.integers(0, 999_999))
+@given(left=st.timedeltas(timedelta(seconds=1), timedelta(days=400)), micros=st.integers(0, 999_999))
 def test_a_list_lives_as_long_as_its_kind_and_never_outlives_its_ca(
     authority: str, left: timedelta, micros: int
 ) -> None:
