@@ -116,7 +116,7 @@ try:
     if sys.argv[2] == "backup":
         backup(Path(sys.argv[3]), Path(sys.argv[4]), PASSPHRASE, datetime.now(UTC), CHEAP)
     else:
-        restore(Path(sys.argv[3]), Path(sys.argv[4]), PASSPHRASE, [], now=NOW)
+        restore(Path(sys.argv[3]), Path(sys.argv[4]), PASSPHRASE, [], now=datetime.now(UTC))
 except BackupError as fault:
     print(fault)
     sys.exit(7)
