@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
+from pki.issuance import key_id
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -49,13 +51,9 @@ def find_issuers(certs: Path, key_ids: Collection[str]) -> Issuers:
     ]
     # Twice is the depth of the hierarchy; once more costs nothing and lets the order of files not matter.
     for _ in range(3):
-        found |= {_key_id(ca) for ca in authorities if _issuer_key_id(ca) in found}
-    names = {_postgres_name(ca.subject) for ca in authorities if _key_id(ca) in found}
+        found |= {key_id(ca) for ca in authorities if _issuer_key_id(ca) in found}
+    names = {_postgres_name(ca.subject) for ca in authorities if key_id(ca) in found}
     return Issuers(frozenset(found), frozenset(names))
-
-
-def _key_id(certificate: x509.Certificate) -> str:
-    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest.hex()
 
 
 def _issuer_key_id(certificate: x509.Certificate) -> str:
