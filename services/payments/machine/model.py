@@ -17,7 +17,7 @@ import msgspec
 Kind: TypeAlias = Literal["collect", "payout"]
 CaptureMethod: TypeAlias = Literal["automatic", "manual"]
 # accepted: waits for its account's turn. screening: the fraud service is asked. in_review: a person
-# decides, until `due`. reserved: cleared and held, waits for a bank. submitted: a bank has it, or may have it.
+# decides, until `due`. reserved: cleared and held, waits for a bank. submitted: a bank may have it.
 # unknown: the bank's answer is missing, and asked for without end. authorized: may be captured or voided.
 # capturing, voiding: the bank is asked to. succeeded, failed, canceled, expired: final.
 PaymentStatus: TypeAlias = Literal[
