@@ -15,7 +15,7 @@ from compose.derive.configuration import CONFIG_FILE
 from compose.derive.process_config import process_config, to_toml
 from compose.mesh import read_mesh
 from gateway.config import GatewayConfig, OperatorConfig
-from services.bank_simulator.app import BankSimulatorConfig
+from services.bank_simulator.config import BankSimulatorConfig
 from services.banks.config import BanksConfig
 from services.evidence.config import EvidenceConfig
 from services.node.config_file import ListenConfig, NodeConfig, load_config
