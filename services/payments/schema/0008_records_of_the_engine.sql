@@ -1,13 +1,39 @@
 -- What the engine decides by: reviews, authorisations, captures, refunds, disputes, the mailbox, credits that wait
 -- for their window. Rows are read and written whole, under the lock of their account, by the functions of 0010.
 
+-- Ids are compared byte by byte, not by a language's rules: every index below is of ids.
+alter table payments.account alter column account_id type text collate "C",
+    alter column merchant_id type text collate "C";
+alter table payments.payment alter column payment_id type text collate "C",
+    alter column account_id type text collate "C", alter column merchant_id type text collate "C",
+    alter column bank type text collate "C", alter column status type text collate "C";
+alter table payments.attempt alter column attempt_id type text collate "C",
+    alter column payment_id type text collate "C", alter column bank type text collate "C",
+    alter column operation type text collate "C", alter column state type text collate "C";
+alter table payments.event alter column payment_id type text collate "C", alter column type type text collate "C";
+alter table payments.ledger_transfer alter column transfer_id type text collate "C",
+    alter column payment_id type text collate "C", alter column resolves type text collate "C";
+alter table payments.idempotency_key alter column merchant_id type text collate "C",
+    alter column route type text collate "C", alter column payment_id type text collate "C";
+
+-- Checks run on every update of their row. A bounded repetition such as {26} makes PostgreSQL build an automaton
+-- of as many states each time, which cost more than all the rest of a step; `+` and a length say the same.
 alter table payments.account
+    drop constraint account_account_id_check, drop constraint account_merchant_id_check,
+    drop constraint account_currency_check,
+    add constraint account_id_form check (account_id ~ '^[a-z0-9_]+$' and length(account_id) <= 64),
+    add constraint account_merchant_form check (merchant_id ~ '^[A-Za-z0-9_-]+$' and length(merchant_id) <= 64),
+    add constraint account_currency_form check (currency ~ '^[A-Z]+$' and length(currency) = 3),
     -- Credits that no window has posted yet; not spendable until one has.
     add column unposted_minor bigint not null default 0 check (unposted_minor >= 0);
 
 alter table payments.payment
     drop constraint payment_status_check, drop constraint payment_reminder, drop constraint payment_version,
-    drop constraint payment_routed, drop constraint payment_decline,
+    drop constraint payment_routed, drop constraint payment_decline, drop constraint payment_payment_id_check,
+    drop constraint payment_instrument_check,
+    add constraint payment_id_form check (payment_id ~ '^pay_[a-z0-9]+_[0-9a-z]+$'
+        and length(split_part(payment_id, '_', 2)) <= 8 and length(split_part(payment_id, '_', 3)) = 26),
+    add constraint payment_instrument_form check (instrument ~ '^tok_[A-Za-z0-9_]+$' and length(instrument) <= 128),
     add column capture_method text not null default 'automatic' check (capture_method in ('automatic', 'manual')),
     add column captured_minor bigint not null default 0,
     add column refund_reserved_minor bigint not null default 0 check (refund_reserved_minor >= 0),
@@ -21,7 +47,7 @@ update payments.payment set captured_minor = amount_minor where kind = 'collect'
 drop index payments.payment_due, payments.payment_open;
 alter table payments.payment
     -- Whose answer is awaited; empty where no bank's is.
-    add column waits_for text generated always as (
+    add column waits_for text collate "C" generated always as (
         case when status in ('submitted', 'unknown', 'capturing', 'voiding') then bank end) stored,
     add constraint payment_status check (status in ('accepted', 'screening', 'in_review', 'reserved', 'submitted',
         'unknown', 'authorized', 'capturing', 'voiding', 'succeeded', 'failed', 'canceled', 'expired')),
@@ -45,8 +71,9 @@ create index payment_due on payments.payment (waits_for, due)
     where status not in ('accepted', 'succeeded', 'failed', 'canceled', 'expired');
 
 create table payments.refund (
-    refund_id    text primary key check (refund_id ~ '^ref_[a-z0-9]{1,8}_[0-9a-z]{26}$'),
-    payment_id   text not null references payments.payment,
+    refund_id    text collate "C" primary key check (refund_id ~ '^ref_[a-z0-9]+_[0-9a-z]+$'
+        and length(split_part(refund_id, '_', 2)) <= 8 and length(split_part(refund_id, '_', 3)) = 26),
+    payment_id   text collate "C" not null references payments.payment,
     origin       text not null check (origin in ('user', 'bank', 'customer_service', 'system')),
     amount_minor bigint not null check (amount_minor between 1 and 999999999999),
     status       text not null check (status in ('requested', 'in_review', 'reserved', 'submitted', 'unknown',
@@ -58,7 +85,7 @@ create table payments.refund (
     due          timestamptz,
     asked_at     timestamptz not null,
     -- The bank of its last attempt, while that one's answer is awaited.
-    waits_for    text,
+    waits_for    text collate "C",
     constraint refund_reminder
         check ((status in ('succeeded', 'failed', 'canceled', 'reversed')) = (due is null)),
     constraint refund_waits check ((status in ('submitted', 'unknown')) = (waits_for is not null))
@@ -67,8 +94,9 @@ create index refund_of_payment on payments.refund (payment_id);
 create index refund_due on payments.refund (waits_for, due) where due is not null;
 
 create table payments.dispute (
-    dispute_id     text primary key check (dispute_id ~ '^dsp_[a-z0-9]{1,8}_[0-9a-z]{26}$'),
-    payment_id     text not null references payments.payment,
+    dispute_id     text collate "C" primary key check (dispute_id ~ '^dsp_[a-z0-9]+_[0-9a-z]+$'
+        and length(split_part(dispute_id, '_', 2)) <= 8 and length(split_part(dispute_id, '_', 3)) = 26),
+    payment_id     text collate "C" not null references payments.payment,
     amount_minor   bigint not null check (amount_minor between 1 and 999999999999),
     status         text not null check (status in ('opened', 'won', 'lost', 'accepted', 'expired')),
     bank_reference text not null check (length(bank_reference) between 1 and 255),
@@ -83,7 +111,7 @@ create index dispute_due on payments.dispute (due) where due is not null;
 alter table payments.attempt
     drop constraint attempt_operation_check, drop constraint attempt_state_check,
     drop constraint attempt_payment_id_number_key,
-    add column subject_id text,
+    add column subject_id text collate "C",
     add column amount_minor bigint,
     -- How often in a row the bank said that it does not know the attempt, and since when.
     add column not_founds int not null default 0 check (not_founds >= 0),
@@ -95,7 +123,7 @@ drop index payments.one_money_attempt;
 alter table payments.attempt
     alter column subject_id set not null, alter column amount_minor set not null,
     -- What a subject can do once only: move its money, and each of the steps after that.
-    add column op_key text generated always as (
+    add column op_key text collate "C" generated always as (
         case when operation in ('collect', 'authorise', 'payout') then 'money' else operation end) stored,
     add constraint attempt_operation
         check (operation in ('collect', 'authorise', 'capture', 'void', 'payout', 'refund')),
@@ -117,11 +145,11 @@ create unique index one_money_attempt on payments.attempt (subject_id, op_key)
 -- ordinals, so that both together are in one order of arrival.
 create table payments.mail (
     mail_id    bigint primary key default nextval('payments.payment_ordinal_seq'),
-    account_id text not null,
-    payment_id text not null references payments.payment,
+    account_id text collate "C" not null,
+    payment_id text collate "C" not null references payments.payment,
     body       json not null,
-    source     text not null check (source ~ '^[a-z0-9:_.-]{1,128}$'),
-    source_id  text not null check (length(source_id) between 1 and 255),
+    source     text not null check (source ~ '^[a-z0-9:_.-]+$' and length(source) <= 128),
+    source_id  text collate "C" not null check (length(source_id) between 1 and 255),
     created_at timestamptz not null default now(),
     done_at    timestamptz,
     result     text,
@@ -132,10 +160,10 @@ create index mail_waiting on payments.mail (mail_id) where done_at is null;
 
 -- The decision of the fraud service that a payment went by.
 create table payments.screening (
-    payment_id    text primary key references payments.payment,
+    payment_id    text collate "C" primary key,
     verdict       text not null check (verdict in ('pass', 'review', 'reject')),
     rule_pack     text not null,
-    inputs_digest text not null check (inputs_digest ~ '^[0-9a-f]{64}$'),
+    inputs_digest text not null check (inputs_digest ~ '^[0-9a-f]+$' and length(inputs_digest) = 64),
     reasons       text[] not null,
     at            timestamptz not null default now()
 );
@@ -178,53 +206,43 @@ alter table payments.ledger_transfer
     add constraint transfer_deterministic check (case
         when payment_id is null then
             kind = 'post' and transfer_id like credit_account || '/window/%'
-            and transfer_id ~ '/window/[0-9]{1,20}$' and debit_account = 'clearing:' || currency
+            and transfer_id ~ '/window/[0-9]+$' and debit_account = 'clearing:' || currency
         when transfer_id like 'pay\_%' then
             transfer_id in (payment_id || '/' || kind, payment_id || '/late')
             and (kind = 'post' or transfer_id not like '%/late')
-        else transfer_id ~ '^(ref|dsp)_[a-z0-9]{1,8}_[0-9a-z]{26}/(hold|post|void|reverse|debt)$'
+        else transfer_id ~ '^(ref|dsp)_[a-z0-9]+_[0-9a-z]+/(hold|post|void|reverse|debt)$'
             and (split_part(transfer_id, '/', 2) = kind
                  or kind = 'post' and split_part(transfer_id, '/', 2) in ('reverse', 'debt')) end),
     add constraint transfer_resolves check (case kind
         when 'hold' then resolves is null
         when 'void' then resolves is not null and resolves = split_part(transfer_id, '/', 1) || '/hold'
         else resolves is null or resolves = split_part(transfer_id, '/', 1) || '/hold' end),
-    add constraint transfer_currency check (currency ~ '^[A-Z]{3}$');
+    add constraint transfer_currency check (currency ~ '^[A-Z]+$' and length(currency) = 3);
 
 -- What a bank paid in for an account: one entry from `bank:<bank>:<currency>` to `clearing:<currency>`, and later
 -- a share of the window that moves it on to the account. The source's id makes a second one impossible.
 create table payments.credit (
-    source_id    text primary key,
-    account_id   text not null references payments.account,
-    payment_id   text not null references payments.payment,
+    source_id    text collate "C" primary key,
+    account_id   text collate "C" not null,
+    payment_id   text collate "C" not null,
     bank         text not null,
     amount_minor bigint not null check (amount_minor > 0),
-    currency     text not null check (currency ~ '^[A-Z]{3}$'),
+    currency     text not null check (currency ~ '^[A-Z]+$' and length(currency) = 3),
     queued       bigint generated always as identity,
     at           timestamptz not null default now(),
-    window_id    text references payments.ledger_transfer
+    window_id    text collate "C" references payments.ledger_transfer
 ) with (fillfactor = 80);
 -- What waits, oldest first; it holds a few moments' credits, however many were ever posted.
 create index credit_waiting on payments.credit (queued) where window_id is null;
 
 -- A credit is entered once and posted once; nothing else about it ever changes.
-create function payments.refuse_second_posting() returns trigger
-language plpgsql set search_path = pg_catalog, pg_temp as $$
-begin
-    if old.window_id is not null or new.window_id is null
-       or row (new.source_id, new.account_id, new.payment_id, new.bank, new.amount_minor, new.currency, new.queued,
-               new.at)
-          <> row (old.source_id, old.account_id, old.payment_id, old.bank, old.amount_minor, old.currency,
-                  old.queued, old.at)
-    then
-        raise exception 'a credit is posted once, and otherwise never changed' using errcode = 'restrict_violation';
-    end if;
-    return new;
-end $$;
-revoke execute on function payments.refuse_second_posting() from public;
-
 create trigger posted_once before update on payments.credit
-    for each row execute function payments.refuse_second_posting();
+    for each row when (old.window_id is not null or new.window_id is null
+        or (new.source_id, new.account_id, new.payment_id, new.bank, new.amount_minor, new.currency, new.queued,
+            new.at)
+           is distinct from (old.source_id, old.account_id, old.payment_id, old.bank, old.amount_minor,
+                             old.currency, old.queued, old.at))
+    execute function payments.refuse_change();
 create trigger append_only before delete on payments.credit
     for each row execute function payments.refuse_change();
 create trigger append_only_whole before truncate on payments.credit
