@@ -1,7 +1,7 @@
 """People decide about what is in review (pure).
 
-Promises: nobody counts twice, and nobody approves the refund that they asked for; a review that nobody decides
-in time ends as a refusal, with no bank called.
+Promises: nobody counts twice, and nobody approves the refund that they asked for; a review that nobody
+decides in time ends as a refusal, with no bank called.
 """
 
 from __future__ import annotations
