@@ -94,3 +94,14 @@ def test_after_the_last_attempt_that_policy_allows_the_payment_has_failed(record
     assert "bank_unavailable" == record.payments[payment_id].decline_code
     assert ["not_processed"] * 3 == [a.state for a in record.payments[payment_id].attempts]
     assert 0 == record.account.held_minor
+
+
+def test_the_count_begins_anew_too(record: TinyRecord) -> None:
+    record.banks.final = {"bank-alpha"}
+    payment_id = record.submit()
+    _ask(record, payment_id, 1)
+    record.wait(payment_id, minutes=1)
+    record.answer("unknown")
+
+    attempt = record.payments[payment_id].attempts[0]
+    assert (0, None) == (attempt.not_founds, attempt.not_found_since)

@@ -4,6 +4,7 @@ import pytest
 
 from services.payments.machine.events import CaptureAsked, TurnCame, VoidAsked
 from services.payments.machine.model import Credit, Transfer
+from services.payments.machine.policy import Policy
 from tests.unit.services.payments.machine.tiny_record import ACCOUNT, POLICY, TinyRecord
 
 
@@ -137,6 +138,16 @@ def test_a_payment_that_no_bank_can_take_waits_for_one(record: TinyRecord) -> No
     assert ["screening_passed", "reserved", "submitted"] == record.types(payment_id)
 
 
+def test_the_wait_for_a_bank_is_counted_from_its_own_beginning(record: TinyRecord) -> None:
+    record.banks.away = {"bank-alpha", "bank-beta"}
+    payment_id = record.accept()
+    record.turn(TurnCame(payment_id=payment_id))
+    record.wait(payment_id, seconds=3)
+    record.screen(payment_id)
+
+    assert ("reserved", 0) == (record.status(payment_id), record.payments[payment_id].tries)
+
+
 def test_a_payment_that_no_bank_can_take_for_long_calls_an_operator_once(record: TinyRecord) -> None:
     record.banks.away = {"bank-alpha", "bank-beta"}
     payment_id = record.submit()
@@ -163,6 +174,14 @@ def test_a_retryable_decline_goes_to_another_bank(record: TinyRecord) -> None:
     assert "bank-beta" == record.orders[-1].bank
     assert "submitted" == record.status(payment_id)
     assert ["screening_passed", "submitted", "bank_changed"] == record.types(payment_id)
+
+
+def test_no_more_banks_are_tried_than_policy_allows(record: TinyRecord) -> None:
+    record.policy = Policy(attempts_max=1)
+    payment_id = record.submit()
+    record.answer("declined", code="technical")
+
+    assert ("failed", 1) == (record.status(payment_id), len(record.orders))
 
 
 def test_when_every_bank_has_declined_the_payment_has_failed(record: TinyRecord) -> None:
