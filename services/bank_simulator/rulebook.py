@@ -1,4 +1,4 @@
-"""What a bank allows after an authorisation or a charge: a capture or a void, and refunds within it (pure)."""
+"""What a bank allows after an authorisation or a charge: a capture or void, and refunds within it (pure)."""
 
 from __future__ import annotations
 

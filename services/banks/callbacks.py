@@ -7,7 +7,8 @@ that the bank should come again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from http import HTTPStatus
@@ -112,3 +113,13 @@ class CallbackDesk:
             [heard.mail for heard in batch],
         )
         return [Kept(row["outcome"], row["reason"]) for row in rows]
+
+
+@asynccontextmanager
+async def open_desk(pool: asyncpg.Pool) -> AsyncIterator[CallbackDesk]:
+    """A desk; at the end everything that it took is kept."""
+    desk = CallbackDesk(pool)
+    try:
+        yield desk
+    finally:
+        await desk.close()
