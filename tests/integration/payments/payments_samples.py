@@ -65,6 +65,7 @@ class Request:
     instrument: str = "tok_visa_ok"
     merchant: str = "mer_one"
     currency: str = "EUR"
+    capture_method: str = "automatic"
     key: str = field(default_factory=lambda: secrets.token_hex(8))
     content: str = ""
     payment_id: str = field(default_factory=payment_id)
@@ -83,7 +84,7 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
     """Accept as role gateway, in one batch."""
     many = len(requests)
     rows: list[Row] = await gateway.fetch(
-        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 21))})",
+        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 22))})",
         [r.merchant for r in requests],
         [ROUTE] * many,
         [hashlib.sha256(r.key.encode()).digest() for r in requests],
@@ -104,6 +105,7 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
         [b"receipt base"] * many,
         [bytes(64)] * many,
         [datetime.now(UTC)] * many,
+        [r.capture_method for r in requests],
     )
     return rows
 
