@@ -28,6 +28,8 @@ PURE = (
     "services/node/identifiers.py", "services/node/peers.py", "services/notifications/schedule.py",
     "services/notifications/events.py", "services/payments/outcomes.py",
     "services/payments/machine/*.py", "services/payments/packing.py",
+    "services/fraud/evaluation.py", "services/fraud/inputs.py", "services/fraud/replaying.py",
+    "services/fraud/rule_file.py", "services/fraud/rules.py", "services/fraud/velocity.py",
     "services/bank_simulator/behaviour.py", "signing/request_rules.py", "signing/request_signing.py",
     "signing/registration.py", "signing/explanation.py", "signing/message.py", "signing/digest.py",
     "signing/profile.py", "signing/request_parsing.py", "signing/request_verification.py",
