@@ -22,6 +22,7 @@ from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
 from services.payments.config import CLAIM_PAYMENTS_MAX, LEASE, REDRIVES_PER_BANK_MAX, SENDS_PER_BANK_MAX
+from services.payments.machine.model import uetr_of
 from services.payments.outcomes import Answer, NotFound, Order, Outcome, classify_inquiry, classify_send
 from services.payments.store import Result, Store
 
@@ -145,6 +146,7 @@ class Errands:
             currency=order.currency,
             instrument=order.instrument,
             end_to_end_id=order.payment_id,
+            uetr=uetr_of(order.attempt_id),
         )
         try:
             answer: Answer = await self._banks[order.bank].send(attempt)
