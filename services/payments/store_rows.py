@@ -33,6 +33,7 @@ _ATTEMPT_ROW: Final = (
 )  # fmt: skip
 _ATTEMPT_GUARD: Final = ("state", "epoch")
 _CLAIM_GUARD: Final = ("status", "due")
+_NO_BODY: Final = msgspec.Raw()
 _SCREENING_ROW: Final = ("payment_id", "verdict", "rule_pack", "inputs_digest", "reasons")
 
 
@@ -41,7 +42,7 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
 
     payment_id: str
     mail_id: int | None = None
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = _NO_BODY
     subject_id: str | None = None
 
 
@@ -69,7 +70,7 @@ def events_from(text: str | None) -> tuple[list[Event], list[tuple[int, str]]]:
     for arrival in _arrivals.decode(text) if text else ():
         if arrival.subject_id is not None:
             events.append(ReminderDue(payment_id=arrival.payment_id, subject_id=arrival.subject_id))
-        elif arrival.mail_id is None or arrival.body is None:
+        elif arrival.mail_id is None:
             events.append(TurnCame(payment_id=arrival.payment_id))
         else:
             mail = _mail_of(arrival.body, arrival.payment_id)

@@ -53,13 +53,10 @@ alter table payments.payment
         'unknown', 'authorized', 'capturing', 'voiding', 'succeeded', 'failed', 'canceled', 'expired')),
     add constraint payment_reminder
         check ((status in ('succeeded', 'failed', 'canceled', 'expired')) = (due is null)),
-    -- What was withdrawn before its turn never had one.
-    add constraint payment_version check (case status when 'accepted' then account_version is null
-        when 'canceled' then true else account_version is not null end),
+    add constraint payment_version check ((status = 'accepted') = (account_version is null)),
     add constraint payment_routed check (bank is not null or status not in
         ('submitted', 'unknown', 'authorized', 'capturing', 'voiding', 'succeeded')),
-    add constraint payment_decline check (case status when 'failed' then decline_code is not null
-        when 'succeeded' then decline_code is null else true end),
+    add constraint payment_decline check ((status = 'failed') = (decline_code is not null)),
     add constraint payment_manual check (kind = 'collect' or capture_method = 'automatic'),
     add constraint payment_captured check (captured_minor between 0 and amount_minor),
     -- No more can be given back, or be disputed, than was taken.

@@ -17,7 +17,7 @@ create view payments.payment_row as
            p.instrument, p.status, p.sequence, p.account_version, p.bank, p.decline_code, p.accepted_at, p.due,
            p.expires_at, p.reviewers, p.raised_at, p.captured_minor, p.refund_reserved_minor, p.refunded_minor,
            p.disputed_minor, p.tries,
-           coalesce((select json_agg(r order by r.created_at, r.attempt_id) from payments.attempt_row r
+           coalesce((select json_agg(r order by r.created_at, r.number) from payments.attempt_row r
                      where r.payment_id = p.payment_id), '[]') as attempts,
            coalesce((select json_agg(r order by r.asked_at, r.refund_id) from payments.refund_row r
                      where r.payment_id = p.payment_id), '[]') as refunds,

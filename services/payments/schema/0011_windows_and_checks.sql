@@ -182,7 +182,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         from payments.refund where origin <> 'system' group by payment_id
     ), disputed as (
         select payment_id,
-               coalesce(sum(amount_minor) filter (where status not in ('won', 'expired')), 0)::bigint as amount
+               coalesce(sum(amount_minor) filter (where status <> 'won'), 0)::bigint as amount
         from payments.dispute group by payment_id
     ), hold as (
         select split_part(h.transfer_id, '/', 1) as subject,
@@ -205,6 +205,11 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         ('refund reserved column', coalesce(r.reserved, 0), p.refund_reserved_minor),
         ('disputed column', coalesce(d.amount, 0), p.disputed_minor)) n (problem, expected, found)
     where n.expected <> n.found
+    union all
+    select c.source_id, c.currency, 'credit of no payment of this account', 0, c.amount_minor
+    from payments.credit c
+    where not exists (select from payments.payment p where p.payment_id = c.payment_id
+                      and p.account_id = c.account_id and p.currency = c.currency)
     union all
     select r.refund_id, p.currency, 'hold of the refund', n.expected, n.found
     from payments.refund r join payments.payment p on p.payment_id = r.payment_id

@@ -147,6 +147,9 @@ class TinyRecord:
         self.now += timedelta(**duration)
         return self.turn(ReminderDue(payment_id=self._payment_of(subject_id), subject_id=subject_id))
 
+    def wait_only(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
     def status(self, payment_id: str) -> str:
         return self.payments[payment_id].status
 
@@ -159,10 +162,16 @@ class TinyRecord:
 
     # What the record does.
 
-    def decide(self, events: Iterable[Event]) -> Decisions:
+    def decide(
+        self, events: Iterable[Event], *, without_account: bool = False, without_payments: bool = False
+    ) -> Decisions:
         events = list(events)
-        named = {event.payment_id: self.payments[event.payment_id] for event in events}
-        snapshot = Snapshot(now=self.now, events=events, accounts={ACCOUNT: self.account}, payments=named)
+        snapshot = Snapshot(
+            now=self.now,
+            events=events,
+            accounts={} if without_account else {ACCOUNT: self.account},
+            payments={} if without_payments else {e.payment_id: self.payments[e.payment_id] for e in events},
+        )
         return decide(snapshot, self.banks, self.policy)
 
     def turn(self, *events: Event) -> Decisions:
