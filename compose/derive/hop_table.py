@@ -34,7 +34,8 @@ def hop_table(mesh: Mesh) -> str:
 def _declared(mesh: Mesh, hop: Hop) -> tuple[str, ...]:
     proven, required = _identities(mesh, hop)
     return (
-        hop.caller, hop.callee, _PROTOCOL[hop.protocol], proven, required, _uses(mesh, hop), ", ".join(hop.data),
+        hop.caller, hop.callee, _PROTOCOL[hop.protocol], proven, required, _uses(mesh, hop),
+        ", ".join(hop.data),
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ declare
 begin
     if session_user <> 'operator' or dn is null or length(dn) > 35 or dn !~ '^/CN=operator-[a-z0-9-]+$' then
         raise exception 'this is for persons: use the own certificate of a person who acts as operator'
-            using errcode = 'invalid_authorization_specification';
+            using errcode = 'insufficient_privilege';
     end if;
     return substr(dn, 5);
 end $$;

@@ -50,7 +50,7 @@ FAULTS: list[tuple[str, Alter]] = [
     ("service edge: listeners must be a list", lambda d: d["service"]["edge"].update(listeners="public")),
     ("service gateway: only a role", lambda d: d["service"]["gateway"].update(acts_as="edge")),
     (
-        "service gateway: edge is no role of PostgreSQL",
+        "service gateway: edge is no role",
         lambda d: d["service"]["gateway"].update(acts_as="edge"),
     ),
     ("service gateway: a person who acts as edge", lambda d: d["service"]["gateway"].update(acts_as="edge")),
