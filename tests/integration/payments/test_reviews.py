@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -57,7 +58,7 @@ async def test_a_rejected_payment_fails_and_no_bank_is_called(
 async def test_a_large_payment_needs_two_persons(paying: PaymentWorld, operators: Operators) -> None:
     payment_id = await in_review(paying, SECOND_APPROVER_MINOR)
     await operators.decide(ALICE, payment_id, "approve")
-    with pytest.raises(asyncpg.UniqueViolationError, match="operator-alice has decided .* before"):
+    with pytest.raises(asyncpg.UniqueViolationError, match=r"operator-alice has decided .* before"):
         await operators.decide(ALICE, payment_id, "approve")
     await paying.waiting()
     after_one = await paying.status(payment_id)
@@ -202,7 +203,7 @@ async def test_the_shared_certificate_is_nobody(paying: PaymentWorld, operators:
         "set session authorization 'operator'",
         "set role migrator",
         "set application_name = 'operator-bruno'",
-        "create or replace function pg_temp.person() returns text language sql as $$ select 'operator-bruno' $$",
+        "create function pg_temp.person() returns text language sql as $$ select 'operator-bruno' $$",
         "set search_path = pg_temp",
     ],
 )
@@ -211,10 +212,8 @@ async def test_nothing_that_a_session_says_changes_who_decided(
 ) -> None:
     payment_id = await in_review(paying)
     async with operators.connected(ALICE) as connection:
-        try:
+        with suppress(asyncpg.PostgresError):
             await connection.execute(statement)
-        except asyncpg.PostgresError:
-            pass
         await connection.execute("select payments.decide_review($1, 'approve', 'fine')", payment_id)
 
     assert ALICE == await paying.world.owner.fetchval("select person from payments.operator_action")
@@ -224,7 +223,8 @@ async def test_a_person_reaches_no_other_role_and_a_service_not_the_operators(
     postgres: PostgresServer, database: str
 ) -> None:
     for role, certificate in (
-        ("migrator", ALICE), ("payments", ALICE), (ALICE, ALICE), ("operator", "payments"), ("operator", "gateway"),
+        ("migrator", ALICE), ("payments", ALICE), (ALICE, ALICE), ("operator", "payments"),
+        ("operator", "gateway"),
     ):  # fmt: skip
         with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
             await postgres.connect(role, database, person=certificate)
@@ -294,5 +294,5 @@ async def test_what_persons_did_cannot_be_changed(
     await operators.decide(ALICE, await in_review(paying), "approve")
     ending = " set person = 'operator-bruno'" if change == "update" else ""
 
-    with pytest.raises(asyncpg.PostgresError, match="append-only|never change|change"):
+    with pytest.raises(asyncpg.PostgresError, match="only ever grows"):
         await paying.world.owner.execute(f"{change} payments.operator_action{ending}")
