@@ -7,6 +7,7 @@ Concurrency: any number of workers, on any number of hosts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
