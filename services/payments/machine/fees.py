@@ -74,10 +74,11 @@ class FeeSchedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 def fee_minor(schedule: FeeSchedule, amount_minor: int) -> int:
     """The fee of an amount, in minor units of the schedule's currency."""
     fixed, bps = schedule.fixed_minor, schedule.bps
-    for start, tier_fixed, tier_bps in schedule.tiers:
-        if start > amount_minor:
-            break
-        fixed, bps = tier_fixed, tier_bps
+    if schedule.tiers:
+        for start, tier_fixed, tier_bps in schedule.tiers:
+            if start > amount_minor:
+                break
+            fixed, bps = tier_fixed, tier_bps
     fee = fixed + (2 * amount_minor * bps + _WHOLE_BPS) // (2 * _WHOLE_BPS)
     if fee < schedule.min_minor:
         return schedule.min_minor

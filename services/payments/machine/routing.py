@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -104,7 +105,7 @@ class RoutingTable:
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = self._plan(Key(*key[:4]), excluded)
-        seed = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
+        seed = zlib.crc32(name.encode())
         closed, half_open, head, tail = plan
         if half_open and (not closed or seed % _PERMILLE < PROBES_PERMILLE):
             return Choice(bank=_race(half_open, seed), explanation=f'{head}"how":"probe"{tail}')
@@ -182,20 +183,18 @@ def _costs(candidates: tuple[_Candidate, ...], amount_minor: int) -> list[int]:
 
     A try that fails is followed by the cheapest of the others, or by itself where there is none.
     """
-    fees = [
-        0 if candidate.schedule is None else fee_minor(candidate.schedule, amount_minor)
-        for candidate in candidates
-    ]
+    fees = [0 if c.schedule is None else fee_minor(c.schedule, amount_minor) for c in candidates]
     if len(fees) == 1:
         first = second = fees[0]
     else:
         first, second = sorted(fees)[:2]
-    return [
-        fee * _PERMILLE
-        + candidate.failed_permille * (second if fee == first else first)
-        + amount_minor * candidate.penalty // 10_000
-        for candidate, fee in zip(candidates, fees, strict=False)
-    ]
+    costs = []
+    for (_, _, _, _, failed, penalty), fee in zip(candidates, fees, strict=False):
+        cost = fee * _PERMILLE
+        if penalty:
+            cost += failed * (second if fee == first else first) + amount_minor * penalty // 10_000
+        costs.append(cost)
+    return costs
 
 
 def _race(candidates: Iterable[_Candidate], seed: int) -> str:
@@ -204,12 +203,12 @@ def _race(candidates: Iterable[_Candidate], seed: int) -> str:
     Source: the exponential race of Schindelhauer and Schomaker, "Weighted distributed hash tables" (2005).
     """
     best, winner = math.inf, ""
-    for candidate in candidates:
+    for name, salt, weight, _, _, _ in candidates:
         # A finaliser of the MurmurHash3 kind: neighbouring inputs, independent outputs.
-        mixed = (seed ^ candidate.salt) * 0xFF51AFD7ED558CCD & _MASK
+        mixed = (seed ^ salt) * 0xFF51AFD7ED558CCD & _MASK
         mixed = (mixed ^ mixed >> 33) * 0xC4CEB9FE1A85EC53 & _MASK
         mixed ^= mixed >> 33
-        time = -math.log((mixed + 1) / (_MASK + 2)) / candidate.weight
+        time = -math.log((mixed + 1) / (_MASK + 2)) / weight
         if time < best:
-            best, winner = time, candidate.name
+            best, winner = time, name
     return winner
