@@ -32,6 +32,8 @@ PURE = (
     "services/fraud/rule_file.py", "services/fraud/rules.py", "services/fraud/velocity.py",
     "services/banks/exponents.py", "services/banks/rail.py", "services/banks/json_rail.py",
     "services/banks/card_rail.py", "services/bank_simulator/behaviour.py",
+    "services/bank_simulator/script.py",
+    "services/bank_simulator/rulebook.py", "services/bank_simulator/settlement.py",
     "signing/request_rules.py", "signing/request_signing.py",
     "signing/registration.py", "signing/explanation.py", "signing/message.py", "signing/digest.py",
     "signing/profile.py", "signing/request_parsing.py", "signing/request_verification.py",
