@@ -1,4 +1,4 @@
-"""`python -m services.payments reconcile breaks|close`: where settlement files and the record do not agree."""
+"""`python -m services.payments reconcile breaks|close`: where settlement files and the record disagree."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def breaks(config: PersonConfig, bank: str | None, *, closed_too: bool, as_json:
         closed = "" if row["closed_at"] is None else f"{row['closed_by']}: {row['reason']}"
         table.add_row(
             str(row["break_id"]), row["bank"], "" if row["line"] is None else str(row["line"]), row["kind"],
-            row["attempt_id"], row["expected"], row["found"], f"{row['opened_at']:%Y-%m-%d %H:%M} UTC", closed,
+            row["attempt_id"], row["expected"], row["found"],
+            f"{row['opened_at']:%Y-%m-%d %H:%M} UTC", closed,
         )  # fmt: skip
     # Ids are there to be copied: a narrow terminal scrolls rather than cuts them.
     Console(width=max(Console().width, 180)).print(table)

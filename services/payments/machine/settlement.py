@@ -15,10 +15,10 @@ from services.payments.machine.events import BankTold
 from services.payments.machine.model import ATTEMPT_OPEN, AttemptState, Operation
 
 Movement: TypeAlias = Literal["collect", "capture", "payout", "refund", "bounced", "returned", "chargeback"]
-# different: another amount, currency or movement. unknown_attempt: not ours, or another bank's. twice: the money
-# of one attempt moved a second time. late: it moved although the bank had certainly not done it. open: the bank
-# has done what we still ask about. untold: money was taken back, and no word of it came. missing: we have booked
-# what the file lacks.
+# different: another amount, currency or movement. unknown_attempt: not ours, or another bank's. twice: the
+# money of one attempt moved a second time. late: it moved although the bank had certainly not done it. open:
+# the bank has done what we still ask about. untold: money was taken back, and no word of it came. missing: we
+# have booked what the file lacks.
 BreakKind: TypeAlias = Literal[
     "different", "unknown_attempt", "twice", "late", "open", "untold", "missing"
 ]  # fmt: skip
