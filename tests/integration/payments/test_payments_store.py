@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from services.payments import counters, store
 from services.payments.checks import Checks
-from services.payments.machine.errors import InvariantBroken, RecordIncomplete
+from services.payments.machine.errors import RecordIncomplete
 from services.payments.machine.events import Decisions, Order, Snapshot
 from services.payments.packing import Position
 from services.payments.record import About, Decide, Waiting
@@ -137,30 +137,6 @@ async def test_a_decision_that_raises_leaves_nothing_and_frees_its_accounts(payi
         await paying.store.turn(Waiting(items_max=1, accounts_max=1), decide)
 
     assert [identifier] == [asking.payment_id for asking in (await paying.waiting()).askings]
-
-
-@pytest.mark.parametrize("guilt", ["the decision raises", "the record refuses"])
-async def test_a_payment_that_cannot_have_its_turn_keeps_nobody_else_waiting(
-    paying: PaymentWorld, guilt: str
-) -> None:
-    merchant = await paying.open_account("acc_guilty")
-    before, guilty, after = await paying.accept([Request("acc_guilty", merchant=merchant) for _ in range(3)])
-
-    def decide(snapshot: Snapshot) -> Decisions:
-        out = paying.decide(snapshot)
-        if guilty in snapshot.payments:
-            if guilt == "the decision raises":
-                raise InvariantBroken("as a defect would")
-            out.payments = [replace(row, tries=-1) for row in out.payments]
-        return out
-
-    waiting = Waiting(items_max=128, accounts_max=128)
-    decisions = await paying.store.turn(waiting, decide)
-
-    assert [before, after] == [asking.payment_id for asking in decisions.askings]
-    assert "accepted" == await paying.status(guilty)
-    assert [guilty] == [asking.payment_id for asking in (await paying.waiting()).askings]
-    assert [] == await paying.faults()
 
 
 async def test_an_event_about_a_payment_that_there_is_not_is_a_defect(paying: PaymentWorld) -> None:
