@@ -113,6 +113,7 @@ def schema_folders(source: Path) -> list[tuple[str, Path]]:
         ("payments", source / "services" / "payments" / "schema"),
         ("banks", source / "services" / "banks" / "schema"),
         ("notifications", source / "services" / "notifications" / "schema"),
+        ("fraud", source / "services" / "fraud" / "schema"),
     ]
 
 

@@ -37,6 +37,7 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
         postgres: The record.
         nats: The bus that events are published to.
         banks: The own sidecar's way out to the banks service.
+        fraud: The own sidecar's way out to the fraud service.
         bank_names: The banks that payments may be routed to, at least one.
     """
 
@@ -44,4 +45,5 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     postgres: PostgresConfig
     nats: NatsConfig
     banks: EgressConfig
+    fraud: EgressConfig
     bank_names: list[str]

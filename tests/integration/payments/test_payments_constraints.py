@@ -99,9 +99,9 @@ async def test_a_balance_that_cannot_be_is_refused(used: World, change: str, con
 
 
 _SECOND_ATTEMPT = (
-    "insert into payments.attempt (attempt_id, payment_id, subject_id, number, bank, operation, state, "
-    "epoch, amount_minor) select left(attempt_id, -1) || '2', payment_id, subject_id, 2, $1, $2, 'intent', 1, "
-    "amount_minor from payments.attempt where operation = 'collect'"
+    "insert into payments.attempt (attempt_id, payment_id, subject_id, number, bank, operation, "
+    "state, epoch, amount_minor) select left(attempt_id, -1) || '2', payment_id, subject_id, 2, $1, $2, "
+    "'intent', 1, amount_minor from payments.attempt where operation = 'collect'"
 )
 
 
