@@ -35,6 +35,8 @@ PURE = (
     "services/bank_simulator/script.py",
     "services/bank_simulator/rulebook.py", "services/bank_simulator/settlement.py",
     "signing/request_rules.py", "signing/request_signing.py",
+    "services/fraud/evaluation.py", "services/fraud/inputs.py", "services/fraud/replaying.py",
+    "services/fraud/rule_file.py", "services/fraud/rules.py", "services/fraud/velocity.py",
     "signing/registration.py", "signing/explanation.py", "signing/message.py", "signing/digest.py",
     "signing/profile.py", "signing/request_parsing.py", "signing/request_verification.py",
     "signing/receipt.py", "signing/webhook.py", "signing/evidence/entry.py", "signing/evidence/tree.py",
