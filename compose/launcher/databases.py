@@ -112,6 +112,7 @@ def schema_folders(source: Path) -> list[tuple[str, Path]]:
         ("gateway", source / "gateway" / "schema"),
         ("payments", source / "services" / "payments" / "schema"),
         ("notifications", source / "services" / "notifications" / "schema"),
+        ("fraud", source / "services" / "fraud" / "schema"),
     ]
 
 

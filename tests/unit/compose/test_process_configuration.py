@@ -18,6 +18,7 @@ from gateway.config import GatewayConfig, OperatorConfig
 from services.bank_simulator.app import BankSimulatorConfig
 from services.banks.config import BanksConfig
 from services.evidence.config import EvidenceConfig
+from services.fraud.config import FraudConfig
 from services.node.config_file import ListenConfig, NodeConfig, load_config
 from services.notifications.config import NotificationsConfig
 from services.payments.config import PaymentsConfig
@@ -31,6 +32,7 @@ CLASSES: dict[str, type[NodeConfig]] = {
     "gateway": GatewayConfig,
     "payments": PaymentsConfig,
     "banks": BanksConfig,
+    "fraud": FraudConfig,
     "notifications": NotificationsConfig,
     "bank-alpha": BankSimulatorConfig,
     "bank-bravo": BankSimulatorConfig,
@@ -82,7 +84,7 @@ def test_every_store_must_prove_its_own_identity(deployment: Deployment) -> None
 
 
 def test_a_role_is_the_name_of_its_service(deployment: Deployment) -> None:
-    for role in ("gateway", "payments", "notifications", "evidence", "operator"):
+    for role in ("gateway", "payments", "notifications", "evidence", "fraud", "operator"):
         assert role == loaded(deployment, role).postgres.user
 
 
