@@ -30,6 +30,8 @@ PURE = (
     "services/payments/machine/*.py", "services/payments/packing.py",
     "services/banks/exponents.py", "services/banks/rail.py", "services/banks/json_rail.py",
     "services/banks/card_rail.py", "services/bank_simulator/behaviour.py",
+    "services/bank_simulator/script.py",
+    "services/bank_simulator/rulebook.py", "services/bank_simulator/settlement.py",
     "signing/request_rules.py", "signing/request_signing.py",
     "services/fraud/evaluation.py", "services/fraud/inputs.py", "services/fraud/replaying.py",
     "services/fraud/rule_file.py", "services/fraud/rules.py", "services/fraud/velocity.py",
