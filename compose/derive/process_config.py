@@ -86,16 +86,12 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "fraud": _egress(mesh, service, "fraud", places),
             }
         case "banks":
-<<<<<<< HEAD
             return {"banks": {bank: {**_direct(mesh, bank, places), "rail": _rail(bank)} for bank in banks}}
-=======
-            return {"banks": {bank: _direct(mesh, bank, places) for bank in banks}}
         case "fraud":
             return {
                 "rules_file": str(places.run / service.name / RULES_FILE),
                 "rules_trust_file": str(places.run / service.name / RULES_TRUST_FILE),
             }
->>>>>>> part-routing
         case "notifications":
             return {
                 "webhook_key_file": str(secrets / WEBHOOK_KEY_FILE),
