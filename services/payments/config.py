@@ -43,6 +43,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         idle_s_min, idle_s_max: Pauses between turns that find nothing: short after work, then longer.
         away_s: Pause while the database or the fraud service is away; back within a second.
         period_s: How often reminders are looked for; the shortest of them is 2 s.
+        mail_s: Without room new payments wait; commands and callbacks are looked for this often all the same.
         window_age, window_items_min: A window is posted when its oldest credit has this age, or is full.
         window_period_s: How often windows are looked for.
         call_s_max: No call to a bank lasts longer.
@@ -59,6 +60,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     idle_s_max: float = 0.025
     away_s: float = 0.5
     period_s: float = 1.0
+    mail_s: float = 0.25
     window_age: timedelta = timedelta(milliseconds=250)
     window_items_min: int = 500
     window_period_s: float = 0.1
