@@ -1,0 +1,191 @@
+"""An asyncio loop on virtual time with a seeded scheduler, whose nodes can die or be paused at any await.
+
+A node is a process of the simulated world: every task that is begun in its context is its own. A dead node's
+callbacks are never run again, so nothing of it cleans up, as after SIGKILL; a paused one's are kept for later,
+as after SIGSTOP. Time jumps to the next timer when nothing is ready; nothing here waits for real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import Context, ContextVar, copy_context
+from typing import Any, NoReturn
+from unittest import mock
+
+# The busiest worlds take a tenth of it.
+STEPS_MAX = 300_000
+
+
+class Stalled(Exception):
+    """Nothing is ready and no timer is set: somebody waits for what cannot come."""
+
+
+class NoEnd(Exception):
+    """More steps than any world needs: somebody goes round without getting on."""
+
+
+class RealWorldUsed(Exception):
+    """The code under simulation wanted a thread, a socket, or to sleep for real."""
+
+
+class Node:
+    """One simulated process.
+
+    Attributes:
+        at_death: Called, outside the node, when it dies; what others notice of a death (a closed connection).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_dead = False
+        self.is_paused = False
+        self.at_death: list[Callable[[], None]] = []
+        self.kept: deque[asyncio.Handle] = deque()
+
+
+NODE: ContextVar[Node | None] = ContextVar("node", default=None)
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Runs everything in one thread; ready steps of different tasks come in an order that the seed chooses."""
+
+    _ready: deque[asyncio.Handle]
+    _scheduled: list[asyncio.TimerHandle]
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._chance = random.Random(f"{seed}/loop")
+        self.outside: Context = copy_context()
+        self.steps = 0
+        self.tasks: list[asyncio.Task[Any]] = []
+        self.faults: list[dict[str, Any]] = []
+        self.set_task_factory(self._make_task)
+        self.set_exception_handler(lambda _, context: self.faults.append(context))
+
+    def time(self) -> float:
+        return self._now
+
+    def start(self, node: Node, make: Callable[[], Any]) -> asyncio.Task[Any]:
+        """Begin a node: everything that `make()` begins is the node's."""
+        context = self.outside.copy()
+        context.run(NODE.set, node)
+        task: asyncio.Task[Any] = context.run(lambda: self.create_task(make()))
+        return task
+
+    def kill(self, node: Node) -> None:
+        """End a node between two of its steps; nothing of it runs ever again."""
+        node.is_dead = True
+        node.kept.clear()
+        notices, node.at_death = node.at_death, []
+        for notice in notices:
+            notice()
+
+    def resume(self, node: Node) -> None:
+        """Let a paused node go on."""
+        node.is_paused = False
+        self._ready.extend(node.kept)
+        node.kept.clear()
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call outside any node: what happens although the caller may be dead by then."""
+        return self.call_later(delay_s, call, context=self.outside)
+
+    def dispose(self) -> None:
+        """Break off what is still suspended, without letting it do anything that counts."""
+        for task in self.tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            if not task.done():
+                with suppress(BaseException):
+                    task.get_coro().close()  # type: ignore[union-attr]
+        self._ready.clear()
+        self._scheduled.clear()
+        self.tasks.clear()
+        self.close()
+
+    def run_in_executor(self, *_: Any, **__: Any) -> NoReturn:  # type: ignore[override]
+        raise RealWorldUsed("a thread")
+
+    def _make_task(self, _: asyncio.AbstractEventLoop, coro: Any, **more: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, **more)
+        self.tasks.append(task)
+        if len(self.tasks) > 512:
+            self.tasks = [each for each in self.tasks if not each.done()]
+        return task
+
+    def _write_to_self(self) -> None:
+        pass  # No selector sleeps that would have to be woken.
+
+    def _process_events(self, _: Any) -> None:
+        pass
+
+    def _run_once(self) -> None:
+        scheduled = self._scheduled
+        if not self._ready:
+            while scheduled and scheduled[0]._cancelled:  # type: ignore[attr-defined]
+                heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]
+            if not scheduled:
+                raise Stalled(f"at {self._now:.3f} s")
+            self._now = max(self._now, scheduled[0].when())
+        while scheduled and scheduled[0].when() <= self._now:
+            timer = heapq.heappop(scheduled)
+            timer._scheduled = False  # type: ignore[attr-defined]
+            self._ready.append(timer)
+        batch = list(self._ready)
+        self._ready.clear()
+        self._mix(batch)
+        if self.steps > STEPS_MAX:
+            raise NoEnd(f"{self.steps} steps at {self._now:.3f} s")
+        for handle in batch:
+            if handle._cancelled:  # type: ignore[attr-defined]
+                continue
+            node = handle._context.get(NODE)  # type: ignore[attr-defined]
+            if node is not None:
+                if node.is_dead:
+                    continue
+                if node.is_paused:
+                    node.kept.append(handle)
+                    continue
+            self.steps += 1
+            handle._run()  # type: ignore[attr-defined]
+
+    def _mix(self, batch: list[asyncio.Handle]) -> None:
+        """Mix the steps of tasks among each other; what is no task's step keeps its place.
+
+        Plain callbacks come in the order in which they were asked for: that is what asyncio promises, and
+        its own primitives rely on it. Which of several ready tasks is first, nobody may rely on.
+        """
+        if len(batch) < 2:
+            return
+        places = [
+            place for place, handle in enumerate(batch)
+            if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # type: ignore[attr-defined]
+        ]  # fmt: skip
+        if len(places) > 1:
+            mixed = [batch[place] for place in places]
+            self._chance.shuffle(mixed)
+            for place, handle in zip(places, mixed, strict=True):
+                batch[place] = handle
+
+
+@contextmanager
+def nothing_real() -> Iterator[None]:
+    """Refuse real sleeping, threads and connections while it is open."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise RealWorldUsed("sleeping, a thread or a socket")
+
+    with (
+        mock.patch.object(time, "sleep", refuse),
+        mock.patch.object(threading.Thread, "start", refuse),
+        mock.patch.object(socket.socket, "connect", refuse),
+    ):
+        yield

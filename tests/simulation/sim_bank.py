@@ -1,0 +1,261 @@
+"""A bank with its own log of what it did: idempotent by attempt id, and awkward in every way that real ones are.
+
+It keeps its word about three things, as the contract with a bank says: one attempt id is one request, whatever
+it has decided it does not undo silently, and what it has moved is in its log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from services.banks.messages import AttemptAnswer
+from services.node.errors import HopUnknown, HopUnsent
+from services.payments.machine.events import BankTold, Order
+from tests.simulation.trace import Trace
+from tests.simulation.weather import Weather
+
+# Within what the connector allows; what is slower ends as `unknown` at the caller.
+ANSWER_S = (0.001, 0.05)
+SLOW_S = (1.0, 3.9)
+CALL_S_MAX = 4.0
+# How long a request may be under way, or queue inside the bank, and still be carried out.
+LATE_S = (5.0, 90.0)
+DECIDE_S = (0.5, 600.0)
+DECLINES_FINAL = ("insufficient_funds", "do_not_honour", "account_closed")
+DECLINES_RETRYABLE = ("bank_unavailable", "technical", "retry_other_bank")
+
+State = Literal["pending", "confirmed", "declined"]
+Later: TypeAlias = Callable[[float, Callable[[], None]], None]
+
+
+@dataclass
+class Entry:
+    """What the bank knows of one attempt."""
+
+    order: Order
+    state: State
+    reference: str
+    decline_code: str | None = None
+    was_declined: bool = False
+    is_spent: bool = False  # An authorisation that was captured or voided.
+
+
+@dataclass(frozen=True)
+class Movement:
+    """One line of the bank's log: money came to us (plus) or left (minus)."""
+
+    attempt_id: str
+    payment_id: str
+    operation: str
+    amount_minor: int
+    currency: str
+    signed_minor: int
+
+
+class SimBank:
+    """One bank.
+
+    Args:
+        later: Calls after a time, whoever has died until then.
+        tell: Takes a callback and how long it takes at least, in seconds; delivers it, perhaps twice.
+    """
+
+    def __init__(
+        self, name: str, later: Later, weather: Weather, trace: Trace,
+        tell: Callable[[BankTold, float], None],
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.later = later
+        self.weather = weather
+        self.trace = trace
+        self.tell = tell
+        self.entries: dict[str, Entry] = {}
+        self.log: list[Movement] = []
+        self.is_down = False
+        self.is_deaf = False  # One-way partition: nothing arrives; the caller cannot tell.
+        self.is_mute = False  # The other way: everything arrives, no answer comes back.
+
+    async def send(self, order: Order) -> AttemptAnswer:
+        """Carry a request to the bank and its answer back.
+
+        Raises:
+            HopUnsent, HopUnknown: As `BanksClient.send`.
+        """
+        await self._leave(order)
+        weather = self.weather
+        if self.is_deaf or weather.strikes("bank_request_lost"):
+            return await self._hear_nothing()
+        if weather.strikes("bank_request_late"):
+            self.later(weather.seconds(*LATE_S), lambda: self._process(order))
+            return await self._hear_nothing()
+        self._process(order)
+        if self.is_mute or weather.strikes("bank_answer_lost"):
+            return await self._hear_nothing()
+        return await self._answer(order.attempt_id, "send")
+
+    async def inquire(self, order: Order) -> AttemptAnswer:
+        """Ask what became of an attempt.
+
+        Raises:
+            HopUnsent, HopUnknown: As `BanksClient.inquire`.
+        """
+        await self._leave(order)
+        if self.is_deaf or self.is_mute or self.weather.strikes("bank_answer_lost"):
+            return await self._hear_nothing()
+        if order.attempt_id in self.entries and self.weather.strikes("bank_not_found_yet"):
+            return await self._say(AttemptAnswer(order.attempt_id, "not_found"))
+        return await self._answer(order.attempt_id, "inquire")
+
+    def movement(self, entry: Entry, operation: str, amount_minor: int, sign: int) -> None:
+        """Write a line of the log: it has happened."""
+        order = entry.order
+        self.log.append(Movement(
+            order.attempt_id, order.payment_id, operation, amount_minor, order.currency, sign * amount_minor,
+        ))  # fmt: skip
+        self.trace.note(self.name, operation, order.attempt_id, sign * amount_minor)
+
+    def told(self, entry: Entry, what: str, *, amount_minor: int | None = None, number: int = 1) -> BankTold:
+        """Word a callback about an attempt."""
+        order = entry.order
+        return BankTold(
+            payment_id=order.payment_id, bank=self.name, what=what,  # type: ignore[arg-type]
+            bank_event_id=f"{self.name}-{order.attempt_id}-{what}-{number}", attempt_id=order.attempt_id,
+            amount_minor=order.amount_minor if amount_minor is None else amount_minor,
+            currency=order.currency, bank_reference=entry.reference,
+            decline_code=entry.decline_code if what == "declined" else None,
+            dispute_reference=f"D-{order.attempt_id}" if what.startswith("dispute") else None,
+        )  # fmt: skip
+
+    async def _leave(self, order: Order) -> None:
+        if self.is_down or self.weather.strikes("bank_unsent"):
+            await asyncio.sleep(self.weather.seconds(*ANSWER_S))
+            raise HopUnsent("refused")
+        slow = self.weather.strikes("bank_slow")
+        await asyncio.sleep(self.weather.seconds(*(SLOW_S if slow else ANSWER_S)))
+
+    async def _hear_nothing(self) -> AttemptAnswer:
+        await asyncio.sleep(CALL_S_MAX)
+        raise HopUnknown("no answer")
+
+    async def _say(self, answer: AttemptAnswer) -> AttemptAnswer:
+        await asyncio.sleep(self.weather.seconds(*ANSWER_S))
+        return answer
+
+    async def _answer(self, attempt_id: str, asked: str) -> AttemptAnswer:
+        entry = self.entries.get(attempt_id)
+        if entry is None:
+            return await self._say(AttemptAnswer(attempt_id, "not_found"))
+        order, amount_minor = entry.order, entry.order.amount_minor
+        if self.weather.strikes("bank_wrong_amount"):
+            amount_minor += 1
+        if self.weather.strikes("bank_garbled"):
+            attempt_id += "x"
+        self.trace.note(self.name, "says", asked, attempt_id, entry.state, amount_minor)
+        return await self._say(AttemptAnswer(
+            attempt_id, entry.state, order.payment_id, amount_minor, order.currency, entry.reference,
+            entry.decline_code,
+        ))  # fmt: skip
+
+    def _process(self, order: Order) -> None:
+        """Take a request in; a repeat changes nothing."""
+        entry = self.entries.get(order.attempt_id)
+        if entry is not None:
+            if _asked(entry.order) != _asked(order):
+                self.trace.violate("I3", f"{order.attempt_id} was used for two requests")
+            return
+        entry = Entry(order, "pending", f"R-{order.attempt_id}")
+        self.entries[order.attempt_id] = entry
+        if self.weather.strikes("bank_pending"):
+            self.later(self.weather.seconds(*DECIDE_S), lambda: self._decide(entry, is_late=True))
+        else:
+            self._decide(entry, is_late=False)
+
+    def _decide(self, entry: Entry, *, is_late: bool) -> None:
+        weather = self.weather
+        code = self._obstacle(entry)
+        if code is None and weather.strikes("bank_declines"):
+            code = weather.one_of(DECLINES_FINAL)
+        if code is None and weather.strikes("bank_declines_retryable"):
+            code = weather.one_of(DECLINES_RETRYABLE)
+        entry.state, entry.decline_code = ("confirmed", None) if code is None else ("declined", code)
+        entry.was_declined = code is not None
+        if code is None:
+            self._move(entry)
+            self._regret(entry)
+        elif entry.order.operation in ("collect", "authorise", "payout") and weather.strikes("bank_mind_changed"):
+            self.later(weather.seconds(0.0, 3600.0), lambda: self._change_mind(entry))
+        if is_late or weather.strikes("bank_callback"):
+            what = "confirmed" if code is None else "declined"
+            self.tell(self.told(entry, what), 0.0 if weather.strikes("bank_callback_early") else 1.0)
+
+    def _obstacle(self, entry: Entry) -> str | None:
+        """Why the bank cannot do what is asked; None: it can."""
+        order = entry.order
+        if order.operation not in ("capture", "void", "refund"):
+            return None
+        original = next((e for e in self.entries.values() if e.reference == order.original_reference), None)
+        if original is None or original.state != "confirmed" or original.order.payment_id != order.payment_id:
+            return "unknown_original"
+        if order.operation != "refund" and original.is_spent:
+            return "already_captured"
+        if order.operation == "capture" and order.amount_minor > original.order.amount_minor:
+            return "amount_too_large"
+        return None
+
+    def _move(self, entry: Entry) -> None:
+        """Do what was asked. A refund is paid whatever was refunded before: the limit is our duty."""
+        order = entry.order
+        sign = {"collect": 1, "capture": 1, "payout": -1, "refund": -1, "authorise": 0, "void": 0}
+        if order.operation in ("capture", "void"):
+            for original in self.entries.values():
+                if original.reference == order.original_reference:
+                    original.is_spent = True
+        self.movement(entry, order.operation, order.amount_minor, sign[order.operation])
+
+    def _change_mind(self, entry: Entry) -> None:
+        """It said declined, and charged all the same."""
+        if entry.state == "declined":
+            entry.state, entry.decline_code = "confirmed", None
+            self._move(entry)
+            self.tell(self.told(entry, "confirmed"), 10.0)
+
+    def _regret(self, entry: Entry) -> None:
+        """What may come after a success, days later."""
+        operation, weather = entry.order.operation, self.weather
+        later = weather.seconds(1.0, timedelta(days=2).total_seconds())
+        if operation == "refund" and weather.strikes("bank_refund_bounces"):
+            self.later(later, lambda: self._bounce(entry))
+        if operation in ("collect", "capture"):
+            if weather.strikes("bank_dispute"):
+                self.later(later, lambda: self._dispute(entry))
+            elif weather.strikes("bank_returned"):
+                self.later(later, lambda: self._return(entry))
+            elif weather.strikes("bank_recall"):
+                self.later(later, lambda: self.tell(self.told(entry, "recalled"), 10.0))
+
+    def _bounce(self, entry: Entry) -> None:
+        self.movement(entry, "bounce", entry.order.amount_minor, 1)
+        self.tell(self.told(entry, "bounced"), 10.0)
+
+    def _return(self, entry: Entry) -> None:
+        self.movement(entry, "return", entry.order.amount_minor, -1)
+        self.tell(self.told(entry, "returned"), 10.0)
+
+    def _dispute(self, entry: Entry) -> None:
+        self.tell(self.told(entry, "dispute_opened"), 10.0)
+        is_lost = self.weather.chance.random() < 0.5
+        end_s = self.weather.seconds(3600.0, timedelta(days=20).total_seconds())
+        self.later(end_s, lambda: self._end_dispute(entry, is_lost=is_lost))
+
+    def _end_dispute(self, entry: Entry, *, is_lost: bool) -> None:
+        if is_lost:
+            self.movement(entry, "chargeback", entry.order.amount_minor, -1)
+        self.tell(self.told(entry, "dispute_lost" if is_lost else "dispute_won"), 10.0)
+
+
+def _asked(order: Order) -> tuple[object, ...]:
+    return (order.payment_id, order.operation, order.amount_minor, order.currency, order.instrument)
