@@ -192,16 +192,34 @@ class Case:
             resolves=f"{subject_id}/hold",
         )
 
+    def take_back(self, subject_id: str, bank: str, amount_minor: int) -> None:
+        """A bank has taken money back: what the account has got, and the rest is its merchant's debt."""
+        account_id, to = self.row.account_id, self.bank_account(bank)
+        covered_minor = self.balance.spend(amount_minor)
+        if covered_minor:
+            self.move(f"{subject_id}/post", account_id, to, covered_minor)
+        if covered_minor < amount_minor:
+            self.move(f"{subject_id}/debt", f"debt:{account_id}", to, amount_minor - covered_minor)
+
     # The operator.
 
-    def call_operator(self, reason: str, since: datetime, subject_id: str | None = None) -> bool:
+    def call_operator(self, reason: str, since: datetime, subject_id: str | None = None) -> None:
         """Show the payment to an operator, once for what began at `since`; it goes on all the same."""
-        raised_at = self.row.raised_at
-        if raised_at is not None and raised_at >= since:
-            return False
-        self.tell("payment.needs_operator", {"reason": reason}, subject_id=subject_id)
+        if self._was_called(since):
+            return
+        details: Details = {"reason": reason}
+        if subject_id is not None:
+            details["subject"] = subject_id
+        self.tell("payment.needs_operator", details)
         self.change(raised_at=self.now)
-        return True
+
+    def contradict(self, problem: str, since: datetime) -> None:
+        """A bank said what cannot be true: nothing moves, an operator sees it; told once for each matter."""
+        self.out.contradictions.append((self.row.payment_id, problem))
+        if self._was_called(since):
+            return
+        self.tell("payment.contradiction", {"reason": problem})
+        self.change(raised_at=self.now)
 
     def raise_if_old(self, since: datetime, reason: str, subject_id: str | None = None) -> None:
         """Call the operator about something that has lasted longer than policy allows."""
@@ -215,3 +233,7 @@ class Case:
         if self.now < call_at < at:
             return call_at
         return at
+
+    def _was_called(self, since: datetime) -> bool:
+        raised_at = self.row.raised_at
+        return raised_at is not None and raised_at >= since

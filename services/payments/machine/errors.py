@@ -17,18 +17,19 @@ from typing import Literal, TypeAlias
 #   refund_exceeds_available  more than is left of what was captured
 #   authorization_expired     too late to capture
 #   origin_not_allowed  nobody may ask for this in this name
+#   id_invalid, text_invalid  not of the form, or longer than the record keeps
 #   unknown_refund, unknown_dispute, unknown_attempt  the payment has none with this id
 #   mismatch            attempt, bank, amount or currency are not what was asked for: see contradictions
 #   contradiction       cannot be true together with what the bank said before: see contradictions
 RefusalCode: TypeAlias = Literal[
     "already_known", "state_conflict", "same_person", "review_expired", "not_in_review", "amount_invalid",
     "refund_exceeds_available", "authorization_expired", "origin_not_allowed", "unknown_refund",
-    "unknown_dispute", "unknown_attempt", "mismatch", "contradiction",
+    "unknown_dispute", "unknown_attempt", "mismatch", "contradiction", "id_invalid", "text_invalid",
 ]  # fmt: skip
 
 
 class Refused(Exception):
-    """A command or a bank's word that changes no state; raised before any money is moved."""
+    """A command or a bank's word that changes no state; what was decided before it stands."""
 
     def __init__(self, code: RefusalCode) -> None:
         super().__init__(code)

@@ -94,8 +94,8 @@ def submit(case: Case, attempt: Attempt) -> None:
     """Write down the intent with its first lease, and let the shell send it."""
     row = case.row
     details: Details = {"bank": attempt.bank, "attempt_id": attempt.attempt_id}
-    if row.attempts:
-        details["from_bank"] = row.attempts[-1].bank
+    if row.attempts and (earlier := money_attempts(case)):
+        details["from_bank"] = earlier[-1].bank
         case.tell("payment.bank_changed", details)
     else:
         case.tell("payment.submitted", details)
@@ -165,7 +165,7 @@ def not_processed(case: Case, attempt: Attempt) -> None:
     case.change(attempts=case.with_attempt(attempt))
     if try_elsewhere(case):
         return
-    if len(_money_attempts(case)) >= case.policy.attempts_max:
+    if len(money_attempts(case)) >= case.policy.attempts_max:
         fail(case, "bank_unavailable")
         return
     case.change(status="reserved", due=case.now + case.policy.route_retry, tries=0)
@@ -173,7 +173,7 @@ def not_processed(case: Case, attempt: Attempt) -> None:
 
 def elsewhere(case: Case) -> Choice | None:
     """Another bank than those tried, if one may take the payment and policy allows a further attempt."""
-    tried = _money_attempts(case)
+    tried = money_attempts(case)
     if len(tried) >= case.policy.attempts_max:
         return None
     choice = case.routes.choose(case.row, frozenset(a.bank for a in tried))
@@ -185,17 +185,17 @@ def try_elsewhere(case: Case) -> bool:
     choice = elsewhere(case)
     if choice is None:
         return False
-    _submit_to(case, choice)
+    submit_to(case, choice)
     return True
 
 
 def route_again(case: Case) -> None:
     """No bank could take it before; those that declined it are never asked again."""
     row = case.row
-    refused = frozenset(a.bank for a in _money_attempts(case) if a.state == "declined")
+    refused = frozenset(a.bank for a in money_attempts(case) if a.state == "declined")
     choice = case.routes.choose(row, refused)
     if choice.bank is not None:
-        _submit_to(case, choice)
+        submit_to(case, choice)
         return
     tries = row.tries + 1
     waited: timedelta = case.policy.route_retry * tries
@@ -204,7 +204,8 @@ def route_again(case: Case) -> None:
     case.change(tries=tries, due=case.now + case.policy.route_retry)
 
 
-def _submit_to(case: Case, choice: Choice) -> None:
+def submit_to(case: Case, choice: Choice) -> None:
+    """Make the next attempt, at the bank that was chosen."""
     row = case.row
     if choice.bank is None:
         return
@@ -218,7 +219,8 @@ def _submit_to(case: Case, choice: Choice) -> None:
     submit(case, following)
 
 
-def _money_attempts(case: Case) -> list[Attempt]:
+def money_attempts(case: Case) -> list[Attempt]:
+    """The attempts to move the payment's own money, oldest first."""
     return [a for a in case.row.attempts if a.operation in attempts.MONEY_OPERATIONS]
 
 
