@@ -241,20 +241,29 @@ class SimBank:
         self.movement(entry, "bounce", entry.order.amount_minor, 1)
         self.tell(self.told(entry, "bounced"), 10.0)
 
+    def _left_minor(self, payment_id: str) -> int:
+        """What the bank has taken of a payer and not given back, by its own log."""
+        return sum(line.signed_minor for line in self.log if line.payment_id == payment_id)
+
     def _return(self, entry: Entry) -> None:
-        self.movement(entry, "return", entry.order.amount_minor, -1)
-        self.tell(self.told(entry, "returned"), 10.0)
+        left = min(self._left_minor(entry.order.payment_id), entry.order.amount_minor)
+        if left > 0:
+            self.movement(entry, "return", left, -1)
+            self.tell(self.told(entry, "returned", amount_minor=left), 10.0)
 
     def _dispute(self, entry: Entry) -> None:
-        self.tell(self.told(entry, "dispute_opened"), 10.0)
-        is_lost = self.weather.chance.random() < 0.5
-        end_s = self.weather.seconds(3600.0, timedelta(days=20).total_seconds())
-        self.later(end_s, lambda: self._end_dispute(entry, is_lost=is_lost))
+        left = min(self._left_minor(entry.order.payment_id), entry.order.amount_minor)
+        if left > 0:
+            self.tell(self.told(entry, "dispute_opened", amount_minor=left), 10.0)
+            is_lost = self.weather.chance.random() < 0.5
+            end_s = self.weather.seconds(3600.0, timedelta(days=20).total_seconds())
+            self.later(end_s, lambda: self._end_dispute(entry, left, is_lost=is_lost))
 
-    def _end_dispute(self, entry: Entry, *, is_lost: bool) -> None:
+    def _end_dispute(self, entry: Entry, amount_minor: int, *, is_lost: bool) -> None:
         if is_lost:
-            self.movement(entry, "chargeback", entry.order.amount_minor, -1)
-        self.tell(self.told(entry, "dispute_lost" if is_lost else "dispute_won"), 10.0)
+            self.movement(entry, "chargeback", amount_minor, -1)
+        what = "dispute_lost" if is_lost else "dispute_won"
+        self.tell(self.told(entry, what, amount_minor=amount_minor), 10.0)
 
 
 def _asked(order: Order) -> tuple[object, ...]:
