@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import msgspec
 
-from services.payments.machine.events import Decisions, Event
+from services.payments.machine.events import Decisions, Event, Snapshot
 from services.payments.machine.model import Account, Payment, Transfer
 from tests.simulation.constraints import refuse
 from tests.simulation.loop import Node, VirtualLoop
@@ -41,6 +41,7 @@ class Transaction:
         self.is_broken = False
         self.is_ended = False
         self.is_committing = False
+        self.snapshot: Snapshot | None = None
         self.waits_for: asyncio.Future[None] | None = None
         database.open[self] = None
         if node is not None:
@@ -164,8 +165,10 @@ class Database:
                 fault = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
             else:
                 try:
+                    if not self.is_as_read(transaction, decisions):
+                        raise asyncpg.SerializationError("rows are not as they were read")
                     refuse(self.rows, decisions)
-                except asyncpg.IntegrityConstraintViolationError as broken:
+                except asyncpg.PostgresError as broken:
                     fault = broken
                 else:
                     self.write(decisions)
@@ -178,6 +181,16 @@ class Database:
 
         self.loop.later(self.weather.seconds(*TRIP_S), at_server)
         await answer
+
+    def is_as_read(self, transaction: Transaction, decisions: Decisions) -> bool:
+        """Whether every row that is replaced still is the one that was read, as the real record asks."""
+        snapshot, rows = transaction.snapshot, self.rows
+        return snapshot is None or (
+            all(rows.accounts[key] is snapshot.accounts[key] for key in (a.account_id for a in decisions.accounts))
+            and all(
+                rows.whole(key) is snapshot.payments[key] for key in (p.payment_id for p in decisions.payments)
+            )
+        )
 
     def write(self, decisions: Decisions) -> None:
         """Make a decision true, at one moment."""

@@ -41,6 +41,7 @@ class Node:
 
     Attributes:
         at_death: Called, outside the node, when it dies; what others notice of a death (a closed connection).
+        fuse: After so many of its steps `at_fuse` is called, between two steps, which is at any await.
     """
 
     def __init__(self, name: str) -> None:
@@ -48,6 +49,8 @@ class Node:
         self.is_dead = False
         self.is_paused = False
         self.at_death: list[Callable[[], None]] = []
+        self.fuse = 0
+        self.at_fuse: Callable[[], None] = lambda: None
         self.kept: deque[asyncio.Handle] = deque()
 
 
@@ -154,6 +157,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 if node.is_paused:
                     node.kept.append(handle)
                     continue
+                if node.fuse:
+                    node.fuse -= 1
+                    if not node.fuse:
+                        self.call_soon(node.at_fuse, context=self.outside)
             self.steps += 1
             handle._run()  # type: ignore[attr-defined]
 

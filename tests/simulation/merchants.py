@@ -40,6 +40,7 @@ class Merchants:
         self.later = later
         self.chance = random.Random(f"{shape.seed}/merchants")
         self.followed: set[tuple[str, str]] = set()
+        self.refunds_asked: set[str] = set()
         self.written = 0
 
     def begin(self) -> None:
@@ -149,6 +150,7 @@ class Merchants:
             payment_id=payment.payment_id, refund_id=f"ref_sim_{digits}",
             amount_minor=max(1, int(whole * share)), origin=origin, reason="asked for", by="ada",  # type: ignore[arg-type]
         )  # fmt: skip
+        self.refunds_asked.add(asked.refund_id)
         self._mail(wait, asked)
 
     def _review(self, payment: Payment, refund_id: str | None) -> None:

@@ -27,6 +27,7 @@ RATES = {
     "bank_not_found_yet": 0.20,
     "bank_wrong_amount": 0.05,
     "bank_garbled": 0.02,
+    "bank_moves_other_amount": 0.03,
     "bank_unsent": 0.10,
     "bank_slow": 0.10,
     "bank_pending": 0.15,
@@ -89,6 +90,7 @@ class Shape:
     payout_share: float
     refund_share: float
     final_banks: frozenset[str]
+    late_s: tuple[float, float]
     policy: Policy
 
     @classmethod
@@ -117,7 +119,10 @@ class Shape:
             payout_share=chance.choice((0.0, 0.3, 0.5)),
             refund_share=chance.choice((0.2, 0.6)),
             final_banks=frozenset(bank for bank in banks if chance.random() < 0.5),
+            # How late a request may be carried out by a bank whose "not found" is final one day, and by others.
+            late_s=(200.0, chance.choice((90.0, 5_000.0))),
             policy=Policy(
+                resend_age_max=chance.choice((timedelta(hours=20), timedelta(hours=20), timedelta(seconds=30))),
                 second_approver_minor=chance.choice((5_000, 1_000_000)),
                 refund_review_minor=chance.choice((2_000, 50_000)),
                 review_deadline=timedelta(hours=chance.choice((1, 24))),

@@ -19,11 +19,9 @@ from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
 
 # Within what the connector allows; what is slower ends as `unknown` at the caller.
-ANSWER_S = (0.001, 0.05)
+ANSWER_S = (0.002, 0.08)
 SLOW_S = (1.0, 3.9)
 CALL_S_MAX = 4.0
-# How long a request may be under way, or queue inside the bank, and still be carried out.
-LATE_S = (5.0, 90.0)
 DECIDE_S = (0.5, 600.0)
 DECLINES_FINAL = ("insufficient_funds", "do_not_honour", "account_closed")
 DECLINES_RETRYABLE = ("bank_unavailable", "technical", "retry_other_bank")
@@ -39,6 +37,8 @@ class Entry:
     order: Order
     state: State
     reference: str
+    at_s: float
+    amount_minor: int  # What it does, which is not always what was asked for.
     decline_code: str | None = None
     was_declined: bool = False
     is_spent: bool = False  # An authorisation that was captured or voided.
@@ -60,15 +60,19 @@ class SimBank:
     """One bank.
 
     Args:
+        clock: Virtual seconds.
+        late_s_max: How long a request may queue somewhere and still be carried out, and a fresh one be denied.
         later: Calls after a time, whoever has died until then.
         tell: Takes a callback and how long it takes at least, in seconds; delivers it, perhaps twice.
     """
 
     def __init__(
-        self, name: str, later: Later, weather: Weather, trace: Trace,
-        tell: Callable[[BankTold, float], None],
+        self, name: str, clock: Callable[[], float], later: Later, weather: Weather, trace: Trace,
+        tell: Callable[[BankTold, float], None], late_s_max: float,
     ) -> None:  # fmt: skip
         self.name = name
+        self.now = clock
+        self.late_s_max = late_s_max
         self.later = later
         self.weather = weather
         self.trace = trace
@@ -82,33 +86,35 @@ class SimBank:
     async def send(self, order: Order) -> AttemptAnswer:
         """Carry a request to the bank and its answer back.
 
+        Once it is on the wire it arrives, or not, whatever becomes of the sender.
+
         Raises:
             HopUnsent, HopUnknown: As `BanksClient.send`.
         """
-        await self._leave(order)
         weather = self.weather
+        if self.is_down or weather.strikes("bank_unsent"):
+            await asyncio.sleep(weather.seconds(*ANSWER_S))
+            raise HopUnsent("refused")
         if self.is_deaf or weather.strikes("bank_request_lost"):
             return await self._hear_nothing()
         if weather.strikes("bank_request_late"):
-            self.later(weather.seconds(*LATE_S), lambda: self._process(order))
+            self.later(weather.seconds(0.0, self.late_s_max), lambda: self._process(order))
             return await self._hear_nothing()
-        self._process(order)
-        if self.is_mute or weather.strikes("bank_answer_lost"):
-            return await self._hear_nothing()
-        return await self._answer(order.attempt_id, "send")
+        trip_s = self._trip_s()
+        self.later(trip_s / 2, lambda: self._process(order))
+        return await self._answer(order.attempt_id, "send", trip_s)
 
-    async def inquire(self, order: Order) -> AttemptAnswer:
+    async def inquire(self, bank: str, attempt_id: str) -> AttemptAnswer:
         """Ask what became of an attempt.
 
         Raises:
             HopUnsent, HopUnknown: As `BanksClient.inquire`.
         """
-        await self._leave(order)
-        if self.is_deaf or self.is_mute or self.weather.strikes("bank_answer_lost"):
+        if self.is_down or self.weather.strikes("bank_unsent"):
+            raise HopUnsent("refused")
+        if self.is_deaf:
             return await self._hear_nothing()
-        if order.attempt_id in self.entries and self.weather.strikes("bank_not_found_yet"):
-            return await self._say(AttemptAnswer(order.attempt_id, "not_found"))
-        return await self._answer(order.attempt_id, "inquire")
+        return await self._answer(attempt_id, "inquire", self._trip_s())
 
     def movement(self, entry: Entry, operation: str, amount_minor: int, sign: int) -> None:
         """Write a line of the log: it has happened."""
@@ -124,41 +130,39 @@ class SimBank:
         return BankTold(
             payment_id=order.payment_id, bank=self.name, what=what,  # type: ignore[arg-type]
             bank_event_id=f"{self.name}-{order.attempt_id}-{what}-{number}", attempt_id=order.attempt_id,
-            amount_minor=order.amount_minor if amount_minor is None else amount_minor,
+            amount_minor=entry.amount_minor if amount_minor is None else amount_minor,
             currency=order.currency, bank_reference=entry.reference,
             decline_code=entry.decline_code if what == "declined" else None,
             dispute_reference=f"D-{order.attempt_id}" if what.startswith("dispute") else None,
         )  # fmt: skip
 
-    async def _leave(self, order: Order) -> None:
-        if self.is_down or self.weather.strikes("bank_unsent"):
-            await asyncio.sleep(self.weather.seconds(*ANSWER_S))
-            raise HopUnsent("refused")
-        slow = self.weather.strikes("bank_slow")
-        await asyncio.sleep(self.weather.seconds(*(SLOW_S if slow else ANSWER_S)))
+    def _trip_s(self) -> float:
+        return self.weather.seconds(*(SLOW_S if self.weather.strikes("bank_slow") else ANSWER_S))
 
     async def _hear_nothing(self) -> AttemptAnswer:
         await asyncio.sleep(CALL_S_MAX)
         raise HopUnknown("no answer")
 
-    async def _say(self, answer: AttemptAnswer) -> AttemptAnswer:
-        await asyncio.sleep(self.weather.seconds(*ANSWER_S))
-        return answer
-
-    async def _answer(self, attempt_id: str, asked: str) -> AttemptAnswer:
+    async def _answer(self, attempt_id: str, asked: str, trip_s: float) -> AttemptAnswer:
+        await asyncio.sleep(trip_s)
+        if self.is_mute or self.weather.strikes("bank_answer_lost"):
+            return await self._hear_nothing()
         entry = self.entries.get(attempt_id)
-        if entry is None:
-            return await self._say(AttemptAnswer(attempt_id, "not_found"))
-        order, amount_minor = entry.order, entry.order.amount_minor
+        if entry is None or (self._is_new(entry) and self.weather.strikes("bank_not_found_yet")):
+            return AttemptAnswer(attempt_id, "not_found" if asked == "inquire" else "unknown")
+        order, amount_minor = entry.order, entry.amount_minor
         if self.weather.strikes("bank_wrong_amount"):
             amount_minor += 1
         if self.weather.strikes("bank_garbled"):
             attempt_id += "x"
         self.trace.note(self.name, "says", asked, attempt_id, entry.state, amount_minor)
-        return await self._say(AttemptAnswer(
+        return AttemptAnswer(
             attempt_id, entry.state, order.payment_id, amount_minor, order.currency, entry.reference,
             entry.decline_code,
-        ))  # fmt: skip
+        )  # fmt: skip
+
+    def _is_new(self, entry: Entry) -> bool:
+        return self.now() - entry.at_s < self.late_s_max
 
     def _process(self, order: Order) -> None:
         """Take a request in; a repeat changes nothing."""
@@ -167,8 +171,10 @@ class SimBank:
             if _asked(entry.order) != _asked(order):
                 self.trace.violate("I3", f"{order.attempt_id} was used for two requests")
             return
-        entry = Entry(order, "pending", f"R-{order.attempt_id}")
+        entry = Entry(order, "pending", f"R-{order.attempt_id}", self.now(), order.amount_minor)
         self.entries[order.attempt_id] = entry
+        if order.operation in ("collect", "payout") and self.weather.strikes("bank_moves_other_amount"):
+            entry.amount_minor += 7
         if self.weather.strikes("bank_pending"):
             self.later(self.weather.seconds(*DECIDE_S), lambda: self._decide(entry, is_late=True))
         else:
@@ -214,7 +220,7 @@ class SimBank:
             for original in self.entries.values():
                 if original.reference == order.original_reference:
                     original.is_spent = True
-        self.movement(entry, order.operation, order.amount_minor, sign[order.operation])
+        self.movement(entry, order.operation, entry.amount_minor, sign[order.operation])
 
     def _change_mind(self, entry: Entry) -> None:
         """It said declined, and charged all the same."""
@@ -226,6 +232,8 @@ class SimBank:
     def _regret(self, entry: Entry) -> None:
         """What may come after a success, days later."""
         operation, weather = entry.order.operation, self.weather
+        if entry.amount_minor != entry.order.amount_minor:
+            return
         later = weather.seconds(1.0, timedelta(days=2).total_seconds())
         if operation == "refund" and weather.strikes("bank_refund_bounces"):
             self.later(later, lambda: self._bounce(entry))

@@ -28,6 +28,7 @@ class SimFraud:
         self.weather = weather
         self.shares = shares
         self.is_down = False
+        self.answered: set[str] = set()  # Payments that it has given a verdict about.
         self.verdicts: dict[str, Literal["pass", "review", "reject"]] = {}
 
     async def screen(self, askings: Sequence[Asking]) -> Sequence[Screened]:
@@ -50,6 +51,7 @@ class SimFraud:
         if self.weather.strikes("fraud_answer_lost"):
             await asyncio.sleep(NO_ANSWER_S)
             raise HopUnknown("no answer")
+        self.answered |= {each.payment_id for each in found}
         return found
 
     def verdict(self, payment_id: str) -> Literal["pass", "review", "reject"]:

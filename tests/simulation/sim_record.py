@@ -40,7 +40,7 @@ class SimRecord:
         try:
             accounts = await self.lock(transaction, work)
             await database.trip(transaction)
-            snapshot = self.read(transaction, work, accounts)
+            snapshot = transaction.snapshot = self.read(transaction, work, accounts)
             if not snapshot.events:
                 return Decisions()
             try:

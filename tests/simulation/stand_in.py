@@ -91,7 +91,7 @@ class Carrier:
 
     async def inquire(self, order):
         try:
-            answer = await self.banks[order.bank].inquire(order)
+            answer = await self.banks[order.bank].inquire(order.bank, order.attempt_id)
         except (HopUnsent, HopUnknown) as fault:
             answer = fault
         return classify_inquiry(order, answer)

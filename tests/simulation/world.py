@@ -23,6 +23,7 @@ from tests.simulation.database import Database
 from tests.simulation.invariants import Invariants
 from tests.simulation.loop import Node, VirtualLoop
 from tests.simulation.merchants import Merchants
+from tests.simulation.reckoning import Reckoning
 from tests.simulation.shape import Shape
 from tests.simulation.sim_bank import SimBank
 from tests.simulation.sim_fraud import SimFraud
@@ -47,6 +48,7 @@ class Result:
     virtual_s: float = 0.0
     commits: int = 0
     calls: int = 0
+    events: int = 0
     lines: int = 0
     payments: int = 0
 
@@ -83,12 +85,15 @@ class World:
         self.weather = Weather(seed, "weather", rates)
         self.database = Database(self.loop, Weather(seed, "database", rates), self.trace)
         self.banks = {
-            name: SimBank(name, self.later, Weather(seed, name, rates), self.trace, self.tell)
+            name: SimBank(
+                name, self.loop.time, self.later, Weather(seed, name, rates), self.trace, self.tell,
+                self.shape.late_s[name not in self.shape.final_banks],
+            )
             for name in self.shape.banks
         }
         self.fraud = SimFraud(seed, Weather(seed, "fraud", rates), self.shape.shares)
         self.merchants = Merchants(self.shape, self.database, self.later)
-        self.invariants = Invariants(self.database, self.banks, self.trace)
+        self.invariants = Invariants(self.database, self.banks, self.fraud, self.shape.policy, self.trace)
         self.routes = SimRoutes(self)
         self.nodes: dict[int, Node] = {}
         self.outstanding = 0  # Calls of the outside world that are still to come.
@@ -149,27 +154,30 @@ class World:
             self._start(number)
         await self._storm()
         self._heal()
-        deadline = self.loop.time() + PATIENCE_S
-        await self._settle(deadline)
+        await self._settle()
         self._send_statements()
-        await self._settle(deadline)
-        self.invariants.look_at_the_end()
+        await self._settle()
+        for problem in Reckoning(self.invariants, self.merchants.refunds_asked).problems():
+            self.trace.violate(*problem)
         for fault in self.loop.faults:
             self.trace.violate("defect", str(fault.get("exception") or fault.get("message")))
 
-    async def _settle(self, deadline: float) -> None:
-        step = 30.0
+    async def _settle(self) -> None:
+        step, deadline = 30.0, self.loop.time() + PATIENCE_S
         while not self._is_settled() and self.loop.time() < deadline:
             await asyncio.sleep(step)
             step = min(step * 1.5, 21_600.0)
 
     def _is_settled(self) -> bool:
         rows = self.database.rows
-        return not (
-            self.outstanding or rows.undone or rows.unposted
-            or any(payment.status not in PAYMENT_FINAL for payment in rows.payments.values())
-            or any(refund.status not in REFUND_FINAL for refund in rows.refunds.values())
-        )  # fmt: skip
+        return not (self.outstanding or rows.undone or rows.unposted) and all(
+            (
+                payment.status in PAYMENT_FINAL
+                and all(refund.status in REFUND_FINAL for refund in rows.whole(key).refunds)
+            )
+            or self.invariants.is_left_to_people(rows.whole(key))
+            for key, payment in rows.payments.items()
+        )
 
     def _send_statements(self) -> None:
         """The settlement files: what a bank has done and the record does not know of."""
@@ -211,13 +219,10 @@ class World:
         number = chance.randrange(self.shape.workers)
         bank = self.banks[weather.one_of(self.shape.banks)]
         self.trace.note("storm", kind, bank.name, number, f"{length:.3f}")
-        if kind == "worker_killed":
-            self.loop.kill(self.nodes[number])
-            self.loop.later(length, partial(self._restart, number, self.nodes[number]))
-        elif kind == "worker_paused":
+        if kind.startswith("worker"):
             node = self.nodes[number]
-            node.is_paused = True
-            self.loop.later(length, partial(self.loop.resume, node))
+            node.at_fuse = partial(self._kill if kind == "worker_killed" else self._pause, number, node, length)
+            node.fuse = chance.choice((1, 20, 200)) if node.fuse == 0 else node.fuse
         elif kind == "db_restarted":
             self.database.restart()
         elif kind == "db_away":
@@ -227,6 +232,17 @@ class World:
             self._flag(self.fraud, "is_down", length)
         else:
             self._flag(bank, f"is_{kind.removeprefix('bank_')}", length * 10)
+
+    def _kill(self, number: int, node: Node, length: float) -> None:
+        if not node.is_dead:
+            self.trace.note(node.name, "killed")
+            self.loop.kill(node)
+            self.loop.later(length, partial(self._restart, number, node))
+
+    def _pause(self, number: int, node: Node, length: float) -> None:
+        self.trace.note(node.name, "paused")
+        node.is_paused = True
+        self.loop.later(length, partial(self.loop.resume, node))
 
     def _flag(self, owner: Any, name: str, length: float) -> None:
         setattr(owner, name, True)
@@ -245,6 +261,7 @@ class World:
         for bank in self.banks.values():
             bank.is_down = bank.is_deaf = bank.is_mute = False
         for number, node in list(self.nodes.items()):
+            node.fuse = 0
             if node.is_dead:
                 self._restart(number, node)
             elif node.is_paused:
@@ -270,4 +287,5 @@ class World:
             seed=self.shape.seed, violations=self.trace.violations, digest=self.trace.digest, faults=faults,
             virtual_s=self.loop.time(), commits=self.database.commits, lines=self.trace.lines,
             payments=len(self.database.rows.payments), calls=sum(len(b.entries) for b in self.banks.values()),
+            events=len(self.database.rows.told_at),
         )  # fmt: skip
