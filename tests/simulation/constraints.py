@@ -68,6 +68,12 @@ def _repeated(rows: Rows, decisions: Decisions) -> Iterator[str]:
         alive = [_op_key(each) for each in attempts.values() if each.state not in _GONE]
         if len(alive) != len(set(alive)):
             yield f"one_money_attempt: {payment_id}"
+    for screened in decisions.screenings:
+        if screened.payment_id in rows.screenings:
+            yield f"screening_pkey: {screened.payment_id}"
+    for credit in decisions.credits:
+        if credit.source_id in rows.credits:
+            yield f"credit_pkey: {credit.source_id}"
     seen: set[str] = set()
     for transfer in decisions.transfers:
         if transfer.transfer_id in rows.transfers or transfer.transfer_id in seen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
@@ -11,9 +12,10 @@ import msgspec
 from services.payments.machine import answers, attempts, dispute, payment, refund
 from services.payments.machine.account import Balance
 from services.payments.machine.case import Case
-from services.payments.machine.events import RefundAsked
+from services.payments.machine.events import Event, RefundAsked
 from services.payments.machine.model import Attempt, Credit, Refund, derived_id
-from tests.simulation.mutants import decides, mutant
+from tests.simulation.mutants import decides, mutant, together
+from tests.simulation.rows import Rows
 
 Patch = AbstractContextManager[Any]
 
@@ -150,7 +152,12 @@ def refund_asked_twice_is_made_twice() -> Patch:
             event = msgspec.structs.replace(event, refund_id=again)
         asked(case, event)
 
-    return decides("RefundAsked", ask)
+    put_mail = Rows.put_mail
+
+    def put(self: Rows, event: Event, source: tuple[str, str], at: datetime) -> bool:
+        return put_mail(self, event, (source[0], f"{source[1]}#{self.arrived}"), at)
+
+    return together(decides("RefundAsked", ask), patch.object(Rows, "put_mail", put))
 
 
 @mutant("a declined refund keeps its part of the headroom and its hold")

@@ -98,7 +98,7 @@ class Shape:
         """Choose everything by the seed."""
         chance = random.Random(f"{seed}/shape")
         some = chance.choice((0.2, 0.5, 0.8))
-        scale = chance.choice((0.5, 1.0, 1.0, 2.0))
+        scale = chance.choice((0.5, 1.0, 1.0, 2.0, 4.0))
         rates = {kind: min(rate * scale, 0.6) for kind, rate in RATES.items() if chance.random() < some}
         storms = tuple(kind for kind, share in STORMS.items() if chance.random() < share)
         banks = ("north", "south", "east")[: chance.choice((1, 2, 2, 3))]

@@ -35,6 +35,8 @@ from tests.simulation.weather import Weather
 # authorisations, disputes and the banks' own late news.
 PATIENCE_S = 60 * 86_400.0
 _RETRY_S = 1.0
+# Larger faults of one world at most: more only meet an engine that has nothing to do any more.
+STRIKES_MAX = 25
 
 
 @dataclass
@@ -206,8 +208,12 @@ class World:
     async def _storm(self) -> None:
         end = self.shape.storm_s
         chance = self.weather.chance
-        while self.shape.storms and self.loop.time() < end:
-            await asyncio.sleep(chance.random() ** 3 * min(end, 3_600.0) / 2)
+        for _ in range(STRIKES_MAX if self.shape.storms else 0):
+            # Half of them while there is much to do, the others at any time.
+            span = chance.choice((min(self.shape.busy_s, end) + 1.0, end))
+            await asyncio.sleep(chance.random() ** 2 * span / 5)
+            if self.loop.time() >= end:
+                break
             self._strike(self.weather.one_of(self.shape.storms))
         await asyncio.sleep(max(0.0, max(end, self.shape.busy_s) - self.loop.time()))
 
