@@ -65,6 +65,8 @@ class EventRow:
     currency: str
     merchant_reference: str | None
     decline_code: str | None
+    subject_id: str | None = None
+    details: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

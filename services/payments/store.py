@@ -14,12 +14,21 @@ from typing import TypeAlias
 import asyncpg
 
 from services.payments.config import LEASE
+from services.payments.machine.events import Decisions, Event, Snapshot
 from services.payments.outcomes import Order, Outcome
 from services.payments.packing import EventRow, Position
+from services.payments.record import About, Decide, Overdue, Waiting, Work
+from services.payments.store_rows import accounts_from, events_from, payments_from, written
 
 LEDGER_MS_MAX = 60_000  # A second for each million transfers or so; it holds no lock that others wait for.
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+_WAITING = "select * from payments.take_waiting($1, $2)"
+_OVERDUE = "select * from payments.take_overdue($1, $2)"
+_ABOUT = "select * from payments.take_about($1)"
+_WRITE = "select payments.write_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,29 @@ class Store:
         rows = await self._pool.fetch("select * from payments.redrive($1, $2, $3)", bank, payments_max, LEASE)
         return [Order(**row) for row in rows]
 
+    async def turn(self, work: Work, decide: Decide) -> Decisions:
+        """One transaction: lock, read anew, decide, write, commit; see `record.Record`.
+
+        Raises:
+            DATABASE_AWAY: One of them; `asyncpg.SerializationError` among them says that a row changed.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            seen, refused = await _take(connection, work)
+            if not seen.events and not refused:
+                return Decisions()
+            decisions = decide(seen)
+            decisions.mail_done = [*decisions.mail_done, *refused]
+            await connection.execute(_WRITE, *written(seen, decisions))
+        return decisions
+
+    async def post_windows(self, age: timedelta, items_min: int, accounts_max: int) -> int:
+        """Post the credits whose window is full; see `record.Record`."""
+        return int(
+            await self._pool.fetchval(
+                "select payments.post_windows($1, $2, $3)", age, items_min, accounts_max
+            )
+        )
+
     async def reminders_missing(self) -> int:
         """How many open payments nobody would come back to."""
         return int(await self._pool.fetchval("select count(*) from payments.reminders_missing()"))
@@ -81,3 +113,27 @@ class Store:
             "select * from payments.outbox_after($1, $2, $3)", place.xid, place.position, rows_max
         )
         return [EventRow(**row) for row in rows]
+
+
+async def _take(
+    connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record], work: Work
+) -> tuple[Snapshot, list[tuple[int, str]]]:
+    refused: list[tuple[int, str]] = []
+    events: Sequence[Event]
+    match work:
+        case About(events=events):
+            subjects = list({event.payment_id for event in events})
+            [row] = await connection.fetch(_ABOUT, subjects)
+        case Waiting(items_max=items_max, accounts_max=accounts_max):
+            [row] = await connection.fetch(_WAITING, items_max, accounts_max)
+            events, refused = events_from(row["arrivals"])
+        case Overdue(bank=bank, items_max=items_max):
+            [row] = await connection.fetch(_OVERDUE, bank, items_max)
+            events, refused = events_from(row["arrivals"])
+    seen = Snapshot(
+        now=row["taken_at"],
+        events=events,
+        accounts=accounts_from(row["accounts"]),
+        payments=payments_from(row["payments"]),
+    )
+    return seen, refused

@@ -45,7 +45,11 @@ def _match(case: Case, event: BankTold) -> Attempt:
     )
     if event.bank == attempt.bank and event.currency == case.row.currency and amount_fits:
         return attempt
-    if event.bank == attempt.bank and attempt.state in ATTEMPT_OPEN:
+    if (
+        event.bank == attempt.bank
+        and attempt.state in ATTEMPT_OPEN
+        and attempt.not_found_since != attempts.NEVER_NOT_FOUND
+    ):
         case.put_attempt(attempts.spoken_of(attempt))
     case.contradict(
         f"{event.bank} says {event.what} of {event.attempt_id} with {event.amount_minor} {event.currency}; "
