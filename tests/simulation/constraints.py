@@ -68,12 +68,12 @@ def _repeated(rows: Rows, decisions: Decisions) -> Iterator[str]:
         alive = [_op_key(each) for each in attempts.values() if each.state not in _GONE]
         if len(alive) != len(set(alive)):
             yield f"one_money_attempt: {payment_id}"
-    for screened in decisions.screenings:
-        if screened.payment_id in rows.screenings:
-            yield f"screening_pkey: {screened.payment_id}"
-    for credit in decisions.credits:
-        if credit.source_id in rows.credits:
-            yield f"credit_pkey: {credit.source_id}"
+    screened = [each.payment_id for each in decisions.screenings]
+    if len(screened) > len(set(screened)) or any(each in rows.screenings for each in screened):
+        yield f"screening_pkey: {screened}"
+    credited = [each.source_id for each in decisions.credits]
+    if len(credited) > len(set(credited)) or any(each in rows.credits for each in credited):
+        yield f"credit_pkey: {credited}"
     seen: set[str] = set()
     for transfer in decisions.transfers:
         if transfer.transfer_id in rows.transfers or transfer.transfer_id in seen:
