@@ -162,7 +162,9 @@ class Database:
         def at_server() -> None:
             fault: Exception | None = None
             if transaction.is_broken or is_refused or transaction.is_ended:
-                fault = asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
+                fault = asyncpg.ConnectionDoesNotExistError(
+                    "connection was closed in the middle of operation"
+                )
             else:
                 try:
                     if not self.is_as_read(transaction, decisions):
@@ -186,9 +188,13 @@ class Database:
         """Whether every row that is replaced still is the one that was read, as the real record asks."""
         snapshot, rows = transaction.snapshot, self.rows
         return snapshot is None or (
-            all(rows.accounts[key] is snapshot.accounts[key] for key in (a.account_id for a in decisions.accounts))
+            all(
+                rows.accounts[key] is snapshot.accounts[key]
+                for key in (a.account_id for a in decisions.accounts)
+            )
             and all(
-                rows.whole(key) is snapshot.payments[key] for key in (p.payment_id for p in decisions.payments)
+                rows.whole(key) is snapshot.payments[key]
+                for key in (p.payment_id for p in decisions.payments)
             )
         )
 

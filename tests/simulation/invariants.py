@@ -85,7 +85,10 @@ class Invariants:
         rows = self.database.rows
         account = rows.accounts[account_id]
         if account.posted_minor != rows.booked[account_id]:
-            yield "I1", f"{account_id} has {account.posted_minor}, its transfers say {rows.booked[account_id]}"
+            yield (
+                "I1",
+                f"{account_id} has {account.posted_minor}, its transfers say {rows.booked[account_id]}",
+            )
         if account.held_minor != rows.held[account_id]:
             yield "I1", f"{account_id} holds {account.held_minor}, its transfers say {rows.held[account_id]}"
         waiting = sum(each.credit.amount_minor for each in rows.unposted.get(account_id, ()))
@@ -145,7 +148,9 @@ class Invariants:
 
 
 def _accounts_of(decisions: Decisions) -> Iterable[str]:
-    named = [each.account_id for each in decisions.accounts] + [each.account_id for each in decisions.payments]
+    named = [each.account_id for each in decisions.accounts] + [
+        each.account_id for each in decisions.payments
+    ]
     return dict.fromkeys(named)
 
 

@@ -108,7 +108,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             if not task.done():
                 with suppress(BaseException):
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
         self._ready.clear()
         self._scheduled.clear()
         self.tasks.clear()
@@ -133,7 +133,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _run_once(self) -> None:
         scheduled = self._scheduled
         if not self._ready:
-            while scheduled and scheduled[0]._cancelled:  # type: ignore[attr-defined]
+            while scheduled and scheduled[0]._cancelled:
                 heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]
             if not scheduled:
                 raise Stalled(f"at {self._now:.3f} s")
@@ -148,7 +148,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if self.steps > STEPS_MAX:
             raise NoEnd(f"{self.steps} steps at {self._now:.3f} s")
         for handle in batch:
-            if handle._cancelled:  # type: ignore[attr-defined]
+            if handle._cancelled:
                 continue
             node = handle._context.get(NODE)  # type: ignore[attr-defined]
             if node is not None:
@@ -162,7 +162,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                     if not node.fuse:
                         self.call_soon(node.at_fuse, context=self.outside)
             self.steps += 1
-            handle._run()  # type: ignore[attr-defined]
+            handle._run()
 
     def _mix(self, batch: list[asyncio.Handle]) -> None:
         """Mix the steps of tasks among each other; what is no task's step keeps its place.

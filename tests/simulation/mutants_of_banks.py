@@ -216,7 +216,7 @@ def reminder_cleared_before_the_call() -> Patch:
 
 @mutant("an unknown outcome has no reminder")
 def no_reminder_of_the_unknown() -> Patch:
-    keep = answers._keep
+    keep: Any = answers._keep
     return patch.object(
         answers, "_keep",
         lambda one, before, after, due: keep(one, before, after, None if after.state == "unknown" else due),

@@ -100,7 +100,9 @@ class Reckoning:
         attempt = self.database.rows.attempts.get(line.attempt_id)
         if attempt is None:
             return False
-        is_unfounded = attempt.state in ("declined", "not_processed") and attempt.decline_code != "late_success"
+        is_unfounded = (
+            attempt.state in ("declined", "not_processed") and attempt.decline_code != "late_success"
+        )
         return is_unfounded or line.operation in ("return", "chargeback")
 
     def _ends(self, payment: Payment) -> Iterator[Problem]:

@@ -180,5 +180,3 @@ def _dues(payment: Payment) -> Iterator[tuple[datetime, str | None, str]]:
     for dispute in payment.disputes:
         if dispute.due is not None:
             yield dispute.due, None, dispute.dispute_id
-
-

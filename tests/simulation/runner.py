@@ -56,7 +56,9 @@ def run_world(seed: int, mutant: str | None = None, *, is_loud: bool = False) ->
 
 def run_seeds(first: int, seeds: int, jobs: int) -> Iterator[Result]:
     """Live through many worlds; results come as they are ready."""
-    chunks = [(None, start, min(CHUNK, first + seeds - start)) for start in range(first, first + seeds, CHUNK)]
+    chunks = [
+        (None, start, min(CHUNK, first + seeds - start)) for start in range(first, first + seeds, CHUNK)
+    ]
     if jobs == 1:
         hush()
         for chunk in chunks:

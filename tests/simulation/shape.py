@@ -122,7 +122,9 @@ class Shape:
             # How late a request may be carried out by a bank whose "not found" is final one day, and by others.
             late_s=(200.0, chance.choice((90.0, 5_000.0))),
             policy=Policy(
-                resend_age_max=chance.choice((timedelta(hours=20), timedelta(hours=20), timedelta(seconds=30))),
+                resend_age_max=chance.choice(
+                    (timedelta(hours=20), timedelta(hours=20), timedelta(seconds=30))
+                ),
                 second_approver_minor=chance.choice((5_000, 1_000_000)),
                 refund_review_minor=chance.choice((2_000, 50_000)),
                 review_deadline=timedelta(hours=chance.choice((1, 24))),

@@ -192,7 +192,9 @@ class SimBank:
         if code is None:
             self._move(entry)
             self._regret(entry)
-        elif entry.order.operation in ("collect", "authorise", "payout") and weather.strikes("bank_mind_changed"):
+        elif entry.order.operation in ("collect", "authorise", "payout") and weather.strikes(
+            "bank_mind_changed"
+        ):
             self.later(weather.seconds(0.0, 3600.0), lambda: self._change_mind(entry))
         if is_late or weather.strikes("bank_callback"):
             what = "confirmed" if code is None else "declined"

@@ -14,7 +14,13 @@ from services.payments.record import About, Overdue, Waiting
 
 class Worker:
     def __init__(self, record, banks, screener, names, decide):
-        self.record, self.banks, self.screener, self.names, self.decide = record, banks, screener, names, decide
+        self.record, self.banks, self.screener, self.names, self.decide = (
+            record,
+            banks,
+            screener,
+            names,
+            decide,
+        )
         self.tasks = set()
 
     def begin(self, coro):
@@ -78,9 +84,22 @@ class Carrier:
             if order.resendable:
                 outcome, asked = await self.send(order), False
             else:
-                return Answered(payment_id=order.payment_id, attempt_id=order.attempt_id, epoch=order.epoch, kind="not_found", asked=True)
-        return Answered(payment_id=order.payment_id, attempt_id=order.attempt_id, epoch=order.epoch,
-                        kind=outcome.kind, asked=asked, bank_reference=outcome.bank_reference, decline_code=outcome.decline_code)
+                return Answered(
+                    payment_id=order.payment_id,
+                    attempt_id=order.attempt_id,
+                    epoch=order.epoch,
+                    kind="not_found",
+                    asked=True,
+                )
+        return Answered(
+            payment_id=order.payment_id,
+            attempt_id=order.attempt_id,
+            epoch=order.epoch,
+            kind=outcome.kind,
+            asked=asked,
+            bank_reference=outcome.bank_reference,
+            decline_code=outcome.decline_code,
+        )
 
     async def send(self, order) -> Outcome:
         try:

@@ -88,7 +88,12 @@ class World:
         self.database = Database(self.loop, Weather(seed, "database", rates), self.trace)
         self.banks = {
             name: SimBank(
-                name, self.loop.time, self.later, Weather(seed, name, rates), self.trace, self.tell,
+                name,
+                self.loop.time,
+                self.later,
+                Weather(seed, name, rates),
+                self.trace,
+                self.tell,
                 self.shape.late_s[name not in self.shape.final_banks],
             )
             for name in self.shape.banks
@@ -135,7 +140,9 @@ class World:
         if weather.strikes("bank_callback_late"):
             wait = weather.seconds(60.0, 100_000.0)
         if weather.strikes("bank_callback_wrong"):
-            wrong = msgspec.structs.replace(told, amount_minor=told.amount_minor + 1, bank_event_id=f"{told.bank_event_id}-w")
+            wrong = msgspec.structs.replace(
+                told, amount_minor=told.amount_minor + 1, bank_event_id=f"{told.bank_event_id}-w"
+            )
             self.later(wait, partial(self._deliver, wrong))
         self.later(wait, partial(self._deliver, told))
         if weather.strikes("bank_callback_twice"):
@@ -200,7 +207,9 @@ class World:
     async def _work(self) -> None:
         from tests.simulation.stand_in import Carrier, Worker
 
-        worker = Worker(SimRecord(self.database), Carrier(self.banks), self.fraud, list(self.banks), self.decide)
+        worker = Worker(
+            SimRecord(self.database), Carrier(self.banks), self.fraud, list(self.banks), self.decide
+        )
         await worker.run()
 
     # The weather.
@@ -227,7 +236,9 @@ class World:
         self.trace.note("storm", kind, bank.name, number, f"{length:.3f}")
         if kind.startswith("worker"):
             node = self.nodes[number]
-            node.at_fuse = partial(self._kill if kind == "worker_killed" else self._pause, number, node, length)
+            node.at_fuse = partial(
+                self._kill if kind == "worker_killed" else self._pause, number, node, length
+            )
             node.fuse = chance.choice((1, 20, 200)) if node.fuse == 0 else node.fuse
         elif kind == "db_restarted":
             self.database.restart()
@@ -279,7 +290,14 @@ class World:
 
     def _note(self, decisions: Decisions) -> None:
         for told in decisions.told:
-            self.trace.note("told", told.payment_id, told.sequence, told.type, told.subject_id or "", told.decline_code or "")
+            self.trace.note(
+                "told",
+                told.payment_id,
+                told.sequence,
+                told.type,
+                told.subject_id or "",
+                told.decline_code or "",
+            )
         for attempt in decisions.attempts:
             self.trace.note("attempt", attempt.attempt_id, attempt.bank, attempt.state, attempt.epoch)
         for mail_id, outcome in decisions.mail_done:
