@@ -30,7 +30,7 @@ from pki.tls import client_context
 from services.node.config_file import PostgresConfig
 from services.node.migrations import migrate
 
-ROLES = ("gateway", "payments", "notifications", "evidence", "operator", "pki")
+ROLES = ("gateway", "payments", "notifications", "evidence", "operator", "pki", "fraud")
 # The cheapest cost that `pki` accepts: the passphrase guards a test's throw-away authority.
 KEEPER = PassphraseKeeper(b"a throw-away authority of the tests", ScryptCost(n=2**14))
 START_S_MAX = 30.0
