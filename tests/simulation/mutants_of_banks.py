@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from itertools import count
 from typing import Any
 from unittest.mock import patch
 
 import msgspec
 
+from services.banks import messages
 from services.banks.messages import AttemptAnswer
 from services.payments import outcomes
 from services.payments.machine import answers, attempts, capture, case, late, payment, refund
@@ -23,12 +25,12 @@ _answered = answers.answered
 
 @mutant("each retry goes to the bank under a new idempotency key")
 def new_bank_key_per_retry() -> Patch:
-    send = SimBank.send
+    send, numbers = SimBank.send, count()
 
-    async def send_anew(self: SimBank, order: Order) -> AttemptAnswer:
-        key = f"{order.attempt_id}-{order.epoch}"
-        answer = await send(self, msgspec.structs.replace(order, attempt_id=key))
-        return msgspec.structs.replace(answer, attempt_id=order.attempt_id)
+    async def send_anew(self: SimBank, attempt: messages.Attempt) -> AttemptAnswer:
+        key = f"{attempt.attempt_id}-{next(numbers)}"
+        answer = await send(self, msgspec.structs.replace(attempt, attempt_id=key))
+        return msgspec.structs.replace(answer, attempt_id=attempt.attempt_id)
 
     return patch.object(SimBank, "send", send_anew)
 
@@ -100,8 +102,11 @@ def not_found_once_is_enough() -> Patch:
 
 @mutant("payment, amount and currency of an answer are not compared with the request")
 def answer_is_not_checked() -> Patch:
-    def believe(_: Any, answer: AttemptAnswer, kind: Any) -> outcomes.Outcome:
-        return outcomes.Outcome(kind, answer.bank_reference, answer.decline_code)
+    def believe(order: Order, answer: AttemptAnswer) -> outcomes.Heard:
+        kind = "confirmed" if answer.outcome == "confirmed" else "declined"
+        return outcomes.Heard(outcomes.heard_as(
+            order, kind, bank_reference=answer.bank_reference, decline_code=answer.decline_code,  # type: ignore[arg-type]
+        ))  # fmt: skip
 
     return patch.object(outcomes, "_believe", believe)
 

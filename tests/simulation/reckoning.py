@@ -153,7 +153,7 @@ class Reckoning:
             return
         for bank in self.banks.values():
             for entry in bank.entries.values():
-                order = entry.order
-                is_live = order.operation == "authorise" and entry.state == "confirmed" and not entry.is_spent
-                if is_live and order.payment_id == payment.payment_id:
+                asked = entry.attempt
+                is_live = asked.operation == "authorise" and entry.state == "confirmed" and not entry.is_spent
+                if is_live and asked.end_to_end_id == payment.payment_id:
                     yield "I3", f"{payment.payment_id} is {payment.status}, {bank.name} still reserves for it"

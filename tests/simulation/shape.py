@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.payments.config import WorkerConfig
 from services.payments.machine.policy import Policy
 
 # Kinds of fault and their chance at each occasion, before the seed chooses and scales them.
@@ -92,6 +93,7 @@ class Shape:
     final_banks: frozenset[str]
     late_s: tuple[float, float]
     policy: Policy
+    config: WorkerConfig
 
     @classmethod
     def of(cls, seed: int) -> Shape:
@@ -121,6 +123,13 @@ class Shape:
             final_banks=frozenset(bank for bank in banks if chance.random() < 0.5),
             # How late a request may be carried out by a bank whose "not found" is final one day, and by others.
             late_s=(200.0, chance.choice((90.0, 5_000.0))),
+            # In some worlds there is no room for more than one or two calls at a time.
+            config=chance.choice((
+                WorkerConfig(bank_names=banks, room_min=1),
+                WorkerConfig(bank_names=banks, room_min=1, sends_per_bank_max=1, queue_per_bank_max=1,
+                             redrives_per_bank_max=1, screenings_max=1),
+                WorkerConfig(bank_names=banks),
+            )),
             policy=Policy(
                 resend_age_max=chance.choice(
                     (timedelta(hours=20), timedelta(hours=20), timedelta(seconds=30))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
-from services.banks.messages import AttemptAnswer
+from services.banks.messages import Attempt, AttemptAnswer
 from services.node.errors import HopUnknown, HopUnsent
-from services.payments.machine.events import BankTold, Order
+from services.payments.machine.events import BankTold
 from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
 
@@ -34,7 +34,7 @@ Later: TypeAlias = Callable[[float, Callable[[], None]], None]
 class Entry:
     """What the bank knows of one attempt."""
 
-    order: Order
+    attempt: Attempt
     state: State
     reference: str
     at_s: float
@@ -83,7 +83,7 @@ class SimBank:
         self.is_deaf = False  # One-way partition: nothing arrives; the caller cannot tell.
         self.is_mute = False  # The other way: everything arrives, no answer comes back.
 
-    async def send(self, order: Order) -> AttemptAnswer:
+    async def send(self, attempt: Attempt) -> AttemptAnswer:
         """Carry a request to the bank and its answer back.
 
         Once it is on the wire it arrives, or not, whatever becomes of the sender.
@@ -98,11 +98,11 @@ class SimBank:
         if self.is_deaf or weather.strikes("bank_request_lost"):
             return await self._hear_nothing()
         if weather.strikes("bank_request_late"):
-            self.later(weather.seconds(0.0, self.late_s_max), lambda: self._process(order))
+            self.later(weather.seconds(0.0, self.late_s_max), lambda: self._process(attempt))
             return await self._hear_nothing()
         trip_s = self._trip_s()
-        self.later(trip_s / 2, lambda: self._process(order))
-        return await self._answer(order.attempt_id, "send", trip_s)
+        self.later(trip_s / 2, lambda: self._process(attempt))
+        return await self._answer(attempt.attempt_id, "send", trip_s)
 
     async def inquire(self, bank: str, attempt_id: str) -> AttemptAnswer:
         """Ask what became of an attempt.
@@ -118,22 +118,22 @@ class SimBank:
 
     def movement(self, entry: Entry, operation: str, amount_minor: int, sign: int) -> None:
         """Write a line of the log: it has happened."""
-        order = entry.order
+        attempt = entry.attempt
         self.log.append(Movement(
-            order.attempt_id, order.payment_id, operation, amount_minor, order.currency, sign * amount_minor,
+            attempt.attempt_id, attempt.end_to_end_id, operation, amount_minor, attempt.currency, sign * amount_minor,
         ))  # fmt: skip
-        self.trace.note(self.name, operation, order.attempt_id, sign * amount_minor)
+        self.trace.note(self.name, operation, attempt.attempt_id, sign * amount_minor)
 
     def told(self, entry: Entry, what: str, *, amount_minor: int | None = None, number: int = 1) -> BankTold:
         """Word a callback about an attempt."""
-        order = entry.order
+        attempt = entry.attempt
         return BankTold(
-            payment_id=order.payment_id, bank=self.name, what=what,  # type: ignore[arg-type]
-            bank_event_id=f"{self.name}-{order.attempt_id}-{what}-{number}", attempt_id=order.attempt_id,
+            payment_id=attempt.end_to_end_id, bank=self.name, what=what,  # type: ignore[arg-type]
+            bank_event_id=f"{self.name}-{attempt.attempt_id}-{what}-{number}", attempt_id=attempt.attempt_id,
             amount_minor=entry.amount_minor if amount_minor is None else amount_minor,
-            currency=order.currency, bank_reference=entry.reference,
+            currency=attempt.currency, bank_reference=entry.reference,
             decline_code=entry.decline_code if what == "declined" else None,
-            dispute_reference=f"D-{order.attempt_id}" if what.startswith("dispute") else None,
+            dispute_reference=f"D-{attempt.attempt_id}" if what.startswith("dispute") else None,
         )  # fmt: skip
 
     def _trip_s(self) -> float:
@@ -150,30 +150,30 @@ class SimBank:
         entry = self.entries.get(attempt_id)
         if entry is None or (self._is_new(entry) and self.weather.strikes("bank_not_found_yet")):
             return AttemptAnswer(attempt_id, "not_found" if asked == "inquire" else "unknown")
-        order, amount_minor = entry.order, entry.amount_minor
+        attempt, amount_minor = entry.attempt, entry.amount_minor
         if self.weather.strikes("bank_wrong_amount"):
             amount_minor += 1
         if self.weather.strikes("bank_garbled"):
             attempt_id += "x"
         self.trace.note(self.name, "says", asked, attempt_id, entry.state, amount_minor)
         return AttemptAnswer(
-            attempt_id, entry.state, order.payment_id, amount_minor, order.currency, entry.reference,
+            attempt_id, entry.state, attempt.end_to_end_id, amount_minor, attempt.currency, entry.reference,
             entry.decline_code,
         )  # fmt: skip
 
     def _is_new(self, entry: Entry) -> bool:
         return self.now() - entry.at_s < self.late_s_max
 
-    def _process(self, order: Order) -> None:
+    def _process(self, attempt: Attempt) -> None:
         """Take a request in; a repeat changes nothing."""
-        entry = self.entries.get(order.attempt_id)
+        entry = self.entries.get(attempt.attempt_id)
         if entry is not None:
-            if _asked(entry.order) != _asked(order):
-                self.trace.violate("I3", f"{order.attempt_id} was used for two requests")
+            if _asked(entry.attempt) != _asked(attempt):
+                self.trace.violate("I3", f"{attempt.attempt_id} was used for two requests")
             return
-        entry = Entry(order, "pending", f"R-{order.attempt_id}", self.now(), order.amount_minor)
-        self.entries[order.attempt_id] = entry
-        if order.operation in ("collect", "payout") and self.weather.strikes("bank_moves_other_amount"):
+        entry = Entry(attempt, "pending", f"R-{attempt.attempt_id}", self.now(), attempt.amount_minor)
+        self.entries[attempt.attempt_id] = entry
+        if attempt.operation in ("collect", "payout") and self.weather.strikes("bank_moves_other_amount"):
             entry.amount_minor += 7
         if self.weather.strikes("bank_pending"):
             self.later(self.weather.seconds(*DECIDE_S), lambda: self._decide(entry, is_late=True))
@@ -192,7 +192,7 @@ class SimBank:
         if code is None:
             self._move(entry)
             self._regret(entry)
-        elif entry.order.operation in ("collect", "authorise", "payout") and weather.strikes(
+        elif entry.attempt.operation in ("collect", "authorise", "payout") and weather.strikes(
             "bank_mind_changed"
         ):
             self.later(weather.seconds(0.0, 3600.0), lambda: self._change_mind(entry))
@@ -202,27 +202,27 @@ class SimBank:
 
     def _obstacle(self, entry: Entry) -> str | None:
         """Why the bank cannot do what is asked; None: it can."""
-        order = entry.order
-        if order.operation not in ("capture", "void", "refund"):
+        attempt = entry.attempt
+        if attempt.operation not in ("capture", "void", "refund"):
             return None
-        original = next((e for e in self.entries.values() if e.reference == order.original_reference), None)
-        if original is None or original.state != "confirmed" or original.order.payment_id != order.payment_id:
+        original = next((e for e in self.entries.values() if e.reference == attempt.original_reference), None)
+        if original is None or original.state != "confirmed" or original.attempt.end_to_end_id != attempt.end_to_end_id:
             return "unknown_original"
-        if order.operation != "refund" and original.is_spent:
+        if attempt.operation != "refund" and original.is_spent:
             return "already_captured"
-        if order.operation == "capture" and order.amount_minor > original.order.amount_minor:
+        if attempt.operation == "capture" and attempt.amount_minor > original.attempt.amount_minor:
             return "amount_too_large"
         return None
 
     def _move(self, entry: Entry) -> None:
         """Do what was asked. A refund is paid whatever was refunded before: the limit is our duty."""
-        order = entry.order
+        attempt = entry.attempt
         sign = {"collect": 1, "capture": 1, "payout": -1, "refund": -1, "authorise": 0, "void": 0}
-        if order.operation in ("capture", "void"):
+        if attempt.operation in ("capture", "void"):
             for original in self.entries.values():
-                if original.reference == order.original_reference:
+                if original.reference == attempt.original_reference:
                     original.is_spent = True
-        self.movement(entry, order.operation, entry.amount_minor, sign[order.operation])
+        self.movement(entry, attempt.operation, entry.amount_minor, sign[attempt.operation])
 
     def _change_mind(self, entry: Entry) -> None:
         """It said declined, and charged all the same."""
@@ -233,8 +233,8 @@ class SimBank:
 
     def _regret(self, entry: Entry) -> None:
         """What may come after a success, days later."""
-        operation, weather = entry.order.operation, self.weather
-        if entry.amount_minor != entry.order.amount_minor:
+        operation, weather = entry.attempt.operation, self.weather
+        if entry.amount_minor != entry.attempt.amount_minor:
             return
         later = weather.seconds(1.0, timedelta(days=2).total_seconds())
         if operation == "refund" and weather.strikes("bank_refund_bounces"):
@@ -248,7 +248,7 @@ class SimBank:
                 self.later(later, lambda: self.tell(self.told(entry, "recalled"), 10.0))
 
     def _bounce(self, entry: Entry) -> None:
-        self.movement(entry, "bounce", entry.order.amount_minor, 1)
+        self.movement(entry, "bounce", entry.attempt.amount_minor, 1)
         self.tell(self.told(entry, "bounced"), 10.0)
 
     def _left_minor(self, payment_id: str) -> int:
@@ -256,13 +256,13 @@ class SimBank:
         return sum(line.signed_minor for line in self.log if line.payment_id == payment_id)
 
     def _return(self, entry: Entry) -> None:
-        left = min(self._left_minor(entry.order.payment_id), entry.order.amount_minor)
+        left = min(self._left_minor(entry.attempt.end_to_end_id), entry.attempt.amount_minor)
         if left > 0:
             self.movement(entry, "return", left, -1)
             self.tell(self.told(entry, "returned", amount_minor=left), 10.0)
 
     def _dispute(self, entry: Entry) -> None:
-        left = min(self._left_minor(entry.order.payment_id), entry.order.amount_minor)
+        left = min(self._left_minor(entry.attempt.end_to_end_id), entry.attempt.amount_minor)
         if left > 0:
             self.tell(self.told(entry, "dispute_opened", amount_minor=left), 10.0)
             is_lost = self.weather.chance.random() < 0.5
@@ -276,5 +276,5 @@ class SimBank:
         self.tell(self.told(entry, what, amount_minor=amount_minor), 10.0)
 
 
-def _asked(order: Order) -> tuple[object, ...]:
-    return (order.payment_id, order.operation, order.amount_minor, order.currency, order.instrument)
+def _asked(attempt: Attempt) -> tuple[object, ...]:
+    return (attempt.end_to_end_id, attempt.operation, attempt.amount_minor, attempt.currency, attempt.instrument)
