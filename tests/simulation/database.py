@@ -60,12 +60,47 @@ class Transaction:
             self.database.release(self)
 
 
+class Watch:
+    """Those who wait for one kind of work; one look serves them all.
+
+    Args:
+        is_there: Whether there is some now.
+        due: When there will be, if nothing happens until then.
+    """
+
+    def __init__(
+        self, database: Database, is_there: Callable[[], bool], due: Callable[[], datetime | None]
+    ) -> None:
+        self.database = database
+        self.is_there = is_there
+        self.due = due
+        self.waiters: list[asyncio.Future[None]] = []
+        self.timer: tuple[datetime, asyncio.TimerHandle] | None = None
+
+    def look(self) -> None:
+        """Wake everyone if there is work, or set the clock for when there will be."""
+        if self.is_there():
+            waiters, self.waiters = self.waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        elif (when := self.due()) is not None and (self.timer is None or self.timer[0] != when):
+            if self.timer is not None:
+                self.timer[1].cancel()
+            wait_s = (when - self.database.now()).total_seconds()
+            self.timer = (when, self.database.loop.later(wait_s, self._ring))
+
+    def _ring(self) -> None:
+        self.timer = None
+        self.look()
+
+
 class Database:
     """What is committed, and who holds which account.
 
     Attributes:
         on_commit: Each looks at what was just committed.
-        on_change: Each is told when there may be something to do.
+        watches: Who waits for something to do, by what it is.
     """
 
     def __init__(self, loop: VirtualLoop, weather: Weather, trace: Trace) -> None:
@@ -77,13 +112,17 @@ class Database:
         self.is_away = False
         self.commits = 0
         self.on_commit: list[Callable[[Decisions], None]] = []
-        self.on_change: list[Callable[[], None]] = []
+        self.watches: dict[str, Watch] = {}
+        self._clock = (0.0, START)
         self._is_telling = False
         self._holders: dict[str, Transaction] = {}
         self._queues: dict[str, deque[Transaction]] = {}
 
     def now(self) -> datetime:
-        return START + timedelta(seconds=self.loop.time())
+        seconds = self.loop.time()
+        if seconds != self._clock[0]:
+            self._clock = (seconds, START + timedelta(seconds=seconds))
+        return self._clock[1]
 
     def is_locked(self, account_id: str) -> bool:
         return account_id in self._holders
@@ -291,5 +330,6 @@ class Database:
 
     def _tell(self) -> None:
         self._is_telling = False
-        for look in list(self.on_change):
-            look()
+        for watch in self.watches.values():
+            if watch.waiters:
+                watch.look()

@@ -61,11 +61,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """Runs everything in one thread; ready steps of different tasks come in an order that the seed chooses."""
 
     _ready: deque[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
 
     def __init__(self, seed: int) -> None:
         super().__init__()
         self._now = 0.0
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timed = 0
         self._chance = random.Random(f"{seed}/loop")
         self.outside: Context = copy_context()
         self.steps = 0
@@ -110,7 +111,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 with suppress(BaseException):
                     task.get_coro().close()
         self._ready.clear()
-        self._scheduled.clear()
+        self._timers.clear()
         self.tasks.clear()
         self.close()
 
@@ -130,39 +131,51 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _process_events(self, _: Any) -> None:
         pass
 
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timed += 1
+        heapq.heappush(self._timers, (when, self._timed, timer))
+        return timer
+
     def _run_once(self) -> None:
-        scheduled = self._scheduled
-        if not self._ready:
-            while scheduled and scheduled[0]._cancelled:
-                heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined]
-            if not scheduled:
+        timers, ready = self._timers, self._ready
+        if not ready:
+            while timers and timers[0][2]._cancelled:
+                heapq.heappop(timers)
+            if not timers:
                 raise Stalled(f"at {self._now:.3f} s")
-            self._now = max(self._now, scheduled[0].when())
-        while scheduled and scheduled[0].when() <= self._now:
-            timer = heapq.heappop(scheduled)
-            timer._scheduled = False  # type: ignore[attr-defined]
-            self._ready.append(timer)
-        batch = list(self._ready)
-        self._ready.clear()
-        self._mix(batch)
+            self._now = max(self._now, timers[0][0])
+        now = self._now
+        while timers and timers[0][0] <= now:
+            ready.append(heapq.heappop(timers)[2])
+        batch = list(ready)
+        ready.clear()
+        if len(batch) > 1:
+            self._mix(batch)
         if self.steps > STEPS_MAX:
-            raise NoEnd(f"{self.steps} steps at {self._now:.3f} s")
+            raise NoEnd(f"{self.steps} steps at {now:.3f} s")
         for handle in batch:
             if handle._cancelled:
                 continue
             node = handle._context.get(NODE)  # type: ignore[attr-defined]
-            if node is not None:
-                if node.is_dead:
-                    continue
-                if node.is_paused:
-                    node.kept.append(handle)
-                    continue
-                if node.fuse:
-                    node.fuse -= 1
-                    if not node.fuse:
-                        self.call_soon(node.at_fuse, context=self.outside)
+            if node is not None and not self._may_step(node, handle):
+                continue
             self.steps += 1
             handle._run()
+
+    def _may_step(self, node: Node, handle: asyncio.Handle) -> bool:
+        if node.is_dead:
+            return False
+        if node.is_paused:
+            node.kept.append(handle)
+            return False
+        if node.fuse:
+            node.fuse -= 1
+            if not node.fuse:
+                self.call_soon(node.at_fuse, context=self.outside)
+        return True
 
     def _mix(self, batch: list[asyncio.Handle]) -> None:
         """Mix the steps of tasks among each other; what is no task's step keeps its place.
@@ -170,8 +183,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         Plain callbacks come in the order in which they were asked for: that is what asyncio promises, and
         its own primitives rely on it. Which of several ready tasks is first, nobody may rely on.
         """
-        if len(batch) < 2:
-            return
         places = [
             place for place, handle in enumerate(batch)
             if isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)  # type: ignore[attr-defined]

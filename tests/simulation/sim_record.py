@@ -16,7 +16,7 @@ from services.payments.machine.events import (
     TurnCame,
 )
 from services.payments.record import About, Decide, Overdue, Waiting, Work
-from tests.simulation.database import Database, Transaction
+from tests.simulation.database import Database, Transaction, Watch
 from tests.simulation.loop import NODE
 
 
@@ -126,7 +126,7 @@ class SimRecord:
         """As `Record.post_windows` promises."""
         database = self.database
         if not database.rows.unposted:
-            await self._until(lambda: bool(database.rows.unposted), lambda: None)
+            await self._until("windows", lambda: bool(database.rows.unposted), lambda: None)
         await database.trip()
         transaction = Transaction(database, NODE.get())
         try:
@@ -178,32 +178,20 @@ class SimRecord:
 
     async def until_work(self, work: Waiting | Overdue) -> None:
         """Complete when there is something to do."""
-        await self._until(lambda: self.has_work(work), lambda: self.next_due(work))
+        key = f"overdue {work.bank}" if isinstance(work, Overdue) else "waiting"
+        await self._until(key, lambda: self.has_work(work), lambda: self.next_due(work))
 
-    async def _until(self, is_there: Callable[[], bool], due: Callable[[], datetime | None]) -> None:
-        database, node = self.database, NODE.get()
+    async def _until(
+        self, key: str, is_there: Callable[[], bool], due: Callable[[], datetime | None]
+    ) -> None:
+        database = self.database
+        watch = database.watches.get(key)
+        if watch is None:
+            watch = database.watches[key] = Watch(database, is_there, due)
         arrival: asyncio.Future[None] = database.loop.create_future()
-        timer: asyncio.TimerHandle | None = None
-
-        def look() -> None:
-            nonlocal timer
-            if timer is not None:
-                timer.cancel()
-            if arrival.done() or (node is not None and node.is_dead):
-                if look in database.on_change:
-                    database.on_change.remove(look)
-            elif is_there():
-                arrival.set_result(None)
-            elif (when := due()) is not None:
-                timer = database.loop.later((when - database.now()).total_seconds(), look)
-
-        database.on_change.append(look)
-        look()
-        try:
-            await arrival
-        finally:
-            arrival.cancel()
-            look()
+        watch.waiters.append(arrival)
+        watch.look()
+        await arrival
 
 
 def _place(found: tuple[int, str, Event]) -> int:

@@ -19,6 +19,8 @@ from tests.simulation.weather import Weather
 STRIKES_MAX = 25
 # How long a fault may last, in seconds; a bank is away ten times as long.
 LENGTHS_S = (0.1, 3.0, 20.0, 300.0)
+# While database or fraud service are away everybody asks again several times a second, and finds nothing.
+AWAY_S_MAX = 20.0
 # After how many of its steps a worker dies or stands still: at once, or in the middle of something.
 FUSES = (1, 20, 200)
 
@@ -100,9 +102,9 @@ class Storm:
             self.database.restart()
         elif kind == "db_away":
             self.database.restart()
-            self._flag(self.database, "is_away", length)
+            self._flag(self.database, "is_away", min(length, AWAY_S_MAX))
         elif kind == "fraud_down":
-            self._flag(self.fraud, "is_down", length)
+            self._flag(self.fraud, "is_down", min(length, AWAY_S_MAX))
         else:
             self._flag(bank, f"is_{kind.removeprefix('bank_')}", length * 10)
 
