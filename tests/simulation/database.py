@@ -149,7 +149,13 @@ class Database:
             raise asyncpg.SerializationError("could not serialize access")
 
     def try_lock(self, transaction: Transaction, account_id: str) -> bool:
-        """Lock an account unless somebody holds it (SKIP LOCKED)."""
+        """Lock an account unless somebody holds it (SKIP LOCKED).
+
+        Raises:
+            asyncpg.ConnectionDoesNotExistError: The server has ended this transaction meanwhile.
+        """
+        if transaction.is_ended:
+            raise asyncpg.ConnectionDoesNotExistError("the connection was lost")
         if account_id in self._holders:
             return False
         self._holders[account_id] = transaction
