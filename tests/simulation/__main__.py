@@ -1,4 +1,4 @@
-"""`python -m tests.simulation`: the payments engine on virtual time, under every fault that a seed can think of."""
+"""`python -m tests.simulation`: the payments engine on virtual time, under every fault that a seed has."""
 
 from __future__ import annotations
 

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Literal
 
 import msgspec
 
-from services.payments.machine import turn
-from services.payments.machine.choice import Choice
 from services.payments.machine.events import (
     Answered,
     BankTold,
     CaptureAsked,
-    Decisions,
     Event,
     Mail,
     Order,
@@ -29,104 +24,21 @@ from services.payments.machine.events import (
     RefundCancelAsked,
     ReviewDecided,
     Screened,
-    Snapshot,
     VoidAsked,
 )
 from services.payments.machine.model import Account, Payment
-from services.payments.machine.policy import Policy
 from services.payments.record import About, Overdue, Waiting, Work
 from tests.simulation.database import START, Database
+from tests.simulation.lives import AN_HOUR, BANKS, Life, Step, of_decisions, spoilt
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.sim_record import SimRecord
-from tests.simulation.spoiling import spoil
 from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
 
 STEPS = 200
-BANKS = ("bank-alpha", "bank-bravo")
-AN_HOUR = timedelta(hours=1)
-# Nothing becomes due while the real record is at work, and "not found" counts at once where it ever does.
-POLICY = Policy(
-    lease=AN_HOUR, screening_lease=AN_HOUR, route_retry=AN_HOUR, second_approver_minor=400,
-    refund_review_minor=100, not_found_quiet=timedelta(0), not_founds_min=1,
-)  # fmt: skip
 _PASSES: list[Literal["pass", "review", "reject"]] = ["pass"]
 _VERDICTS = [*_PASSES * 10, "review", "reject"]
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-
-
-class Routes:
-    """By the payment's id, so that both records choose alike."""
-
-    def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:
-        left = [name for name in BANKS if name not in excluded]
-        first = len(left) > 1 and payment.payment_id[-1] > "f"
-        return Choice(bank=left[first] if left else None, explanation="{}")
-
-    def is_not_found_final(self, bank: str) -> bool:
-        return bank == BANKS[0]
-
-
-def decide(snapshot: Snapshot) -> Decisions:
-    return turn.decide(snapshot, Routes(), POLICY)
-
-
-@dataclass
-class Step:
-    """One operation, and what the simulated record said to it.
-
-    Attributes:
-        spoiler: What to do to the decision before it is written, chosen by this number among what is possible.
-        spoilt: What was done; the record must refuse it.
-    """
-
-    kind: str
-    given: Any = None
-    spoiler: int | None = None
-    said: Any = None
-    spoilt: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Life:
-    """All steps of one seed, and the rows at its end."""
-
-    accounts: list[str]
-    steps: list[Step] = field(default_factory=list)
-    database: Database | None = None
-
-
-def plain(value: Any) -> Any:
-    """Builtins to compare; of a time only whether there is one, of a window's name all but its moment."""
-    if isinstance(value, datetime):
-        return "a time"
-    if isinstance(value, msgspec.Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__ if name != "mail_id"}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if isinstance(value, str) and "/window/" in value:
-        return value.rpartition("/")[0]
-    return value
-
-
-def of_decisions(decisions: Decisions) -> Any:
-    """What a turn decided; letters are told by their order, because the records number them differently."""
-    shown = plain(decisions)
-    shown["mail_done"] = [result for _, result in decisions.mail_done]
-    # Reminders of one moment have no order among each other.
-    return {name: sorted(rows, key=str) for name, rows in shown.items()}
-
-
-def spoilt(number: int | None, done: list[str]) -> Callable[[Snapshot], Decisions]:
-    """The decision, with something done to it that no record may accept; `done` tells what."""
-
-    def spoil_some(snapshot: Snapshot) -> Decisions:
-        decisions = decide(snapshot)
-        if number is not None and (name := spoil(number, decisions)) is not None:
-            done.append(name)
-        return decisions
-
-    return spoil_some
 
 
 def invent(seed: int) -> Life:
@@ -270,7 +182,8 @@ class _Inventor:
         kinds += ["not_found"] * 3 if order.action == "inquire" else []
         answered = Answered(
             payment_id=order.payment_id, attempt_id=order.attempt_id, epoch=order.epoch,
-            kind=chance.choice(kinds), asked=order.action == "inquire", bank_reference=f"R-{order.attempt_id}",  # type: ignore[arg-type]
+            kind=chance.choice(kinds), asked=order.action == "inquire",  # type: ignore[arg-type]
+            bank_reference=f"R-{order.attempt_id}",
             decline_code=chance.choice(("do_not_honour", "technical")),
         )  # fmt: skip
         events: list[Event] = [answered, answered] if chance.random() < 0.2 else [answered]
@@ -294,13 +207,13 @@ class _Inventor:
         )
         part = chance.choice((1.0, 0.6, 0.3))
         letters: list[Mail] = [
-            ReviewDecided(payment_id=key, decision=chance.choice(("approve", "reject")), by=by, reason="seen",  # type: ignore[arg-type]
+            ReviewDecided(payment_id=key, decision=chance.choice(("approve", "reject")), by=by, reason="seen",
                           refund_id=refund_id if refunds and chance.random() < 0.5 else None),
             CaptureAsked(payment_id=key, amount_minor=max(1, int(payment.amount_minor * part)), by=by),
             VoidAsked(payment_id=key, by=by),
             RefundAsked(payment_id=key, refund_id="ref_eu_" + self._digits(), by=by, reason="asked for",
                         amount_minor=max(1, int(payment.amount_minor * part)),
-                        origin=chance.choice(("user", "customer_service"))),  # type: ignore[arg-type]
+                        origin=chance.choice(("user", "customer_service"))),
             RefundCancelAsked(payment_id=key, refund_id=refund_id, by=by),
         ]  # fmt: skip
         letters += [self._told(payment)] * 4 if payment.attempts else []

@@ -15,12 +15,14 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import msgspec
 
-from services.payments.machine.events import Decisions, Event, Snapshot
+from services.payments.machine.events import Decisions, Event
 from services.payments.machine.model import Account, Payment, Transfer
 from tests.simulation.constraints import refuse
-from tests.simulation.loop import Node, VirtualLoop
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.rows import Rows
 from tests.simulation.trace import Trace
+from tests.simulation.transaction import Transaction
+from tests.simulation.watch import Watch
 from tests.simulation.weather import Weather
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,70 +31,6 @@ TRIP_S = (0.0002, 0.004)
 STALL_S = (0.5, 8.0)
 # How long a client waits for an answer that does not come, before it gives the connection up.
 PATIENCE_S = 10.0
-
-
-class Transaction:
-    """One transaction of one client."""
-
-    def __init__(self, database: Database, node: Node | None) -> None:
-        self.database = database
-        self.now = database.now()
-        self.held: list[str] = []
-        self.is_broken = False
-        self.is_ended = False
-        self.is_committing = False
-        self.snapshot: Snapshot | None = None
-        self.waits_for: asyncio.Future[None] | None = None
-        database.open[self] = None
-        if node is not None:
-            node.at_death.append(self.abandon)
-
-    def abandon(self) -> None:
-        """The client is gone: the server notices, and rolls back what was not being committed."""
-        if not self.is_committing:
-            self.database.loop.later(self.database.weather.seconds(0.0, 0.01), self.end)
-
-    def end(self) -> None:
-        """Release what is held. Ending twice changes nothing."""
-        if not self.is_ended:
-            self.is_ended = True
-            self.database.open.pop(self, None)
-            self.database.release(self)
-
-
-class Watch:
-    """Those who wait for one kind of work; one look serves them all.
-
-    Args:
-        is_there: Whether there is some now.
-        due: When there will be, if nothing happens until then.
-    """
-
-    def __init__(
-        self, database: Database, is_there: Callable[[], bool], due: Callable[[], datetime | None]
-    ) -> None:
-        self.database = database
-        self.is_there = is_there
-        self.due = due
-        self.waiters: list[asyncio.Future[None]] = []
-        self.timer: tuple[datetime, asyncio.TimerHandle] | None = None
-
-    def look(self) -> None:
-        """Wake everyone if there is work, or set the clock for when there will be."""
-        if self.is_there():
-            waiters, self.waiters = self.waiters, []
-            for waiter in waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-        elif (when := self.due()) is not None and (self.timer is None or self.timer[0] != when):
-            if self.timer is not None:
-                self.timer[1].cancel()
-            wait_s = (when - self.database.now()).total_seconds()
-            self.timer = (when, self.database.loop.later(wait_s, self._ring))
-
-    def _ring(self) -> None:
-        self.timer = None
-        self.look()
 
 
 class Database:

@@ -1,8 +1,8 @@
 """An asyncio loop on virtual time with a seeded scheduler, whose nodes can die or be paused at any await.
 
-A node is a process of the simulated world: every task that is begun in its context is its own. A dead node's
-callbacks are never run again, so nothing of it cleans up, as after SIGKILL; a paused one's are kept for later,
-as after SIGSTOP. Time jumps to the next timer when nothing is ready; nothing here waits for real.
+A node is a process of the simulated world: every task that is begun in its context is its own. A dead
+node's callbacks are never run again, so nothing of it cleans up, as after SIGKILL; a paused one's are kept
+for later, as after SIGSTOP. Time jumps to the next timer when nothing is ready; nothing here waits for real.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ NODE: ContextVar[Node | None] = ContextVar("node", default=None)
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs everything in one thread; ready steps of different tasks come in an order that the seed chooses."""
+    """Runs all in one thread; ready steps of different tasks come in an order that the seed chooses."""
 
     _ready: deque[asyncio.Handle]
 
@@ -131,7 +131,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _process_events(self, _: Any) -> None:
         pass
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)

@@ -66,10 +66,12 @@ class Merchants:
         is_manual = not is_payout and chance.random() < shape.manual_share
         digits = "".join(chance.choice(_DIGITS) for _ in range(24))
         return Payment(
-            payment_id=f"pay_sim_{number:02d}{digits}", account_id=f"acc_{account}", merchant_id=f"m{account}",
-            kind="payout" if is_payout else "collect", capture_method="manual" if is_manual else "automatic",
-            amount_minor=chance.randint(1, 10_000), currency=currency, instrument="tok_sim", status="accepted",
-            sequence=1, account_version=None, bank=None, decline_code=None, accepted_at=START, due=START,
+            payment_id=f"pay_sim_{number:02d}{digits}", account_id=f"acc_{account}",
+            merchant_id=f"m{account}", kind="payout" if is_payout else "collect",
+            capture_method="manual" if is_manual else "automatic",
+            amount_minor=chance.randint(1, 10_000), currency=currency, instrument="tok_sim",
+            status="accepted", sequence=1, account_version=None, bank=None, decline_code=None,
+            accepted_at=START, due=START,
         )  # fmt: skip
 
     def _accept(self, payment: Payment) -> None:

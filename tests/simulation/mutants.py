@@ -1,7 +1,7 @@
 """Planted bugs: what the simulation must find. Each is put into the running code for one world only.
 
-A mutant is a context manager that patches the machine, the shell or the record; product code has no switch for
-any of them. The lists are in `mutants_of_*`.
+A mutant is a context manager that patches the machine, the shell or the record; product code has no switch
+for any of them. The lists are in `mutants_of_*`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Planted bugs of the record and of how the shell uses it: locks, snapshots, commits, windows, the mailbox."""
+"""Planted bugs of the record and its use: locks, snapshots, commits, windows, the mailbox."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import msgspec
 from services.payments.machine import refund
 from services.payments.machine.events import Decisions, Event, Snapshot
 from services.payments.record import Work
-from tests.simulation.database import Database, Transaction
+from tests.simulation.database import Database
 from tests.simulation.mutants import mutant, together
 from tests.simulation.rows import Rows
 from tests.simulation.sim_record import SimRecord
+from tests.simulation.transaction import Transaction
 
 Patch = AbstractContextManager[Any]
 

@@ -1,4 +1,4 @@
-"""What must hold in the end, when faults have ended and time has passed: the record against the banks' own logs."""
+"""What must hold once faults have ended and time has passed: the record against the banks' own logs."""
 
 from __future__ import annotations
 

@@ -121,15 +121,23 @@ class Shape:
             payout_share=chance.choice((0.0, 0.3, 0.5)),
             refund_share=chance.choice((0.2, 0.6)),
             final_banks=frozenset(bank for bank in banks if chance.random() < 0.5),
-            # How late a request may be carried out by a bank whose "not found" is final one day, and by others.
+            # How late a request may be carried out: by a bank whose "not found" is final, and by others.
             late_s=(200.0, chance.choice((90.0, 5_000.0))),
             # In some worlds there is no room for more than one or two calls at a time.
-            config=chance.choice((
-                WorkerConfig(bank_names=banks, room_min=1),
-                WorkerConfig(bank_names=banks, room_min=1, sends_per_bank_max=1, queue_per_bank_max=1,
-                             redrives_per_bank_max=1, screenings_max=1),
-                WorkerConfig(bank_names=banks),
-            )),
+            config=chance.choice(
+                (
+                    WorkerConfig(bank_names=banks, room_min=1),
+                    WorkerConfig(
+                        bank_names=banks,
+                        room_min=1,
+                        sends_per_bank_max=1,
+                        queue_per_bank_max=1,
+                        redrives_per_bank_max=1,
+                        screenings_max=1,
+                    ),
+                    WorkerConfig(bank_names=banks),
+                )
+            ),
             policy=Policy(
                 resend_age_max=chance.choice(
                     (timedelta(hours=20), timedelta(hours=20), timedelta(seconds=30))

@@ -1,7 +1,7 @@
-"""A bank with its own log of what it did: idempotent by attempt id, and awkward in every way that real ones are.
+"""A bank with its own log of what it did: idempotent by attempt id, and as awkward as real ones are.
 
-It keeps its word about three things, as the contract with a bank says: one attempt id is one request, whatever
-it has decided it does not undo silently, and what it has moved is in its log.
+It keeps its word about three things, as the contract with a bank says: one attempt id is one request,
+whatever it has decided it does not undo silently, and what it has moved is in its log.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class SimBank:
 
     Args:
         clock: Virtual seconds.
-        late_s_max: How long a request may queue somewhere and still be carried out, and a fresh one be denied.
+        late_s_max: How long a request may lie somewhere and still be carried out, or be denied.
         later: Calls after a time, whoever has died until then.
         tell: Takes a callback and how long it takes at least, in seconds; delivers it, perhaps twice.
     """
@@ -104,7 +104,7 @@ class SimBank:
         self.later(trip_s / 2, lambda: self._process(attempt))
         return await self._answer(attempt.attempt_id, "send", trip_s)
 
-    async def inquire(self, bank: str, attempt_id: str) -> AttemptAnswer:
+    async def inquire(self, _bank: str, attempt_id: str) -> AttemptAnswer:
         """Ask what became of an attempt.
 
         Raises:
@@ -120,7 +120,8 @@ class SimBank:
         """Write a line of the log: it has happened."""
         attempt = entry.attempt
         self.log.append(Movement(
-            attempt.attempt_id, attempt.end_to_end_id, operation, amount_minor, attempt.currency, sign * amount_minor,
+            attempt.attempt_id, attempt.end_to_end_id, operation, amount_minor, attempt.currency,
+            sign * amount_minor,
         ))  # fmt: skip
         self.trace.note(self.name, operation, attempt.attempt_id, sign * amount_minor)
 
@@ -206,7 +207,11 @@ class SimBank:
         if attempt.operation not in ("capture", "void", "refund"):
             return None
         original = next((e for e in self.entries.values() if e.reference == attempt.original_reference), None)
-        if original is None or original.state != "confirmed" or original.attempt.end_to_end_id != attempt.end_to_end_id:
+        if (
+            original is None
+            or original.state != "confirmed"
+            or original.attempt.end_to_end_id != attempt.end_to_end_id
+        ):
             return "unknown_original"
         if attempt.operation != "refund" and original.is_spent:
             return "already_captured"
@@ -277,4 +282,10 @@ class SimBank:
 
 
 def _asked(attempt: Attempt) -> tuple[object, ...]:
-    return (attempt.end_to_end_id, attempt.operation, attempt.amount_minor, attempt.currency, attempt.instrument)
+    return (
+        attempt.end_to_end_id,
+        attempt.operation,
+        attempt.amount_minor,
+        attempt.currency,
+        attempt.instrument,
+    )

@@ -16,8 +16,10 @@ from services.payments.machine.events import (
     TurnCame,
 )
 from services.payments.record import About, Decide, Overdue, Waiting, Work
-from tests.simulation.database import Database, Transaction, Watch
+from tests.simulation.database import Database
 from tests.simulation.loop import NODE
+from tests.simulation.transaction import Transaction
+from tests.simulation.watch import Watch
 
 
 class SimRecord:

@@ -1,7 +1,7 @@
 """The record of the simulation and the record in PostgreSQL say the same to the same steps.
 
-What the simulation finds is only worth something as long as its record behaves as the real one: locks and lost
-commits are modelled, but rows, constraints, order of arrival and what a turn is shown are compared here.
+What the simulation finds is only worth something as long as its record behaves as the real one: locks and
+lost commits are modelled, but rows, constraints, order of arrival and what a turn is shown are compared here.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from services.payments.machine.events import Decisions, Snapshot, TurnCame
 from services.payments.record import About
 from tests.integration.payments.payment_world import PaymentWorld
 from tests.integration.payments.payments_samples import Request
-from tests.simulation.agreement import Life, Step, invent, of_decisions, plain, spoilt
+from tests.simulation.agreement import invent
 from tests.simulation.database import Database
+from tests.simulation.lives import Life, Step, of_decisions, plain, spoilt
 from tests.simulation.spoiling import SPOILERS
 
 SEEDS = 12
@@ -113,7 +114,7 @@ async def _rows_in(paying: PaymentWorld, life: Life) -> dict[str, Any]:
         "select transfer_id, kind, debit_account, credit_account, amount_minor, resolves"
         " from payments.ledger_transfer"
     )
-    credits = await owner.fetch(
+    credited = await owner.fetch(
         "select source_id, amount_minor, window_id is not null as is_posted from payments.credit"
     )
     events = await owner.fetch(
@@ -127,7 +128,7 @@ async def _rows_in(paying: PaymentWorld, life: Life) -> dict[str, Any]:
         "transfers": sorted(
             (_MICROSECONDS.sub("/window", row["transfer_id"]), *list(row.values())[1:]) for row in transfers
         ),
-        "credits": sorted(tuple(row.values()) for row in credits),
+        "credits": sorted(tuple(row.values()) for row in credited),
         "events": sorted((tuple(row.values()) for row in events), key=str),
         "mail": [row["result"] for row in mail],
         "contradictions": sorted(tuple(row.values()) for row in contradictions),
