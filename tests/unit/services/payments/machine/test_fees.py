@@ -80,7 +80,9 @@ def test_the_schedule_that_names_most_counts() -> None:
         (datetime(2026, 7, 1, tzinfo=UTC), 20),
     ],
 )
-def test_a_schedule_counts_from_its_first_day_to_the_one_before_its_last(at: datetime, bps: int | None) -> None:
+def test_a_schedule_counts_from_its_first_day_to_the_one_before_its_last(
+    at: datetime, bps: int | None
+) -> None:
     prices = [
         schedule(bps=10, valid_to=date(2026, 7, 1)),
         schedule(bps=20, valid_from=date(2026, 7, 1)),
@@ -124,7 +126,9 @@ def test_a_line_that_cannot_be_meant_is_refused(changes: dict[str, Any]) -> None
         ({"weight": 0}, "weight"),
     ],
 )
-def test_terms_that_contradict_themselves_are_refused_with_a_sentence(terms: dict[str, Any], said: str) -> None:
+def test_terms_that_contradict_themselves_are_refused_with_a_sentence(
+    terms: dict[str, Any], said: str
+) -> None:
     for fee in terms.get("fees", {}).values():
         fee.update({"currency": "EUR", "valid_from": "2026-01-01"})
 
@@ -141,7 +145,13 @@ def test_terms_of_a_bank_that_is_not_connected_are_a_slip() -> None:
 
 @pytest.mark.parametrize(
     ("instrument", "found"),
-    [("tok_visa_ok", "card"), ("tok_iban_1", "account"), ("tok_slow", "other"), ("tok_", "other"), ("", "other")],
+    [
+        ("tok_visa_ok", "card"),
+        ("tok_iban_1", "account"),
+        ("tok_slow", "other"),
+        ("tok_", "other"),
+        ("", "other"),
+    ],
 )
 def test_a_token_tells_its_class(instrument: str, found: str) -> None:
     assert found == instrument_class_of(instrument)
