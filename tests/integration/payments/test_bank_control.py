@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from services.payments.machine.terms import BankTerms
 from tests.integration.node.mtls import node_config
 from tests.integration.payments.operators import ALICE, BRUNO, Operators
 from tests.integration.payments.payments_samples import World
+from tests.integration.payments.payments_stack import until
 from tests.integration.postgres_server import PostgresServer
 
 NAMES = ["bank-alpha", "bank-bravo"]
@@ -87,7 +89,12 @@ async def test_two_persons_who_drain_at_once_write_one_line(operators: Operators
         held = alice.transaction()
         await held.start()
         await alice.fetchval("select payments.drain_bank('bank-alpha', 'slow')")
-        second = bruno.fetchval("select payments.drain_bank('bank-alpha', 'slow')", timeout=20)
+        second = asyncio.create_task(bruno.fetchval("select payments.drain_bank('bank-alpha', 'slow')"))
+
+        async def is_waiting() -> bool:
+            return bool(await world.owner.fetchval("select exists (select from pg_locks where not granted)"))
+
+        await until(is_waiting, 20)
         await held.commit()
 
         assert False is await second

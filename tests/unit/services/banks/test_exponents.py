@@ -69,8 +69,7 @@ def test_what_can_be_read_is_written_as_it_was(text: str, currency: str, table: 
 @pytest.mark.parametrize(
     "text",
     ["", "19", "19.9", "19.990", "019.99", "+19.99", "-19.99", "1e3", " 19.99", "19.99\n", "19,99", ".99",
-     "19.",
-     "\u0661\u0669.99", "1_9.99", "0x1.00", "NaN", "9" * 16 + ".00"],
+     "19.", "\u0661\u0669.99", "1_9.99", "0x1.00", "NaN", "9" * 16 + ".00"],
 )  # fmt: skip
 def test_another_form_is_no_amount_in_euro(text: str) -> None:
     with pytest.raises(AmountRefused):

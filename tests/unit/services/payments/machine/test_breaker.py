@@ -26,6 +26,11 @@ def after(breaker: Breaker, *kinds: AnswerKind, at: float = 0.0) -> Breaker:
     return breaker
 
 
+def opened_breaker() -> Breaker:
+    failures: list[AnswerKind] = ["unsent"] * IN_A_ROW
+    return after(Breaker(), *failures)
+
+
 @given(st.lists(st.sampled_from(_ANSWERS)))
 def test_whatever_a_bank_answers_it_stays_closed(kinds: list[AnswerKind]) -> None:
     assert "closed" == after(Breaker(), *kinds).state(0)
@@ -52,8 +57,9 @@ def test_old_failures_are_forgotten() -> None:
 
 
 def test_it_is_half_open_after_a_while_and_closes_after_successes() -> None:
-    opened = after(Breaker(), *["unsent"] * IN_A_ROW)
-    tried = after(opened, *["confirmed"] * (SUCCESSES_TO_CLOSE - 1), at=OPEN_S_MIN)
+    opened = opened_breaker()
+    successes: list[AnswerKind] = ["confirmed"] * (SUCCESSES_TO_CLOSE - 1)
+    tried = after(opened, *successes, at=OPEN_S_MIN)
 
     assert ["open", "half_open"] == [opened.state(at) for at in (OPEN_S_MIN - 0.1, OPEN_S_MIN)]
     assert "half_open" == tried.state(OPEN_S_MIN)
@@ -61,7 +67,7 @@ def test_it_is_half_open_after_a_while_and_closes_after_successes() -> None:
 
 
 def test_a_failed_probe_doubles_the_wait_up_to_a_minute() -> None:
-    breaker, at, waits = after(Breaker(), *["unsent"] * IN_A_ROW), 0.0, []
+    breaker, at, waits = opened_breaker(), 0.0, []
     for _ in range(6):
         at += breaker.open_s
         assert "half_open" == breaker.state(at)
@@ -73,7 +79,7 @@ def test_a_failed_probe_doubles_the_wait_up_to_a_minute() -> None:
 
 
 def test_late_answers_to_earlier_calls_change_nothing_while_it_is_open() -> None:
-    opened = after(Breaker(), *["unsent"] * IN_A_ROW)
+    opened = opened_breaker()
 
     assert opened == after(opened, "unknown", "confirmed", "unsent", at=1.0)
 
