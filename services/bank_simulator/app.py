@@ -17,10 +17,12 @@ from services.bank_simulator.behaviour import NEVER_IN_TIME_S, SLOW_S, Manner, b
 from services.bank_simulator.books import AttemptReused, Books
 from services.banks.messages import (
     ATTEMPTS_PATH,
+    INQUIRIES_PATH,
     MESSAGE_BYTES_MAX,
     STATEMENT_PATH,
     Attempt,
     AttemptAnswer,
+    Inquiry,
     Statement,
 )
 from services.node.config_file import ListenConfig, NodeConfig
@@ -30,10 +32,12 @@ from services.node.server import serve
 
 CALLERS = {
     ATTEMPTS_PATH: frozenset({"banks"}),
+    INQUIRIES_PATH: frozenset({"banks"}),
     STATEMENT_PATH: frozenset({"banks", "supervisor"}),
 }
 _encoder = msgspec.json.Encoder()
 _attempts = msgspec.json.Decoder(Attempt, strict=True)
+_inquiries = msgspec.json.Decoder(Inquiry, strict=True)
 
 
 class BankSimulatorConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,7 +58,7 @@ class Bank:
         """The bank's routes."""
         app = web.Application(client_max_size=MESSAGE_BYTES_MAX)
         app.router.add_post(ATTEMPTS_PATH, self._move)
-        app.router.add_get(ATTEMPTS_PATH + "/{bank}/{attempt_id}", self._inquire)
+        app.router.add_post(INQUIRIES_PATH, self._inquire)
         app.router.add_get(STATEMENT_PATH, self._statement)
         return app
 
@@ -84,7 +88,10 @@ class Bank:
         return _json(answer)
 
     async def _inquire(self, request: web.Request) -> web.Response:
-        attempt_id = request.match_info["attempt_id"]
+        try:
+            attempt_id = _inquiries.decode(await request.read()).attempt_id
+        except msgspec.DecodeError:
+            return web.json_response({"code": "inquiry-malformed"}, status=HTTPStatus.BAD_REQUEST)
         return _json(self._books.find(attempt_id) or AttemptAnswer(attempt_id, "not_found"))
 
     async def _statement(self, request: web.Request) -> web.Response:

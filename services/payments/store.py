@@ -7,15 +7,12 @@ Concurrency: any number of workers, on any number of hosts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
 import asyncpg
 
-from services.payments.config import LEASE
 from services.payments.machine.events import Decisions, Event, Snapshot
-from services.payments.outcomes import Order, Outcome
 from services.payments.packing import EventRow, Position
 from services.payments.record import About, Decide, Overdue, Waiting, Work
 from services.payments.store_rows import accounts_from, events_from, payments_from, written
@@ -31,43 +28,11 @@ _ABOUT = "select * from payments.take_about($1)"
 _WRITE = "select payments.write_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The outcome of one order, as it is recorded."""
-
-    order: Order
-    outcome: Outcome
-
-
 class Store:
     """A pool of connections of the role `payments`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-
-    async def claim(self, banks: Sequence[str], payments_max: int, accounts_max: int) -> list[Order]:
-        """Take the turn of waiting accounts; what is returned is to be sent now, under the returned lease."""
-        rows = await self._pool.fetch(
-            "select * from payments.claim($1, $2, $3, $4)", list(banks), payments_max, accounts_max, LEASE
-        )
-        return [Order(**row) for row in rows]
-
-    async def record(self, results: Sequence[Result]) -> list[bool]:
-        """Record outcomes in one transaction; False: the lease was lost, nothing was changed."""
-        rows = await self._pool.fetch(
-            "select result from payments.record($1, $2, $3, $4, $5) order by item",
-            [result.order.attempt_id for result in results],
-            [result.order.epoch for result in results],
-            [result.outcome.kind for result in results],
-            [result.outcome.bank_reference for result in results],
-            [result.outcome.decline_code for result in results],
-        )
-        return [row["result"] == "applied" for row in rows]
-
-    async def redrive(self, bank: str, payments_max: int) -> list[Order]:
-        """Take over overdue attempts at one bank under a new lease."""
-        rows = await self._pool.fetch("select * from payments.redrive($1, $2, $3)", bank, payments_max, LEASE)
-        return [Order(**row) for row in rows]
 
     async def turn(self, work: Work, decide: Decide) -> Decisions:
         """One transaction: lock, read anew, decide, write, commit; see `record.Record`.

@@ -20,7 +20,7 @@ def told(case: Case, attempt: Attempt, event: BankTold) -> None:
         Refused: It is known already, or contradicts what is known.
     """
     reference = event.dispute_reference
-    if reference is None or not 1 <= len(reference) <= REFERENCE_CHARS_MAX:
+    if not reference or len(reference) > REFERENCE_CHARS_MAX or not reference.isprintable():
         raise Refused("text_invalid")
     dispute_id = derived_id("dsp", case.row.payment_id, f"{event.bank}:{reference}")
     of = case.dispute(dispute_id)

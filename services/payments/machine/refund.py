@@ -42,7 +42,9 @@ def asked(case: Case, event: RefundAsked) -> None:
         raise Refused("already_known")
     if _REFUND_ID.fullmatch(event.refund_id) is None:
         raise Refused("id_invalid")
-    if not 1 <= len(event.by) <= BY_CHARS_MAX or len(event.reason) > REASON_CHARS_MAX:
+    # PostgreSQL takes no NUL, and one mail that cannot be written would come back for ever.
+    is_kept = len(event.reason) <= REASON_CHARS_MAX and "\0" not in event.reason
+    if not (is_kept and 1 <= len(event.by) <= BY_CHARS_MAX and event.by.isprintable()):
         raise Refused("text_invalid")
     if event.origin == "system" or (event.bank_moved and event.origin != "bank"):
         raise Refused("origin_not_allowed")

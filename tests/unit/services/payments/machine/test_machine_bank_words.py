@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.payments.machine.events import RefundAsked, VoidAsked
+from services.payments.machine.events import RefundAsked
 from services.payments.machine.model import headroom_minor
-from services.payments.machine.policy import Policy
 from tests.unit.services.payments.machine.tiny_record import ACCOUNT, TinyRecord
 
 
@@ -179,6 +178,7 @@ def test_a_lost_dispute_takes_what_there_is_and_the_rest_is_debt(is_opened: bool
         ("dispute_won", {"amount_minor": 500, "dispute_reference": "d-2"}, "unknown_dispute"),
         ("dispute_opened", {"amount_minor": 500, "dispute_reference": None}, "text_invalid"),
         ("dispute_opened", {"amount_minor": 500, "dispute_reference": "d" * 256}, "text_invalid"),
+        ("dispute_opened", {"amount_minor": 500, "dispute_reference": "d\0"}, "text_invalid"),
     ],
 )
 def test_a_dispute_that_cannot_be_is_refused(
@@ -202,90 +202,3 @@ def test_a_dispute_that_the_bank_does_not_end_is_shown_to_an_operator_and_stays_
 
     assert "opened" == record.payments[payment_id].disputes[0].status
     assert 1 == record.types(payment_id).count("needs_operator")
-
-
-def test_a_late_collect_goes_to_suspense_and_back_to_the_payer(record: TinyRecord) -> None:
-    payment_id = record.submit("collect", 1_000)
-    record.answer("declined")
-    told = _tell(record, "confirmed", bank_reference="b-9")
-    order, suspense = record.orders[-1], record.sums()["suspense:EUR"]
-    again = _tell(record, "confirmed", bank_reference="b-9")
-    record.answer("confirmed")
-
-    payment = record.payments[payment_id]
-    assert ["applied", "refused: already_known"] == [told, again]
-    assert ("failed", "generic") == (payment.status, payment.decline_code)
-    assert ("refund", "bank-alpha", 1_000, "b-9") == (
-        order.operation, order.bank, order.amount_minor, order.original_reference,
-    )  # fmt: skip
-    assert (1_000, 0) == (suspense, record.sums()["suspense:EUR"])
-    assert ("system", "succeeded") == (payment.refunds[0].origin, payment.refunds[0].status)
-    assert (0, 0) == (payment.captured_minor, record.account.unposted_minor)
-    assert "late_success" in record.types(payment_id)
-
-
-def test_a_late_success_after_failover_leaves_the_second_bank_alone(record: TinyRecord) -> None:
-    payment_id = record.submit()
-    first = record.orders[0]
-    record.answer("declined", code="technical")
-    second = record.orders[-1]
-    record.turn(record.told("confirmed", first))
-    record.answer("confirmed", second)
-
-    assert "succeeded" == record.status(payment_id)
-    assert ["declined", "confirmed", "sending"] == [a.state for a in record.payments[payment_id].attempts]
-    assert 1_000 == record.account.unposted_minor == record.sums()["suspense:EUR"]
-
-
-def test_a_late_payout_is_covered_from_suspense_and_shown_to_an_operator(record: TinyRecord) -> None:
-    payment_id = record.submit("payout")
-    record.answer("declined")
-    before = record.account.posted_minor
-    _tell(record, "confirmed")
-
-    assert (-1_000, before) == (record.sums()["suspense:EUR"], record.account.posted_minor)
-    assert ["late_success", "needs_operator"] == record.types(payment_id)[-2:]
-    assert "failed" == record.status(payment_id)
-
-
-def test_a_withdrawn_payout_that_the_bank_had_all_the_same_is_a_late_success(record: TinyRecord) -> None:
-    payment_id = record.submit("payout")
-    record.answer("unsent")
-    record.turn(VoidAsked(payment_id=payment_id, by="key-1"))
-    _tell(record, "confirmed")
-
-    assert ["canceled", "late_success", "needs_operator"] == record.types(payment_id)[-3:]
-
-
-def test_a_late_success_by_a_stale_answer_counts_too(record: TinyRecord) -> None:
-    payment_id = record.submit()
-    first = record.orders[0]
-    record.answer("declined")
-    record.answer("confirmed", first)
-
-    assert "system" == record.payments[payment_id].refunds[0].origin
-
-
-def test_a_second_late_success_is_left_to_an_operator(record: TinyRecord) -> None:
-    record.policy = Policy(attempts_max=2)
-    payment_id = record.submit()
-    record.answer("declined", code="technical")
-    record.answer("declined", code="technical")
-    first, second = record.payments[payment_id].attempts
-
-    assert "applied" == record.turn(record.told("confirmed", first)).mail_done[0][1]
-    assert "refused: contradiction" == record.turn(record.told("confirmed", second)).mail_done[0][1]
-    assert 1 == len(record.payments[payment_id].refunds)
-    assert "contradiction" == record.types(payment_id)[-1]
-
-
-def test_a_late_success_that_cannot_be_given_back_stays_in_suspense_for_an_operator(
-    record: TinyRecord,
-) -> None:
-    payment_id = record.submit()
-    record.answer("declined")
-    _tell(record, "confirmed")
-    record.answer("declined")
-
-    assert 1_000 == record.sums()["suspense:EUR"]
-    assert ["refund.failed", "needs_operator"] == record.types(payment_id)[-2:]

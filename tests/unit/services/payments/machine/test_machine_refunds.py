@@ -75,6 +75,8 @@ def test_the_same_refund_asked_for_twice_is_one(record: TinyRecord) -> None:
         ({"amount_minor": 1_001}, "refund_exceeds_available"),
         ({"refund_id": "ref_1"}, "id_invalid"),
         ({"reason": "x" * 256}, "text_invalid"),
+        ({"reason": "\0"}, "text_invalid"),
+        ({"by": "\0"}, "text_invalid"),
         ({"by": ""}, "text_invalid"),
         ({"origin": "system"}, "origin_not_allowed"),
         ({"bank_moved": True}, "origin_not_allowed"),
