@@ -36,7 +36,7 @@ class RulesInForce:
     Attributes:
         turn: Held while a batch is decided, and while rules are adopted.
         signed, prepared: What is decided by; only meaningful once `adopted`.
-        adopted: Whether the journal knows them as the newest.
+        adopted: Whether the journal knows them as the newest; until then nothing is decided.
 
     Raises:
         RulesUnsigned, RulesMalformed: The file cannot be used; the service does not start.
@@ -65,6 +65,11 @@ class RulesInForce:
                 _log.warning("the rules wait for the database", fault=type(fault).__name__)
                 await asyncio.sleep(LOOK_S)
 
+    def doubt(self) -> None:
+        """Note that the journal knows newer rules: this worker is not ready until it has read them, too."""
+        self.adopted = False
+        self._looked_at = None
+
     async def run(self) -> None:
         """Look at the file for ever."""
         while True:
@@ -74,7 +79,7 @@ class RulesInForce:
     async def look(self) -> None:
         """Look once, and adopt what is new."""
         mark = _mark(self._path)
-        if mark == self._looked_at:
+        if mark is not None and mark == self._looked_at:
             return
         try:
             signed = read_rules(self._path, self._trusted)

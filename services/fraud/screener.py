@@ -70,6 +70,7 @@ class Screener:
                 with counters.BATCH_S.time():
                     verdicts = await self._decide([item for items, _ in taken for item in items])
             except RulesStale:
+                self._rules.doubt()
                 reason = "rules-stale"
             except DATABASE_AWAY as fault:
                 _log.warning("payments are held, the database is away", fault=type(fault).__name__)
