@@ -22,6 +22,8 @@ from signing import VerifyingKey
 
 LOOK_S = 0.5  # One `stat`; a new rule is wanted within seconds, not at once.
 
+_NOT_LOOKED_AT = (-1, -1, -1)  # No file's mark: the next look reads.
+
 _log = get_log("fraud.rules")
 
 
@@ -68,7 +70,7 @@ class RulesInForce:
     def doubt(self) -> None:
         """Note that the journal knows newer rules: this worker is not ready until it has read them, too."""
         self.adopted = False
-        self._looked_at = None
+        self._looked_at = _NOT_LOOKED_AT
 
     async def run(self) -> None:
         """Look at the file for ever."""
@@ -79,7 +81,7 @@ class RulesInForce:
     async def look(self) -> None:
         """Look once, and adopt what is new."""
         mark = _mark(self._path)
-        if mark is not None and mark == self._looked_at:
+        if mark == self._looked_at:
             return
         try:
             signed = read_rules(self._path, self._trusted)
