@@ -11,6 +11,7 @@ from services.fraud.messages import ITEMS_MAX, SCREENING_CALL_S_MAX
 from services.node.config_file import EgressConfig, ListenConfig, NatsConfig, NodeConfig, PostgresConfig
 from services.node.hop_client import CONNECTIONS_MAX
 from services.payments.machine.policy import Policy
+from services.payments.machine.terms import BankTerms, terms_of
 
 # The connector's own deadline plus a second for two sidecars and a busy host.
 HOP_CALL_S_MAX = 4.0
@@ -82,6 +83,7 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
         banks: The own sidecar's way out to the banks service.
         fraud: The own sidecar's way out to the fraud service.
         bank_names: The banks that payments may be routed to, at least one.
+        bank_terms: What they take and cost, by name; one that is missing takes everything and costs nothing.
     """
 
     listen: ListenConfig
@@ -90,3 +92,8 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     banks: EgressConfig
     fraud: EgressConfig
     bank_names: list[str]
+    bank_terms: dict[str, BankTerms] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse terms of a bank that is not connected."""
+        terms_of(self.bank_names, self.bank_terms)

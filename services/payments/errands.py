@@ -117,4 +117,4 @@ class Errands:
 
     def _hear(self, order: Order, answered: Answered, took_s: float) -> None:
         self._bulkheads.heard(order.bank, is_unsent=answered.kind == "unsent")
-        self._facts.heard(order.bank, answered.kind, took_s)
+        self._facts.note(order.bank, order.operation, answered.kind, took_s, answered.decline_code)

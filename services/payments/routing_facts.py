@@ -12,7 +12,7 @@ from typing import Protocol
 
 from services.payments.machine.choice import Choice, Routes
 from services.payments.machine.events import AnswerKind
-from services.payments.machine.model import Payment
+from services.payments.machine.model import Operation, Payment
 
 
 class Facts(Protocol):
@@ -22,7 +22,14 @@ class Facts(Protocol):
         """The banks at this moment, for one turn."""
         ...
 
-    def heard(self, bank: str, kind: AnswerKind, took_s: float) -> None:
+    def note(
+        self,
+        bank: str,
+        operation: Operation,
+        kind: AnswerKind,
+        seconds: float,
+        decline_code: str | None = None,
+    ) -> None:
         """A call to a bank has ended after so many seconds."""
         ...
 
@@ -43,7 +50,14 @@ class EvenFacts:
         """Itself: nothing here changes."""
         return self
 
-    def heard(self, bank: str, kind: AnswerKind, took_s: float) -> None:
+    def note(
+        self,
+        bank: str,
+        operation: Operation,
+        kind: AnswerKind,
+        seconds: float,
+        decline_code: str | None = None,
+    ) -> None:
         """Nothing here depends on it."""
 
     def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:

@@ -186,6 +186,7 @@ async def running_stack(
         **stack.node("banks"),
         listen=listen,
         banks={bank: BankConfig(**msgspec.structs.asdict(stack.egress(bank))) for bank in BANKS},
+        postgres=server.reach("banks", database),
     )
     callers = {path: frozenset({"payments"}) for path in ("/v1/attempts", "/v1/inquiries")}
     async with AsyncExitStack() as exits:
