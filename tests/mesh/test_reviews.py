@@ -15,7 +15,6 @@ from tests.mesh.enrolled_merchant import EnrolledMerchant
 # Above the rule `large-collect` and the limit from which two persons have to approve.
 LARGE_MINOR = 1_000_001
 HELD_S_MAX = 30.0
-_REVIEW = "from services.payments.review_command import review; review()"
 
 
 async def run(stack: Stack, *argv: str) -> tuple[int, str]:
@@ -30,7 +29,7 @@ async def run(stack: Stack, *argv: str) -> tuple[int, str]:
 
 async def review(stack: Stack, person: str, *arguments: str) -> tuple[int, str]:
     config = str(stack.places.run / f"operator-{person}" / CONFIG_FILE)
-    return await run(stack, "-c", _REVIEW, "--config", config, *arguments)
+    return await run(stack, "-m", "services.payments", "review", "--config", config, *arguments)
 
 
 async def held(stack: Stack, payment_id: str) -> dict[str, Any]:
