@@ -121,10 +121,14 @@ async def test_a_request_under_the_same_id_is_made_once(paying: PaymentWorld, op
     payment_id = await captured(paying)
     async with operators.connected(ALICE) as connection:
         statement = "select payments.ask('refund', $1, $2, 100, 'broken')"
-        await connection.execute(statement, payment_id, "ref_eu_" + "0" * 26)
-        with pytest.raises(asyncpg.UniqueViolationError, match="has done this before"):
-            await connection.execute(statement, payment_id, "ref_eu_" + "0" * 26)
+        first = await connection.fetchval(statement, payment_id, "ref_eu_" + "0" * 26)
+        again = await connection.fetchval(statement, payment_id, "ref_eu_" + "0" * 26)
+        with pytest.raises(asyncpg.UniqueViolationError, match="for something else"):
+            await connection.execute(statement.replace("100", "101"), payment_id, "ref_eu_" + "0" * 26)
+        with pytest.raises(asyncpg.UniqueViolationError, match="for something else"):
+            await connection.execute(statement.replace("broken", "lost"), payment_id, "ref_eu_" + "0" * 26)
 
+    assert first == again
     assert 1 == await paying.world.owner.fetchval("select count(*) from payments.operator_action")
 
 
