@@ -28,6 +28,8 @@ PURE = (
     "services/node/identifiers.py", "services/node/peers.py", "services/notifications/schedule.py",
     "services/notifications/events.py", "services/payments/outcomes.py",
     "services/payments/machine/*.py", "services/payments/packing.py",
+    "services/fraud/evaluation.py", "services/fraud/inputs.py", "services/fraud/replaying.py",
+    "services/fraud/rule_file.py", "services/fraud/rules.py", "services/fraud/velocity.py",
     "services/banks/exponents.py", "services/banks/rail.py", "services/banks/json_rail.py",
     "services/banks/card_rail.py", "services/bank_simulator/behaviour.py",
     "services/bank_simulator/script.py",
