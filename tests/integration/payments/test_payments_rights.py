@@ -19,7 +19,7 @@ TABLES = [
     "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint", "evidence.cosignature",
     "evidence.ledger_head", "registry.merchant", "registry.merchant_key",
 ]  # fmt: skip
-SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications')"
+SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications', 'banks')"
 
 
 @pytest.fixture(scope="module")
