@@ -22,6 +22,7 @@ from services.banks.messages import (
     AttemptAnswer,
     Identifier,
 )
+from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.hop_client import HopAnswer, HopClient
 from services.node.logs import get_log
@@ -77,6 +78,7 @@ async def _send(request: web.Request) -> web.Response:
     except msgspec.DecodeError:
         return web.json_response({"code": "attempt-malformed"}, status=HTTPStatus.BAD_REQUEST)
     body = _encoder.encode(attempt)
+    reach("banks.attempt_taken")
     return await _ask(request, attempt.bank, attempt.attempt_id, "POST", ATTEMPTS_PATH, body)
 
 
@@ -86,6 +88,7 @@ async def _inquire(request: web.Request) -> web.Response:
         msgspec.convert([bank, attempt_id], list[Identifier])
     except msgspec.ValidationError:
         return web.json_response({"code": "attempt-malformed"}, status=HTTPStatus.BAD_REQUEST)
+    reach("banks.question_taken")
     return await _ask(request, bank, attempt_id, "GET", f"{ATTEMPTS_PATH}/{bank}/{attempt_id}", None)
 
 
@@ -98,6 +101,7 @@ async def _ask(
         return _answer(AttemptAnswer(attempt_id, "unsent"))
     try:
         answer = _classify(await client.call(method, path, body), attempt_id)
+        reach("banks.bank_answered")
     except HopUnsent as fault:
         _log.warning("a bank cannot be reached", bank=bank, reason=str(fault))
         answer = AttemptAnswer(attempt_id, "unsent")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
@@ -69,6 +70,8 @@ class Engine:
 
     async def _claim(self, banks: list[str], payments_max: int) -> list[Order]:
         orders = await self._store.claim(banks, payments_max, CLAIM_ACCOUNTS_MAX)
+        if orders:
+            reach("payments.turn_committed")
         for order in orders:
             counters.CLAIMED.labels(order.bank).inc()
             self._errands.begin(order, Lane.SEND)

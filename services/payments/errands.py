@@ -16,6 +16,7 @@ import asyncpg
 
 from services.banks.client import BanksClient
 from services.banks.messages import Attempt
+from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
@@ -110,6 +111,7 @@ class Errands:
 
     async def drain(self, wait_s_max: float) -> None:
         """Give what is under way a last chance; what does not end is found again by its reminder."""
+        reach("payments.draining")
         under_way = [task for tasks in self._tasks.values() for task in tasks]
         if under_way:
             _, late = await asyncio.wait(under_way, timeout=wait_s_max)
@@ -120,6 +122,7 @@ class Errands:
 
     async def _carry(self, order: Order, until: float) -> None:
         if order.action == "inquire":
+            reach("payments.bank_asked")
             answer = await self._inquire(order)
             outcome = classify_inquiry(order, answer)
             if isinstance(outcome, NotFound):
@@ -146,10 +149,12 @@ class Errands:
             instrument=order.instrument,
             end_to_end_id=order.payment_id,
         )
+        reach("payments.bank_called")
         try:
             answer: Answer = await self._banks[order.bank].send(attempt)
         except (HopUnsent, HopUnknown) as fault:
             answer = fault
+        reach("payments.bank_answered")
         return classify_send(order, answer)
 
     async def _inquire(self, order: Order) -> Answer:
@@ -177,6 +182,7 @@ class Errands:
     async def _record(self, result: Result, until: float) -> None:
         order = result.order
         while True:
+            reach("payments.result_known")
             try:
                 applied = await self._group.submit(result)
             except (*DATABASE_AWAY, GroupFull) as fault:
@@ -190,6 +196,7 @@ class Errands:
             except asyncpg.PostgresError as fault:
                 # One item's content fails a whole batch. Alone, only the guilty one falls.
                 applied = await self._record_alone(result, fault)
+            reach("payments.result_committed")
             if applied:
                 counters.RECORDED.labels(order.bank, result.outcome.kind).inc()
             else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
@@ -48,6 +49,8 @@ class Watchdog:
         if room == 0:
             return True
         orders = await self._store.redrive(self._bank, room)
+        if orders:
+            reach("payments.takeover_committed")
         for order in orders:
             counters.REDRIVEN.labels(order.bank, order.action).inc()
             self._errands.begin(order, Lane.REDRIVE)
