@@ -19,7 +19,7 @@ from typing import Final
 from services.node.logs import get_log
 
 ARMING_FILE: Final = "crash-point"
-# Written just before death, so that a test can tell this death from any other.
+# `<point> <pid>`, written just before death, so that a test can tell this death from any other.
 REACHED_FILE: Final = "crash-points-reached"
 ARMING_BYTES_MAX: Final = 128  # A name and a number.
 _OPEN_TO_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -94,5 +94,5 @@ def _pass(armed: _Armed) -> None:
     if armed.left > 0:
         return
     with armed.reached_file.open("a", encoding="ascii") as reached:
-        reached.write(f"{armed.point}\n")
+        reached.write(f"{armed.point} {os.getpid()}\n")
     os.kill(os.getpid(), signal.SIGKILL)
