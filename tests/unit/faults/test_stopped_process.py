@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -46,9 +45,7 @@ async def test_it_runs_on_after_the_block(sleeper: subprocess.Popen[bytes]) -> N
     await until(sleeper.pid, is_stopped=False)
 
 
-async def test_it_runs_on_when_its_stopper_is_killed(
-    sleeper: subprocess.Popen[bytes], tmp_path: Path
-) -> None:
+async def test_it_runs_on_when_its_stopper_is_killed(sleeper: subprocess.Popen[bytes]) -> None:
     stopper = await asyncio.create_subprocess_exec(
         sys.executable, "-c", STOPS_AND_WAITS, str(sleeper.pid),
         stdout=asyncio.subprocess.PIPE, cwd=checkout_root(),
