@@ -21,6 +21,7 @@ KINDS: Final = ("edge", "python", "postgres", "redis", "nats", "party", "role")
 PROTOCOLS: Final = ("https", "http", "postgres", "redis", "nats")
 _SERVICE_KEYS: Final = {
     "kind": str, "module": str, "sidecar": bool, "listeners": list, "database_role": bool, "purpose": str,
+    "acts_as": str,
 }  # fmt: skip
 _HOP_KEYS: Final = {
     "caller": str, "callee": str, "protocol": str, "routes": list, "data": list, "keys": list,
@@ -40,6 +41,7 @@ class Service:
     Attributes:
         listeners: Names of its own listeners; `sidecar` adds `ingress` and one `egress.<callee>` per hop.
         database_role: Whether PostgreSQL has a role of this name, bound to its certificate.
+        acts_as: The role that a person has at PostgreSQL; empty for everything but persons.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Service:
     sidecar: bool = False
     listeners: tuple[str, ...] = ()
     database_role: bool = False
+    acts_as: str = ""
 
     @property
     def sidecar_name(self) -> str:
@@ -139,6 +142,10 @@ class Mesh:
                 names += [f"{service.name}.egress.{hop.callee}" for hop in self.egress_of(service.name)]
         return names
 
+    def persons_of(self, role: str) -> list[str]:
+        """The persons who act as a role of PostgreSQL, each under a certificate of the own name."""
+        return [service.name for service in self.services.values() if service.acts_as == role]
+
     def roles(self) -> list[str]:
         """Names of PostgreSQL roles."""
         return [service.name for service in self.services.values() if service.database_role]
@@ -174,6 +181,7 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
         raise MeshError("hops are an array of tables: [[hop]]")
     for name, table in tables.items():
         faults += _service_faults(name, table)
+        faults += _person_faults(name, table, tables)
     for entry in entries:
         faults += _hop_faults(entry, set(tables))
     pairs = [(str(entry.get("caller")), str(entry.get("callee"))) for entry in entries]
@@ -219,6 +227,21 @@ def _service_faults(name: str, table: dict[str, Any]) -> list[str]:
         faults.append(f"service {name}: purpose is missing")
     if table.get("kind") in ("python", "party") and not table.get("module"):
         faults.append(f"service {name}: module is missing")
+    return faults
+
+
+def _person_faults(name: str, table: dict[str, Any], tables: dict[str, dict[str, Any]]) -> list[str]:
+    """A person has a role's rights and a name that begins with the role's, and nothing else."""
+    if "acts_as" not in table:
+        return []
+    role = str(table["acts_as"])
+    faults = []
+    if table.get("kind") != "role" or table.get("database_role"):
+        faults.append(f"service {name}: only a role without a database role of its own can act as another")
+    if not tables.get(role, {}).get("database_role") or tables.get(role, {}).get("kind") != "role":
+        faults.append(f"service {name}: {role} is no role of PostgreSQL that people have")
+    if not name.startswith(f"{role}-"):
+        faults.append(f"service {name}: a person who acts as {role} is named {role}-NAME")
     return faults
 
 

@@ -45,6 +45,7 @@ class Acceptance:
     receipt_base: bytes
     receipt_signature: bytes
     accepted_at: datetime
+    capture_method: str = "automatic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ _ACCEPT = (
     "select * from payments.accept($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::text[],"
     " $6::text[], $7::text[], $8::bigint[], $9::text[], $10::text[], $11::text[], $12::bytea[],"
     " $13::text[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[], $19::bytea[],"
-    " $20::timestamptz[])"
+    " $20::timestamptz[], $21::text[])"
 )
 
 

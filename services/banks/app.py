@@ -1,132 +1,137 @@
 """Pass attempts and questions on to the bank they name, and say truthfully what happened.
 
-Stateless: nothing is retried or remembered here. `unsent` is said only when no byte of the request can have
-reached the bank; everything that is not a complete, matching answer is `unknown`.
+Stateless: nothing is retried or remembered here; `services.banks.connector` holds the promises.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
+import prometheus_client
 from aiohttp import web
 
+from services.banks.callback_messages import CALLBACKS_PATH
+from services.banks.callbacks import CONNECTIONS_MAX, open_desk
 from services.banks.config import BanksConfig
+from services.banks.connector import Connector, open_banks
 from services.banks.messages import (
     ATTEMPTS_PATH,
-    BANK_CALL_S_MAX,
+    INQUIRIES_PATH,
     MESSAGE_BYTES_MAX,
+    SETTLEMENT_PATH,
     Attempt,
     AttemptAnswer,
-    Identifier,
+    Inquiry,
+    SettlementAsk,
 )
+from services.banks.rail import AnswerRefused
 from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
-from services.node.hop_client import HopAnswer, HopClient
 from services.node.logs import get_log
+from services.node.postgres import open_pool
 from services.node.process import until_stopped
 from services.node.server import serve
 
-CALLERS = {ATTEMPTS_PATH: frozenset({"payments-sidecar"})}
-_BANKS: web.AppKey[Mapping[str, HopClient]] = web.AppKey("banks", dict)
+_PAYMENTS = frozenset({"payments-sidecar"})
+CALLERS = {
+    ATTEMPTS_PATH: _PAYMENTS,
+    INQUIRIES_PATH: _PAYMENTS,
+    SETTLEMENT_PATH: _PAYMENTS,
+    "/metrics": frozenset({"supervisor"}),
+}
+_BANKS: web.AppKey[Mapping[str, Connector]] = web.AppKey("banks", dict)
 
 _log = get_log("banks")
 _encoder = msgspec.json.Encoder()
 _attempts = msgspec.json.Decoder(Attempt, strict=True)
-_answers = msgspec.json.Decoder(AttemptAnswer, strict=True)
+_inquiries = msgspec.json.Decoder(Inquiry, strict=True)
+_asks = msgspec.json.Decoder(SettlementAsk, strict=True)
 
 
-def build_app(banks: Mapping[str, HopClient]) -> web.Application:
-    """The routes of this service over started clients, one for each bank."""
+def build_app(banks: Mapping[str, Connector]) -> web.Application:
+    """The routes of this service over the connectors, by bank."""
     app = web.Application(client_max_size=MESSAGE_BYTES_MAX)
     app[_BANKS] = banks
-    app.router.add_post(ATTEMPTS_PATH, _send)
-    app.router.add_get(ATTEMPTS_PATH + "/{bank}/{attempt_id}", _inquire)
+    app.router.add_post(ATTEMPTS_PATH, _move)
+    app.router.add_post(INQUIRIES_PATH, _inquire)
+    app.router.add_post(SETTLEMENT_PATH, _settlement)
     return app
-
-
-@asynccontextmanager
-async def open_banks(config: BanksConfig) -> AsyncIterator[dict[str, HopClient]]:
-    """Clients for every configured bank, closed at the end."""
-    banks = {
-        name: HopClient(config, egress, timeout_s=BANK_CALL_S_MAX, believes_unsent=False)
-        for name, egress in config.banks.items()
-    }
-    try:
-        for client in banks.values():
-            await client.start()
-        yield banks
-    finally:
-        for client in banks.values():
-            await client.close()
 
 
 async def main(config: BanksConfig) -> None:
     """Serve until stopped."""
     async with (
         open_banks(config) as banks,
-        serve(build_app(banks), config, config.listen, callers=CALLERS),
+        open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX) as pool,
+        open_desk(pool) as desk,
     ):
-        await until_stopped()
+        app = build_app(banks)
+        desk.add_route(app)
+        app.router.add_get("/metrics", _metrics)
+        callers = {**CALLERS, CALLBACKS_PATH: frozenset(config.banks)}
+        async with serve(app, config, config.listen, callers=callers):
+            await until_stopped()
 
 
-async def _send(request: web.Request) -> web.Response:
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(
+        body=prometheus_client.generate_latest(),
+        headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST},
+    )
+
+
+async def _move(request: web.Request) -> web.Response:
     try:
         attempt = _attempts.decode(await request.read())
     except msgspec.DecodeError:
-        return web.json_response({"code": "attempt-malformed"}, status=HTTPStatus.BAD_REQUEST)
-    body = _encoder.encode(attempt)
+        return _problem("attempt-malformed", HTTPStatus.BAD_REQUEST)
+    connector = request.app[_BANKS].get(attempt.bank)
+    if connector is None:
+        return _json(_nobody(attempt.bank, attempt.attempt_id))
     reach("banks.attempt_taken")
-    return await _ask(request, attempt.bank, attempt.attempt_id, "POST", ATTEMPTS_PATH, body)
+    return _json(await connector.move(attempt))
 
 
 async def _inquire(request: web.Request) -> web.Response:
-    bank, attempt_id = request.match_info["bank"], request.match_info["attempt_id"]
     try:
-        msgspec.convert([bank, attempt_id], list[Identifier])
-    except msgspec.ValidationError:
-        return web.json_response({"code": "attempt-malformed"}, status=HTTPStatus.BAD_REQUEST)
+        inquiry = _inquiries.decode(await request.read())
+    except msgspec.DecodeError:
+        return _problem("inquiry-malformed", HTTPStatus.BAD_REQUEST)
+    connector = request.app[_BANKS].get(inquiry.bank)
+    if connector is None:
+        return _json(_nobody(inquiry.bank, inquiry.attempt_id))
     reach("banks.question_taken")
-    return await _ask(request, bank, attempt_id, "GET", f"{ATTEMPTS_PATH}/{bank}/{attempt_id}", None)
+    return _json(await connector.inquire(inquiry))
 
 
-async def _ask(
-    request: web.Request, bank: str, attempt_id: str, method: str, path: str, body: bytes | None
-) -> web.Response:
-    client = request.app[_BANKS].get(bank)
-    if client is None:
-        _log.error("an attempt names a bank that is not configured", bank=bank)
-        return _answer(AttemptAnswer(attempt_id, "unsent"))
+async def _settlement(request: web.Request) -> web.Response:
     try:
-        answer = _classify(await client.call(method, path, body), attempt_id)
-        reach("banks.bank_answered")
-    except HopUnsent as fault:
-        _log.warning("a bank cannot be reached", bank=bank, reason=str(fault))
-        answer = AttemptAnswer(attempt_id, "unsent")
-    except HopUnknown as fault:
-        _log.warning("a bank gave no answer", bank=bank, attempt_id=attempt_id, reason=str(fault))
-        answer = AttemptAnswer(attempt_id, "unknown")
-    return _answer(answer)
-
-
-def _classify(answer: HopAnswer, attempt_id: str) -> AttemptAnswer:
-    """A complete answer about this attempt is passed on; a bank never knows that we did not send.
-
-    Raises:
-        HopUnknown: It is anything else.
-    """
-    if answer.status != HTTPStatus.OK:
-        raise HopUnknown(f"status {answer.status}")
+        ask = _asks.decode(await request.read())
+    except msgspec.DecodeError:
+        return _problem("settlement-malformed", HTTPStatus.BAD_REQUEST)
+    connector = request.app[_BANKS].get(ask.bank)
+    if connector is None:
+        return _problem("bank-not-configured", HTTPStatus.NOT_FOUND)
     try:
-        parsed = _answers.decode(answer.body)
-    except msgspec.DecodeError as fault:
-        raise HopUnknown("the answer cannot be read") from fault
-    if parsed.attempt_id != attempt_id or parsed.outcome == "unsent":
-        raise HopUnknown("the answer is about something else")
-    return parsed
+        return _json(await connector.settlement(ask))
+    except (HopUnsent, HopUnknown) as fault:
+        _log.warning("a bank gave no settlement file", bank=ask.bank, reason=str(fault))
+        return _problem("bank-gave-none", HTTPStatus.BAD_GATEWAY)
+    except AnswerRefused as fault:
+        _log.error("a settlement file is not believed", bank=ask.bank, reason=str(fault))
+        return _problem("bank-not-believed", HTTPStatus.BAD_GATEWAY)
 
 
-def _answer(answer: AttemptAnswer) -> web.Response:
+def _nobody(bank: str, attempt_id: str) -> AttemptAnswer:
+    _log.error("an attempt names a bank that is not configured", bank=bank)
+    return AttemptAnswer(attempt_id, "unsent", alarm="no such bank is configured")
+
+
+def _json(answer: msgspec.Struct) -> web.Response:
     return web.Response(body=_encoder.encode(answer), content_type="application/json")
+
+
+def _problem(code: str, status: HTTPStatus) -> web.Response:
+    return web.json_response({"code": code}, status=status)

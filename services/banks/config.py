@@ -1,8 +1,18 @@
-"""The configuration of the connector."""
+"""The configuration of the connectors."""
 
 from __future__ import annotations
 
-from services.node.config_file import EgressConfig, ListenConfig, NodeConfig
+from typing import Literal, TypeAlias
+
+from services.node.config_file import EgressConfig, ListenConfig, NodeConfig, PostgresConfig
+
+RailName: TypeAlias = Literal["json", "card"]
+
+
+class BankConfig(EgressConfig, frozen=True, forbid_unknown_fields=True):
+    """One bank: where it listens, the SPIFFE id that it must prove, and whose words it speaks."""
+
+    rail: RailName = "json"
 
 
 class BanksConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -10,8 +20,10 @@ class BanksConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     Attributes:
         listen: Own listener; only the own sidecar is admitted.
-        banks: Bank name to where it listens and the SPIFFE id it must prove.
+        banks: Bank name to how it is reached; these names may also tell us things.
+        postgres: Where what they tell is kept.
     """
 
     listen: ListenConfig
-    banks: dict[str, EgressConfig]
+    banks: dict[str, BankConfig]
+    postgres: PostgresConfig

@@ -19,6 +19,9 @@ from services.node.hop_sessions import HopSessions
 
 ANSWER_BYTES_MAX = 1024 * 1024  # An internal answer is a few hundred bytes; a flood must not fill memory.
 CONNECTIONS_MAX = 128  # Bounds calls under way to one callee; more wait here.
+# Of a call's deadline, for having a connection. Beyond it the request certainly never left; only a deadline
+# that ends while an answer is waited for leaves the outcome unknown.
+CONNECT_SHARE = 0.5
 IDLE_S_MAX = (
     2.0  # Shorter than any server's idle limit here, so that a call seldom meets a closing connection.
 )
@@ -79,7 +82,7 @@ class HopClient:
     def _make_session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=self._timeout_s * CONNECT_SHARE),
             auto_decompress=False,
             headers={"accept-encoding": "identity"},
         )
@@ -90,9 +93,18 @@ class HopClient:
             await self._sessions.close()
 
     async def call(
-        self, method: str, path: str, body: bytes | None = None, *, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        headers: dict[str, str] | None = None,
+        answer_bytes_max: int = ANSWER_BYTES_MAX,
     ) -> HopAnswer:
         """Send one request and return the answer, whatever its status.
+
+        What moves money is POST: aiohttp's client repeats GET, PUT and DELETE once by itself when a kept
+        connection drops (aio-libs/aiohttp#10790).
 
         Raises:
             HopUnsent: No byte of the request was written, or the next hop vouches that it forwarded none.
@@ -112,7 +124,7 @@ class HopClient:
                 ) as response:
                     answer = HopAnswer(
                         response.status,
-                        await _whole_body(response),
+                        await _whole_body(response, answer_bytes_max),
                         {k.lower(): v for k, v in response.headers.items()},
                     )
         except (aiohttp.ClientConnectorError, ssl.SSLCertVerificationError) as fault:
@@ -126,11 +138,11 @@ class HopClient:
         return answer
 
 
-async def _whole_body(response: aiohttp.ClientResponse) -> bytes:
+async def _whole_body(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
     """Read to the end: a body that is cut short raises, a prefix is never taken for an answer."""
     received = bytearray()
     async for chunk in response.content.iter_any():
         received += chunk
-        if len(received) > ANSWER_BYTES_MAX:
+        if len(received) > bytes_max:
             raise HopUnknown("the answer is too large to be one of ours")
     return bytes(received)

@@ -9,53 +9,70 @@ import prometheus_client
 from aiohttp import web
 
 from services.banks.client import BanksClient
+from services.fraud.client import FraudClient
+from services.node.config_file import EgressConfig
 from services.node.hop_client import HopClient
 from services.node.postgres import open_pool
 from services.node.process import cancel_until_heard, until_stopped
 from services.node.server import serve
+from services.payments.bank_calls import BankCalls
 from services.payments.checks import Checks
-from services.payments.config import HOP_CALL_S_MAX, PaymentsConfig
-from services.payments.engine import Engine
-from services.payments.errands import Errands
+from services.payments.config import FRAUD_HOP_CALL_S_MAX, HOP_CALL_S_MAX, PaymentsConfig, WorkerConfig
+from services.payments.fraud_calls import FraudCalls
+from services.payments.machine.policy import Policy
 from services.payments.relay import Relay
+from services.payments.routing_facts import EvenFacts
 from services.payments.store import Store
-from services.payments.watchdog import Watchdog
+from services.payments.worker import Worker
 
-# One for the engine, the record and the relay each, and a few for the watchdogs.
-CONNECTIONS_MAX = 6
+# One each for waiting accounts, answers, verdicts, windows and the relay, and a few for watchdogs and checks.
+CONNECTIONS_MAX = 8
 CALLERS = {"/metrics": frozenset({"supervisor"})}
 
 
 async def main(config: PaymentsConfig) -> None:
-    """Run engine, watchdogs and relay until stopped; then let the calls under way end."""
+    """Run worker and relay until stopped; then let the calls under way end."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
             open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX)
         )
         store = Store(pool)
         # One client for each bank: connections are a bulkhead too.
-        banks: dict[str, BanksClient] = {}
-        for name in config.bank_names:
-            hop = HopClient(
-                config, config.banks, timeout_s=HOP_CALL_S_MAX, believes_unsent=True, callee="banks"
-            )
-            await hop.start()
-            stack.push_async_callback(hop.close)
-            banks[name] = BanksClient(hop)
-        errands = Errands(store, banks)
-        engine = Engine(store, errands, list(banks))
+        banks = {
+            name: BanksClient(await _hop(stack, config, config.banks, HOP_CALL_S_MAX, "banks"))
+            for name in config.bank_names
+        }
+        fraud = FraudClient(await _hop(stack, config, config.fraud, FRAUD_HOP_CALL_S_MAX, "fraud"))
+        worker = Worker(
+            store,
+            BankCalls(banks),
+            FraudCalls(fraud),
+            EvenFacts(config.bank_names),
+            Policy(),
+            WorkerConfig(bank_names=tuple(config.bank_names)),
+        )
         app = web.Application()
         app.router.add_get("/metrics", _metrics)
         await stack.enter_async_context(
-            serve(app, config, config.listen, callers=CALLERS, ready=lambda: engine.reached)
+            serve(app, config, config.listen, callers=CALLERS, ready=lambda: worker.reached)
         )
-        loops = [engine.run(), Relay(config, config.nats, store).run(), Checks(store).run()]
-        loops += [Watchdog(store, errands, bank).run() for bank in banks]
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(loop) for loop in loops]
+            working = group.create_task(worker.run())
+            beside = [Relay(config, config.nats, store).run(), Checks(store).run()]
+            tasks = [group.create_task(loop) for loop in beside]
             await until_stopped()
+            worker.stop(HOP_CALL_S_MAX)
+            await working
             await cancel_until_heard(tasks)
-        await errands.drain(HOP_CALL_S_MAX)
+
+
+async def _hop(
+    stack: AsyncExitStack, config: PaymentsConfig, egress: EgressConfig, timeout_s: float, callee: str
+) -> HopClient:
+    hop = HopClient(config, egress, timeout_s=timeout_s, believes_unsent=True, callee=callee)
+    await hop.start()
+    stack.push_async_callback(hop.close)
+    return hop
 
 
 async def _metrics(_: web.Request) -> web.Response:

@@ -4,29 +4,70 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
+
 from services.banks.messages import BANK_CALL_S_MAX
+from services.fraud.messages import ITEMS_MAX, SCREENING_CALL_S_MAX
 from services.node.config_file import EgressConfig, ListenConfig, NatsConfig, NodeConfig, PostgresConfig
 from services.node.hop_client import CONNECTIONS_MAX
+from services.payments.machine.policy import Policy
 
 # The connector's own deadline plus a second for two sidecars and a busy host.
 HOP_CALL_S_MAX = 4.0
+# The fraud service's own deadline plus half a second for the same.
+FRAUD_HOP_CALL_S_MAX = 2.5
 # A lease covers the longest piece of work, a question followed by sending again, and the recording of it.
-LEASE = timedelta(seconds=12)
 RECORD_S_MIN = 2.0
-# Bulkheads of one bank: first attempts on one side, overdue ones on the other, so that neither starves the
-# other and a bank that is away fills its own only.
-SENDS_PER_BANK_MAX = 96
-REDRIVES_PER_BANK_MAX = 32
-# Below this much room a bank gets no new payments: it is slow, and the others have room.
-ROOM_MIN = 32
 # The knee of throughput was measured at batches of 64 to 128.
-CLAIM_PAYMENTS_MAX = 128
-CLAIM_ACCOUNTS_MAX = 128
+TURN_ITEMS_MAX = 128
+TURN_ACCOUNTS_MAX = 128
 
+assert TURN_ITEMS_MAX <= ITEMS_MAX
 assert BANK_CALL_S_MAX < HOP_CALL_S_MAX
-assert LEASE.total_seconds() > 2 * HOP_CALL_S_MAX + RECORD_S_MIN
+assert SCREENING_CALL_S_MAX < FRAUD_HOP_CALL_S_MAX
+assert Policy().screening_lease.total_seconds() > FRAUD_HOP_CALL_S_MAX
+assert Policy().lease.total_seconds() > 2 * HOP_CALL_S_MAX + RECORD_S_MIN
+
+
+class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Limits of one worker; the defaults are the product's.
+
+    Attributes:
+        bank_names: The banks it drives, at least one.
+        sends_per_bank_max, redrives_per_bank_max: Bulkheads of one bank: first calls on one side, overdue
+            ones on the other, so that neither starves the other and a slow bank fills its own only.
+        queue_per_bank_max: First calls that may wait here for a place; a full one gets no new payments.
+        room_min: Below this much room no new payments are taken: small batches cost as much as large ones.
+        screenings_max: Questions to the fraud service under way.
+        linger_s: How long a first item waits for company, so that batches are full.
+        idle_s_min, idle_s_max: Pauses between turns that find nothing: short after work, then longer.
+        away_s: Pause while the database or the fraud service is away; back within a second.
+        period_s: How often reminders are looked for; the shortest of them is 2 s.
+        window_age, window_items_min: A window is posted when its oldest credit has this age, or is full.
+        window_period_s: How often windows are looked for.
+        call_s_max: No call to a bank lasts longer.
+    """
+
+    bank_names: tuple[str, ...]
+    sends_per_bank_max: int = 96
+    redrives_per_bank_max: int = 32
+    queue_per_bank_max: int = 128
+    room_min: int = 32
+    screenings_max: int = 4
+    linger_s: float = 0.002
+    idle_s_min: float = 0.005
+    idle_s_max: float = 0.025
+    away_s: float = 0.5
+    period_s: float = 1.0
+    window_age: timedelta = timedelta(milliseconds=250)
+    window_items_min: int = 500
+    window_period_s: float = 0.1
+    call_s_max: float = HOP_CALL_S_MAX
+
+
 # A call that waited for a connection would spend its deadline, and its lease, on waiting.
-assert SENDS_PER_BANK_MAX + REDRIVES_PER_BANK_MAX <= CONNECTIONS_MAX
+_DEFAULTS = WorkerConfig(bank_names=())
+assert _DEFAULTS.sends_per_bank_max + _DEFAULTS.redrives_per_bank_max <= CONNECTIONS_MAX
 
 
 class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,6 +78,7 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
         postgres: The record.
         nats: The bus that events are published to.
         banks: The own sidecar's way out to the banks service.
+        fraud: The own sidecar's way out to the fraud service.
         bank_names: The banks that payments may be routed to, at least one.
     """
 
@@ -44,4 +86,5 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     postgres: PostgresConfig
     nats: NatsConfig
     banks: EgressConfig
+    fraud: EgressConfig
     bank_names: list[str]

@@ -1,78 +1,105 @@
-"""The engine's loop: claim what waits, begin its errands, go on claiming while calls are under way.
+"""The engine's loop: give waiting accounts their turn, while there is room for what follows.
 
-Promises: never more calls at one bank than it has room for; a bank without room gets no new payments, which
-then go to the others; no fault of the database or of a bank ends the loop.
+Promises: never more than banks and fraud service have room for; commands and callbacks get their turn even
+while new payments must wait; no fault of the database, a bank or the fraud service ends the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
-from services.payments import counters
-from services.payments.config import CLAIM_ACCOUNTS_MAX, CLAIM_PAYMENTS_MAX, ROOM_MIN
-from services.payments.errands import Errands, Lane, unbroken
-from services.payments.outcomes import Order
-from services.payments.store import Store
+from services.payments.config import TURN_ACCOUNTS_MAX, TURN_ITEMS_MAX, WorkerConfig
+from services.payments.pulse import Pulse
+from services.payments.record import Waiting
+from services.payments.screening import Screening
+from services.payments.turns import Turns
 
-# Pauses between claims that find nothing: short after work, then longer, to spare an idle database.
-IDLE_S_MIN = 0.005
-IDLE_S_MAX = 0.025
-# The same, while the database is away; back within a second of its return.
+# The first pause while the database is away; it doubles up to `away_s`.
 AWAY_S_MIN = 0.1
-AWAY_S_MAX = 1.0
+# Without room new payments wait; commands and callbacks are looked for this often all the same.
+MAIL_S = 0.25
+# A fraud service that does not answer is asked about so many new payments each period: is it back?
+PROBE_ITEMS = 8
 
 _log = get_log("payments.engine")
 
 
 class Engine:
-    """Claims for all banks; any number of engines may run beside each other.
+    """Turns of waiting accounts; any number of engines may run beside each other.
+
+    Args:
+        turns: Where they are taken.
+        screening: Who is asked next.
+        config: Limits and pauses.
+        room: How many new payments banks and screening can take.
+        changed: Fires when there may be more room.
 
     Attributes:
-        reached: Whether the last claim reached the database.
+        reached: Whether the last turn reached the database.
     """
 
-    def __init__(self, store: Store, errands: Errands, banks: list[str]) -> None:
-        self._store = store
-        self._errands = errands
-        self._banks = banks
+    def __init__(
+        self,
+        turns: Turns,
+        screening: Screening,
+        config: WorkerConfig,
+        room: Callable[[], int],
+        changed: Pulse,
+    ) -> None:
+        self._turns = turns
+        self._screening = screening
+        self._config = config
+        self._room = room
+        self._changed = changed
+        self._probe_due = 0.0
         self.reached = False
 
     async def run(self) -> None:
-        """Claim until cancelled."""
-        idle_s, away_s = IDLE_S_MIN, AWAY_S_MIN
+        """Take turns until cancelled."""
+        idle_s, away_s = self._config.idle_s_min, AWAY_S_MIN
         while True:
-            rooms = {bank: self._errands.room(bank, Lane.SEND) for bank in self._banks}
-            with_room = [bank for bank, room in rooms.items() if room >= ROOM_MIN]
-            # A bank that is away gets no new payments while another is there; alone, it keeps them.
-            eligible = [bank for bank in with_room if self._errands.is_reachable(bank)] or with_room
-            if not eligible:
-                await self._errands.until_one_ends()
-                continue
-            # Routing may send the whole claim to one bank, so the smallest room bounds it.
-            payments_max = min(CLAIM_PAYMENTS_MAX, *(rooms[bank] for bank in eligible))
             try:
-                orders = await unbroken(self._claim(eligible, payments_max))
+                found = await self._take()
             except DATABASE_AWAY as fault:
                 self.reached = False
                 _log.warning("the database is away, payments wait", fault=type(fault).__name__)
                 await asyncio.sleep(away_s)
-                away_s = min(away_s * 2, AWAY_S_MAX)
+                away_s = min(away_s * 2, self._config.away_s)
+                continue
+            except Exception:  # noqa: BLE001 - logged whole; a loop that ended would end every payment.
+                # Not one event's fault, or it would have been set aside: the record cannot be read.
+                _log.exception("a turn failed")
+                await asyncio.sleep(self._config.away_s)
                 continue
             self.reached, away_s = True, AWAY_S_MIN
-            if orders:
-                idle_s = IDLE_S_MIN
+            if found:
+                idle_s = self._config.idle_s_min
             else:
                 await asyncio.sleep(idle_s)
-                idle_s = min(idle_s * 2, IDLE_S_MAX)
+                idle_s = min(idle_s * 2, self._config.idle_s_max)
 
-    async def _claim(self, banks: list[str], payments_max: int) -> list[Order]:
-        orders = await self._store.claim(banks, payments_max, CLAIM_ACCOUNTS_MAX)
-        if orders:
-            reach("payments.turn_committed")
-        for order in orders:
-            counters.CLAIMED.labels(order.bank).inc()
-            self._errands.begin(order, Lane.SEND)
-        return orders
+    async def _take(self) -> bool:
+        """One turn; True: there may be more at once."""
+        now = asyncio.get_running_loop().time()
+        items_max = min(TURN_ITEMS_MAX, self._room())
+        if self._screening.is_away:
+            is_probe = now >= self._probe_due
+            if is_probe:
+                self._probe_due = now + self._config.period_s
+            await self._turns.take(
+                _waiting(PROBE_ITEMS if is_probe else TURN_ITEMS_MAX), mail_only=not is_probe
+            )
+            await self._changed.wait(MAIL_S)
+            return True
+        if items_max >= self._config.room_min:
+            return await self._turns.take(_waiting(items_max)) > 0
+        if not await self._changed.wait(MAIL_S):
+            await self._turns.take(_waiting(TURN_ITEMS_MAX), mail_only=True)
+        return True
+
+
+def _waiting(items_max: int) -> Waiting:
+    return Waiting(items_max=items_max, accounts_max=TURN_ACCOUNTS_MAX)

@@ -1,92 +1,74 @@
 """Classify what came back from a bank, or did not (pure).
 
 Promise: `confirmed` and `declined` only for an answer that is about this very attempt, payment, amount and
-currency; `unsent` only when no byte of the request can have reached the bank; everything else is `unknown`.
-Time plays no part. Source: reference state machine "bank attempt and crash safety".
+currency; `unsent` only when no byte of the request can have reached the bank; `not_found` only for a
+question; everything else is `unknown`. Time plays no part.
+Source: reference state machine "bank attempt and crash safety".
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
-from services.banks.messages import AttemptAnswer, Operation
+import msgspec
+
+from services.banks.messages import AttemptAnswer
 from services.node.errors import HopUnknown, HopUnsent
+from services.payments.machine.events import Answered, AnswerKind, Order
 
 Answer: TypeAlias = AttemptAnswer | HopUnsent | HopUnknown
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One attempt that this worker holds the lease of.
-
-    Attributes:
-        attempt_id: The bank's idempotency key.
-        epoch: The lease; a result under an older epoch changes nothing.
-        action: `send`, or `inquire` when it may have been sent before.
-        resendable: Whether the same request may be sent again should the bank not know it.
-    """
-
-    attempt_id: str
-    epoch: int
-    payment_id: str
-    bank: str
-    operation: Operation
-    amount_minor: int
-    currency: str
-    instrument: str
-    action: Literal["send", "inquire"] = "send"
-    resendable: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Heard(msgspec.Struct, frozen=True, gc=False):
     """What is recorded; `alarm` says why an answer was not believed, for an operator."""
 
-    kind: Literal["confirmed", "declined", "pending", "unknown", "unsent"]
-    bank_reference: str | None = None
-    decline_code: str | None = None
+    answered: Answered
     alarm: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotFound:
-    """The bank does not know the attempt; it still may, later, so nothing is concluded from it."""
-
-
-def classify_send(order: Order, answer: Answer) -> Outcome:
-    """What sending came to."""
-    outcome = _classify(order, answer)
-    if isinstance(outcome, NotFound):
-        return Outcome("unknown", alarm="the bank answered a request as if it were a question")
-    return outcome
-
-
-def classify_inquiry(order: Order, answer: Answer) -> Outcome | NotFound:
-    """What asking came to; an unsent question says nothing about the attempt, which the record knows too."""
-    return _classify(order, answer)
-
-
-def _classify(order: Order, answer: Answer) -> Outcome | NotFound:
+def classify(order: Order, answer: Answer) -> Heard:
+    """What sending or asking came to; an unsent question says nothing about the attempt."""
     if isinstance(answer, HopUnsent):
-        return Outcome("unsent")
+        return Heard(heard_as(order, "unsent"))
     if isinstance(answer, HopUnknown):
-        return Outcome("unknown")
+        return Heard(heard_as(order, "unknown"))
     if answer.attempt_id != order.attempt_id:
-        return Outcome("unknown", alarm="the answer is about another attempt")
+        return _disbelieve(order, "the answer is about another attempt")
     match answer.outcome:
         case "unsent" | "unknown" | "pending":
-            return Outcome(answer.outcome)
+            return Heard(heard_as(order, answer.outcome), answer.alarm)
         case "not_found":
-            return NotFound()
+            if order.action == "send":
+                return _disbelieve(order, "the bank answered a request as if it were a question")
+            return Heard(heard_as(order, "not_found"))
         case "confirmed" | "declined":
-            return _believe(order, answer, answer.outcome)
+            return _believe(order, answer)
 
 
-def _believe(order: Order, answer: AttemptAnswer, kind: Literal["confirmed", "declined"]) -> Outcome:
+def heard_as(
+    order: Order, kind: AnswerKind, *, bank_reference: str | None = None, decline_code: str | None = None
+) -> Answered:
+    """An answer to this order, under its lease."""
+    return Answered(
+        payment_id=order.payment_id,
+        attempt_id=order.attempt_id,
+        epoch=order.epoch,
+        kind=kind,
+        asked=order.action == "inquire",
+        bank_reference=bank_reference,
+        decline_code=decline_code,
+    )
+
+
+def _believe(order: Order, answer: AttemptAnswer) -> Heard:
     asked = (order.payment_id, order.amount_minor, order.currency)
     if (answer.end_to_end_id, answer.amount_minor, answer.currency) != asked:
-        return Outcome("unknown", alarm="payment, amount or currency of the answer differ from the request")
-    if kind == "declined":
-        return Outcome(kind, answer.bank_reference, answer.decline_code or "declined")
-    return Outcome(kind, answer.bank_reference)
+        return _disbelieve(order, "payment, amount or currency of the answer differ from the request")
+    if answer.outcome == "declined":
+        code = answer.decline_code or "generic"
+        return Heard(heard_as(order, "declined", bank_reference=answer.bank_reference, decline_code=code))
+    return Heard(heard_as(order, "confirmed", bank_reference=answer.bank_reference))
+
+
+def _disbelieve(order: Order, alarm: str) -> Heard:
+    return Heard(heard_as(order, "unknown"), alarm)

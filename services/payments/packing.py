@@ -15,15 +15,41 @@ import msgspec
 SUBJECT_PREFIX = "countermark.events."
 # A message of 200 events is about 100 kB, a tenth of what the bus takes.
 MESSAGE_EVENTS_MAX = 200
-# The public status that each type of event stands for.
+# The status that each type of event leaves its subject in; types that are not here leave it as it was.
 _STATUS = {
     "payment.accepted": "accepted",
+    "payment.review_opened": "in_review",
+    "payment.reserved": "reserved",
     "payment.submitted": "submitted",
+    "payment.bank_changed": "submitted",
     "payment.outcome_unknown": "unknown",
+    "payment.authorized": "authorized",
+    "payment.capture_requested": "capturing",
+    "payment.capture_declined": "authorized",
+    "payment.void_requested": "voiding",
+    "payment.void_declined": "authorized",
+    "payment.captured": "succeeded",
     "payment.succeeded": "succeeded",
     "payment.failed": "failed",
+    "payment.canceled": "canceled",
+    "payment.expired": "expired",
+    "refund.requested": "requested",
+    "refund.review_opened": "in_review",
+    "refund.submitted": "submitted",
+    "refund.outcome_unknown": "unknown",
+    "refund.succeeded": "succeeded",
+    "refund.failed": "failed",
+    "refund.canceled": "canceled",
+    "refund.reversed": "reversed",
+    "dispute.opened": "opened",
+    "dispute.won": "won",
+    "dispute.lost": "lost",
+    "dispute.expired": "expired",
 }
+# Who of the operators did something is nobody's business outside.
+_HIDDEN_DETAILS = frozenset({"by"})
 _encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(dict[str, object])
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +75,12 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One row of the outbox with what subscribers are told about its payment."""
+    """One row of the outbox with what subscribers are told about its payment.
+
+    Attributes:
+        subject_id: The refund or dispute it is about; None for the payment itself.
+        details: A JSON object, or None.
+    """
 
     xid: int
     position: int
@@ -65,6 +96,8 @@ class EventRow:
     currency: str
     merchant_reference: str | None
     decline_code: str | None
+    subject_id: str | None = None
+    details: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +160,22 @@ def _event(row: EventRow) -> dict[str, object]:
         "payment_id": row.payment_id,
         "account_id": row.account_id,
         "account_version": row.account_version,
+        "subject_id": row.subject_id,
         "sequence": row.sequence,
         "at": row.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "data": {
-            "status": _STATUS[row.type],
+            "status": _STATUS.get(row.type),
             "kind": row.kind,
             "amount_minor": row.amount_minor,
             "currency": row.currency,
             "merchant_reference": row.merchant_reference,
             "decline_code": row.decline_code,
+            "details": _shown(row.details),
         },
     }
+
+
+def _shown(details: str | None) -> dict[str, object] | None:
+    if details is None:
+        return None
+    return {name: value for name, value in _decoder.decode(details).items() if name not in _HIDDEN_DETAILS}

@@ -52,13 +52,9 @@ def _with_a_second_movement(books: dict[str, Path], folder: Path) -> dict[str, P
     first, second = list(copies.values())[:2]
     with closing(sqlite3.connect(second)) as ledger:
         ledger.execute("attach database ? as other", (str(first),))
-        tables = {row[0] for row in ledger.execute("select name from sqlite_master")}
-        table, where = ("movement", "true") if "movement" in tables else ("attempt", "decline_code is null")
-        columns = [row[1] for row in ledger.execute(f"pragma table_info({table})") if row[1] != "number"]
+        columns = [row[1] for row in ledger.execute("pragma table_info(movement)") if row[1] != "number"]
         names = ", ".join(columns)
-        ledger.execute(
-            f"insert into {table} ({names}) select {names} from other.{table} where {where} limit 1"
-        )
+        ledger.execute(f"insert into movement ({names}) select {names} from other.movement limit 1")
         ledger.commit()
     return copies
 

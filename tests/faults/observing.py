@@ -31,7 +31,9 @@ REPEATS_AT_ONCE: Final = 8
 BUNDLES_MAX: Final = 20
 
 _OPEN = f"""
-    select (select count(*) from payments.payment where status <> all ('{{{",".join(OUTCOMES)}}}'::text[]))
+    select (select count(*) from payments.refund where due is not null)
+         + (select count(*) from payments.mail where done_at is null)
+         + (select count(*) from payments.payment where status <> all ('{{{",".join(OUTCOMES)}}}'::text[]))
          + (select count(*) from notifications.delivery where state = 'pending')
          + (select count(*) from payments.event e where not exists (
                select from notifications.delivery d
@@ -74,7 +76,7 @@ class Watcher:
                 while left:
                     try:
                         async with open_record(self._stack) as record:
-                            left = int(await record.fetchval(_OPEN))
+                            left = int(await record.fetchval(_OPEN)) + untold(bank_books(self._stack))
                     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                         left = -1
                     await asyncio.sleep(QUIET_EVERY_S)
@@ -192,8 +194,16 @@ def movements_of(books: Mapping[str, Path]) -> list[Movement]:
     found = []
     for bank, path in books.items():
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
-            tables = {row[0] for row in ledger.execute("select name from sqlite_master")}
-            source = "movement" if "movement" in tables else "attempt where decline_code is null"
-            query = f"select end_to_end_id, operation, amount_minor, currency from {source}"
+            query = "select end_to_end_id, operation, amount_minor, currency from movement"
             found += [Movement(bank, *row) for row in ledger.execute(query)]
     return found
+
+
+def untold(books: Mapping[str, Path]) -> int:
+    """How much the banks still have to do or to tell by themselves."""
+    count = 0
+    for path in books.values():
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
+            query = "select (select count(*) from later) + (select count(*) from callback where taken = 0)"
+            count += int(ledger.execute(query).fetchone()[0])
+    return count

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from compose.launcher.stack import Stack
-from services.payments.config import LEASE
+from services.payments.machine.policy import Policy
 from tests.faults.second_worker import SecondWorker
 from tests.faults.stopped_process import stopped
 
@@ -79,7 +79,7 @@ async def stop_a_worker_beyond_its_lease(stack: Stack) -> None:
     """An engine hangs, another takes over, and the first wakes with answers of lost leases"""
     await SecondWorker(stack).start()
     async with stopped(stack.supervisor.pids()["payments"]):
-        await asyncio.sleep(LEASE.total_seconds() + AWAY_S)
+        await asyncio.sleep(Policy().lease.total_seconds() + AWAY_S)
 
 
 async def kill_everything(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""Processes killed at each crash point, and what they stand on broken: no payment suffers, no checker is blind.
+"""Processes killed at each crash point, what they stand on broken: no payment suffers, no checker is blind.
 
 One stack and one load for all of it; `python -m tests.faults --kills 100` is the same for a night.
 """

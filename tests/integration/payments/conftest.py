@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.nats_server import running_nats
+from tests.integration.payments.payment_world import PaymentWorld, payment_world
 from tests.integration.payments.payments_samples import SCHEMAS, Connect, World, connections
 from tests.integration.payments.payments_stack import Stack, running_stack
 from tests.integration.postgres_server import PostgresServer, running_postgres
@@ -36,6 +37,12 @@ async def connect(postgres: PostgresServer, database: str) -> AsyncIterator[Conn
 @pytest.fixture
 async def world(connect: Connect) -> World:
     return await World.enter(connect)
+
+
+@pytest.fixture
+async def paying(postgres: PostgresServer, database: str) -> AsyncIterator[PaymentWorld]:
+    async with payment_world(postgres, database) as entered:
+        yield entered
 
 
 @pytest.fixture

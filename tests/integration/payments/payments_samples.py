@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -20,7 +20,6 @@ from tests.integration.postgres_server import PostgresServer
 
 SCHEMAS = schema_folders(checkout_root())
 ROUTE = "POST /v1/payments"
-LEASE = timedelta(seconds=12)
 BANKS = ["bank-alpha", "bank-bravo"]
 
 Connection = asyncpg.Connection
@@ -65,6 +64,7 @@ class Request:
     instrument: str = "tok_visa_ok"
     merchant: str = "mer_one"
     currency: str = "EUR"
+    capture_method: str = "automatic"
     key: str = field(default_factory=lambda: secrets.token_hex(8))
     content: str = ""
     payment_id: str = field(default_factory=payment_id)
@@ -83,7 +83,7 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
     """Accept as role gateway, in one batch."""
     many = len(requests)
     rows: list[Row] = await gateway.fetch(
-        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 21))})",
+        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 22))})",
         [r.merchant for r in requests],
         [ROUTE] * many,
         [hashlib.sha256(r.key.encode()).digest() for r in requests],
@@ -104,37 +104,8 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
         [b"receipt base"] * many,
         [bytes(64)] * many,
         [datetime.now(UTC)] * many,
+        [r.capture_method for r in requests],
     )
-    return rows
-
-
-async def claim(
-    engine: Connection, payments_max: int = 128, accounts_max: int = 128, lease: timedelta = LEASE
-) -> list[Row]:
-    rows: list[Row] = await engine.fetch(
-        "select * from payments.claim($1, $2, $3, $4)", BANKS, payments_max, accounts_max, lease
-    )
-    return rows
-
-
-async def record(engine: Connection, results: Sequence[tuple[str, int, str]]) -> list[str]:
-    """Record (attempt id, epoch, outcome) triples; return `applied` or `stale` for each."""
-    rows = await engine.fetch(
-        "select * from payments.record($1, $2, $3, $4, $5)",
-        [attempt_id for attempt_id, _, _ in results],
-        [epoch for _, epoch, _ in results],
-        [outcome for _, _, outcome in results],
-        ["bank reference" if outcome == "confirmed" else None for _, _, outcome in results],
-        ["do_not_honour" if outcome == "declined" else None for _, _, outcome in results],
-    )
-    return [row["result"] for row in rows]
-
-
-async def redrive(engine: Connection, lease: timedelta = LEASE, payments_max: int = 128) -> list[Row]:
-    """Take over what is overdue, at every bank."""
-    rows: list[Row] = []
-    for bank in BANKS:
-        rows += await engine.fetch("select * from payments.redrive($1, $2, $3)", bank, payments_max, lease)
     return rows
 
 
@@ -152,18 +123,11 @@ class World:
         roles = ("gateway", "payments", "operator", "migrator")
         return cls(*[await connect(role) for role in roles])
 
-    async def open_account(
-        self, account: str, *, merchant: str | None = None, currency: str = "EUR", funds_minor: int = 0
-    ) -> str:
-        """Open an account, with money that a confirmed collect brought in; one merchant an account."""
+    async def open_account(self, account: str, *, merchant: str | None = None, currency: str = "EUR") -> str:
+        """Open an account without money; one merchant an account."""
         merchant = merchant or f"mer_{account}"
         await self.register(merchant)
         await self.operator.execute("select payments.open_account($1, $2, $3)", account, merchant, currency)
-        if funds_minor:
-            request = Request(account, amount_minor=funds_minor, merchant=merchant, currency=currency)
-            await accept(self.gateway, [request])
-            orders = await claim(self.engine)
-            await record(self.engine, [(o["attempt_id"], o["epoch"], "confirmed") for o in orders])
         return merchant
 
     async def register(self, merchant: str) -> None:

@@ -21,8 +21,9 @@ import msgspec
 
 from compose.derive.process_config import to_toml
 from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
-from services.banks.app import build_app, open_banks
-from services.banks.config import BanksConfig
+from services.banks.app import build_app
+from services.banks.config import BankConfig, BanksConfig
+from services.banks.connector import open_banks
 from services.banks.messages import Statement, StatementLine
 from services.node.bus import connect_bus
 from services.node.config_file import EgressConfig, ListenConfig, NodeConfig
@@ -182,9 +183,12 @@ async def running_stack(
     stack = Stack(folder, server, database, bus, await World.enter(connect))
     listen = ListenConfig(host="127.0.0.1", port=stack.ports["banks"], admit=[spiffe("payments")])
     config = BanksConfig(
-        **stack.node("banks"), listen=listen, banks={bank: stack.egress(bank) for bank in BANKS}
+        **stack.node("banks"),
+        listen=listen,
+        banks={bank: BankConfig(**msgspec.structs.asdict(stack.egress(bank))) for bank in BANKS},
+        postgres=server.reach("banks", database),
     )
-    callers = {"/v1/attempts": frozenset({"payments"})}
+    callers = {path: frozenset({"payments"}) for path in ("/v1/attempts", "/v1/inquiries")}
     async with AsyncExitStack() as exits:
         banks = await exits.enter_async_context(open_banks(config))
         app = build_app(banks)

@@ -199,3 +199,20 @@ async def test_a_revocation_waits_for_what_is_being_accepted_and_stands_behind_i
 
 async def waits_for_a_lock(world: World) -> bool:
     return bool(await world.owner.fetchval("select exists (select from pg_locks where not granted)"))
+
+
+async def test_how_a_payment_is_captured_is_part_of_what_was_accepted(world: World, merchant: str) -> None:
+    manual = Request("acc_accept", merchant=merchant, capture_method="manual")
+    automatic = Request("acc_accept", merchant=merchant)
+
+    await accept(world.gateway, [manual, automatic])
+
+    rows = [await world.payment(request.payment_id) for request in (manual, automatic)]
+    assert ["manual", "automatic"] == [row["capture_method"] for row in rows]
+
+
+async def test_a_payout_has_nothing_to_capture(world: World, merchant: str) -> None:
+    request = Request("acc_accept", kind="payout", merchant=merchant, capture_method="manual")
+
+    with pytest.raises(asyncpg.CheckViolationError, match="payment_manual"):
+        await accept(world.gateway, [request])

@@ -6,6 +6,7 @@ import signal
 from collections import Counter
 from pathlib import Path
 
+from tests.integration.payments.payment_world import payment_world
 from tests.integration.payments.payments_samples import Request, World, accept
 from tests.integration.payments.payments_stack import Stack, until
 
@@ -42,7 +43,8 @@ async def test_each_awkward_bank_ends_in_one_outcome_and_at_most_one_charge(stac
 
 async def test_killed_engines_lose_nothing_and_charge_nobody_twice(stack: Stack) -> None:
     world = stack.world
-    merchant = await world.open_account("acc_killed", funds_minor=10_000)
+    async with payment_world(stack.server, stack.database) as paying:
+        merchant = await paying.open_account("acc_killed", funds_minor=10_000)
     requests = [
         Request(
             "acc_killed", merchant=merchant, amount_minor=7,

@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from tests.integration.payments.payments_samples import SCHEMAS, Request, World, accept, claim, connections
+from tests.integration.payments.payment_world import PaymentWorld, payment_world
+from tests.integration.payments.payments_samples import SCHEMAS, Request, World
 from tests.integration.postgres_server import PostgresServer
 
 TABLES = [
     "payments.account", "payments.payment", "payments.idempotency_key", "payments.attempt", "payments.event",
-    "payments.ledger_transfer", "evidence.record", "evidence.leaf", "evidence.tile", "evidence.head",
-    "evidence.checkpoint", "evidence.cosignature", "evidence.ledger_head", "registry.merchant",
-    "registry.merchant_key",
+    "payments.ledger_transfer", "payments.refund", "payments.dispute", "payments.credit", "payments.mail",
+    "payments.screening", "payments.contradiction", "payments.payment_row", "payments.attempt_row",
+    "payments.refund_row", "payments.dispute_row", "payments.ledger_entry", "evidence.record",
+    "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint", "evidence.cosignature",
+    "evidence.ledger_head", "registry.merchant", "registry.merchant_key",
 ]  # fmt: skip
 SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications')"
 
@@ -26,16 +29,18 @@ async def database(postgres: PostgresServer) -> str:
 @pytest.fixture(scope="module")
 async def used(postgres: PostgresServer, database: str) -> AsyncIterator[World]:
     """One database for this module, which changes nothing in it; every table that only grows has a row."""
-    async with connections(postgres, database) as connect:
-        world = await World.enter(connect)
-        await _use(world)
-        yield world
+    async with payment_world(postgres, database) as paying:
+        await _use(paying)
+        yield paying.world
 
 
-async def _use(world: World) -> None:
-    merchant = await world.open_account("acc_rights", funds_minor=500)
-    await accept(world.gateway, [Request("acc_rights", kind="payout", merchant=merchant)])
-    await claim(world.engine)
+async def _use(paying: PaymentWorld) -> None:
+    merchant = await paying.open_account("acc_rights", funds_minor=500)
+    await paying.accept([Request("acc_rights", kind="payout", merchant=merchant)])
+    await paying.submit()
+    await paying.world.owner.execute(
+        "insert into payments.contradiction (subject, problem) values ('att_x', 'said twice')"
+    )
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -54,12 +59,23 @@ async def test_no_service_reads_a_table(
 @pytest.mark.parametrize(
     ("role", "call"),
     [
-        ("gateway", "payments.claim(array['bank-alpha'], 1, 1, '1 s')"),
+        ("gateway", "payments.take_waiting(1, 1)"),
+        ("gateway", "payments.take_overdue(null, 1)"),
+        ("gateway", "payments.take_about(array['pay_x'])"),
+        ("gateway", "payments.post_windows('1 s', 1, 1)"),
+        ("gateway", "payments.put_mail(array['pay_x'], array['{}']::json[], array['x'], array['1'])"),
+        ("payments", "payments.put_mail(array['pay_x'], array['{}']::json[], array['x'], array['1'])"),
+        ("payments", "payments.mail_in(array['pay_x'], array['{}']::json[], array['x'], array['1'])"),
+        ("payments", "payments.read_rows(array['pay_x'], array['acc_x'])"),
+        ("payments", "payments.flush_credits(array['acc_x'])"),
+        ("operator", "payments.take_waiting(1, 1)"),
+        ("notifications", "payments.events_of('mer_one', 'pay_x')"),
         ("gateway", "payments.outbox_after('0'::xid8, 0, 1)"),
         ("gateway", "payments.open_account('acc_mine', 'mer_mine', 'EUR')"),
         ("payments", "payments.find_repeat('mer_one', 'POST /v1/payments', ''::bytea)"),
         ("payments", "payments.open_account('acc_mine', 'mer_mine', 'EUR')"),
-        ("operator", "payments.redrive('bank-alpha', 1, '1 s')"),
+        ("operator", f"payments.write_turn({'null, ' * 12}null)"),
+        ("gateway", f"payments.write_turn({'null, ' * 12}null)"),
         ("notifications", "payments.outbox_after('0'::xid8, 0, 1)"),
         ("notifications", "payments.accounts_of('mer_one')"),
         ("evidence", "payments.accounts_of('mer_one')"),
@@ -111,6 +127,8 @@ async def test_every_definers_function_pins_its_search_path(used: World) -> None
     [
         ("payments.event", "payment_id"),
         ("payments.ledger_transfer", "payment_id"),
+        ("payments.screening", "payment_id"),
+        ("payments.contradiction", "subject"),
         ("evidence.record", "subject"),
     ],
 )
@@ -122,22 +140,3 @@ async def test_what_only_grows_cannot_be_changed_even_by_its_owner(
 
     with pytest.raises((asyncpg.RestrictViolationError, asyncpg.FeatureNotSupportedError)):
         await used.owner.execute(change.format(table, column, column))
-
-
-@pytest.mark.parametrize("status", ["accepted", "submitted", "unknown"])
-async def test_a_payment_that_can_still_change_has_a_reminder(used: World, status: str) -> None:
-    with pytest.raises(asyncpg.CheckViolationError, match="payment_reminder"):
-        await used.owner.execute(
-            "update payments.payment set due = null, status = $1, bank = 'bank-alpha', account_version = "
-            "case $1 when 'accepted' then null else 1 end, decline_code = null",
-            status,
-        )
-
-
-async def test_a_second_attempt_beside_one_that_may_move_money_is_refused(used: World) -> None:
-    with pytest.raises(asyncpg.UniqueViolationError, match="one_money_attempt"):
-        await used.owner.execute(
-            "insert into payments.attempt (attempt_id, payment_id, number, bank, operation, state, epoch) "
-            "select attempt_id || 'x', payment_id, 2, 'bank-other', operation, 'intent', 1 "
-            "from payments.attempt"
-        )

@@ -1,84 +1,227 @@
 from __future__ import annotations
 
-import asyncio
-import itertools
-import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
+import pytest
+from msgspec.structs import replace
 
-from pki.tls import client_context
-from services.payments import counters
+from services.payments import counters, store
 from services.payments.checks import Checks
-from services.payments.errands import Errands
-from services.payments.outcomes import Order, Outcome
-from services.payments.store import Pool, Result, Store
-from tests.integration.payments.payments_samples import Request, World, accept, claim
-from tests.integration.postgres_server import PostgresServer
+from services.payments.machine.errors import InvariantBroken, RecordIncomplete
+from services.payments.machine.events import Decisions, Order, Snapshot
+from services.payments.packing import Position
+from services.payments.record import About, Decide, Waiting
+from services.payments.store_rows import written
+from tests.integration.payments.payment_world import PaymentWorld, answer_to
+from tests.integration.payments.payments_samples import Connect, Request
 
-_fresh = itertools.count()
+TABLES = (
+    "payments.account", "payments.payment", "payments.attempt", "payments.event", "payments.ledger_transfer",
+    "payments.screening", "payments.credit", "payments.mail",
+)  # fmt: skip
 
 
-async def _submitted(world: World) -> asyncpg.Record:
-    """The order of one submitted collect on an account of its own."""
-    account = f"acc_store_{next(_fresh)}"
-    merchant = await world.open_account(account)
-    await accept(world.gateway, [Request(account, merchant=merchant)])
-    [order] = await claim(world.engine)
+async def _submitted(paying: PaymentWorld, account: str) -> Order:
+    """The order of one submitted payout of 100 on an account of its own with 500."""
+    merchant = await paying.open_account(account, funds_minor=500)
+    await paying.accept([Request(account, kind="payout", merchant=merchant)])
+    [order] = await paying.submit()
     return order
 
 
-async def _state(world: World, order: asyncpg.Record) -> str:
-    state: str = await world.owner.fetchval(
-        "select state from payments.attempt where attempt_id = $1", order["attempt_id"]
-    )
-    return state
+async def _all_rows(paying: PaymentWorld) -> list[asyncpg.Record]:
+    rows: list[asyncpg.Record] = []
+    for table in TABLES:
+        rows += await paying.world.owner.fetch(f"select * from {table} t order by t::text")
+    return rows
 
 
-async def test_the_checks_say_when_a_reminder_was_forgotten(
-    postgres: PostgresServer, database: str, world: World
-) -> None:
-    order = await _submitted(world)
+async def test_the_checks_say_when_a_reminder_was_forgotten(paying: PaymentWorld) -> None:
+    order = await _submitted(paying, "acc_forgotten")
     gauge = counters.CHECK_ROWS.labels("overdue")._value
-    async with _pool(postgres, database) as pool:
-        await Checks(Store(pool)).check_open()
-        before = gauge.get()
-        await world.owner.execute(
-            "update payments.payment set due = now() - interval '1 hour' where payment_id = $1",
-            order["payment_id"],
-        )
-        await Checks(Store(pool)).check_open()
-        imbalances = await Store(pool).ledger_imbalances()
+    await Checks(paying.store).check_open()
+    before = gauge.get()
+    await paying.world.owner.execute(
+        "update payments.payment set due = now() - interval '1 hour' where payment_id = $1", order.payment_id
+    )
 
-    assert (0, 1, 0) == (before, gauge.get(), imbalances)
+    await Checks(paying.store).check_open()
+
+    assert (0, 1, 0) == (before, gauge.get(), await paying.store.ledger_imbalances())
 
 
-async def test_one_result_that_the_record_refuses_does_not_lose_its_neighbours(
-    postgres: PostgresServer, database: str, world: World
+async def test_what_fails_in_the_middle_of_a_turn_leaves_nothing_of_it(paying: PaymentWorld) -> None:
+    order = await _submitted(paying, "acc_middle")
+    before = await _all_rows(paying)
+
+    for break_at in _BREAKS:
+        with pytest.raises(asyncpg.PostgresError):
+            await paying.store.turn(About(events=[answer_to(order)]), _breaking(paying, break_at))
+        assert before == await _all_rows(paying)
+
+    await paying.about([answer_to(order)])
+    assert "succeeded" == await paying.status(order.payment_id)
+    assert [] == await paying.faults()
+
+
+# Each breaks another statement of the write, when all before it have been done.
+_BREAKS = ["payments", "attempts", "told", "transfers", "mail_done", "contradictions"]
+
+
+def _breaking(paying: PaymentWorld, break_at: str) -> Decide:
+    def decide(snapshot: Snapshot) -> Decisions:
+        out = paying.decide(snapshot)
+        match break_at:
+            case "payments":
+                out.payments = [replace(row, due=snapshot.now) for row in out.payments]
+            case "attempts":
+                out.attempts = [replace(row, state="lost") for row in out.attempts]
+            case "told":
+                out.told = [replace(row, type="payment.lost") for row in out.told]
+            case "transfers":
+                out.transfers = [replace(row, amount_minor=0) for row in out.transfers]
+            case "mail_done":
+                out.mail_done = [(-1, "applied")]
+            case _:
+                out.contradictions = [("att_x", "nul\0")]
+        return out
+
+    return decide
+
+
+@pytest.mark.parametrize("changed", ["account", "payment's story", "payment's reminder", "attempt"])
+async def test_a_row_that_is_not_as_it_was_read_refuses_the_whole_turn(
+    paying: PaymentWorld, changed: str
 ) -> None:
-    good, bad = [await _submitted(world) for _ in range(2)]
-    async with _pool(postgres, database) as pool:
-        errands = Errands(Store(pool), {})
-        await asyncio.gather(
-            errands._record(Result(_order(good), Outcome("confirmed", "REF-1")), until=math.inf),
-            errands._record(Result(_order(bad), Outcome("confirmed", "nul\0")), until=math.inf),
-        )
+    """Nobody changes a row without its account's lock; should somebody, the turn must not write over it."""
+    order = await _submitted(paying, "acc_under")
+    before = await _all_rows(paying)
 
-    assert ("confirmed", "unknown") == (await _state(world, good), await _state(world, bad))
-    assert [] == await world.faults()
+    def decide(snapshot: Snapshot) -> Decisions:
+        out = paying.decide(snapshot)
+        _remember_otherwise(snapshot, changed)
+        return out
 
+    with pytest.raises(asyncpg.SerializationError, match="1 of 1"):
+        await paying.store.turn(About(events=[answer_to(order)]), decide)
 
-@asynccontextmanager
-async def _pool(postgres: PostgresServer, database: str) -> AsyncIterator[Pool]:
-    place = postgres.reach("payments", database)
-    context = client_context(postgres.pki.identity("payments"), expect=frozenset({place.expect}))
-    async with asyncpg.create_pool(
-        host=place.host, port=place.port, user=place.user, database=database, ssl=context, min_size=0
-    ) as pool:
-        yield pool
+    assert before == await _all_rows(paying)
 
 
-def _order(row: asyncpg.Record) -> Order:
-    return Order(**{name: row[name] for name in ("attempt_id", "epoch", "payment_id", "bank", "operation",
-                                                 "amount_minor", "currency", "instrument")})  # fmt: skip
+def _remember_otherwise(snapshot: Snapshot, changed: str) -> None:
+    """Let the rows have been other when they were read than they are when they are written."""
+    [(name, payment)] = snapshot.payments.items()
+    match changed:
+        case "account":
+            snapshot.accounts = {
+                key: replace(row, version=row.version - 1) for key, row in snapshot.accounts.items()
+            }
+        case "attempt":
+            attempts = tuple(replace(row, epoch=row.epoch + 1) for row in payment.attempts)
+            snapshot.payments = {name: replace(payment, attempts=attempts)}
+        case "payment's reminder":
+            snapshot.payments = {name: replace(payment, due=snapshot.now)}
+        case _:
+            snapshot.payments = {name: replace(payment, sequence=payment.sequence - 1)}
+
+
+async def test_a_decision_that_raises_leaves_nothing_and_frees_its_accounts(paying: PaymentWorld) -> None:
+    merchant = await paying.open_account("acc_raises")
+    [identifier] = await paying.accept([Request("acc_raises", merchant=merchant)])
+
+    def decide(_: Snapshot) -> Decisions:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await paying.store.turn(Waiting(items_max=1, accounts_max=1), decide)
+
+    assert [identifier] == [asking.payment_id for asking in (await paying.waiting()).askings]
+
+
+@pytest.mark.parametrize("guilt", ["the decision raises", "the record refuses"])
+async def test_a_payment_that_cannot_have_its_turn_keeps_nobody_else_waiting(
+    paying: PaymentWorld, guilt: str
+) -> None:
+    merchant = await paying.open_account("acc_guilty")
+    before, guilty, after = await paying.accept([Request("acc_guilty", merchant=merchant) for _ in range(3)])
+
+    def decide(snapshot: Snapshot) -> Decisions:
+        out = paying.decide(snapshot)
+        if guilty in snapshot.payments:
+            if guilt == "the decision raises":
+                raise InvariantBroken("as a defect would")
+            out.payments = [replace(row, tries=-1) for row in out.payments]
+        return out
+
+    waiting = Waiting(items_max=128, accounts_max=128)
+    decisions = await paying.store.turn(waiting, decide)
+
+    assert [before, after] == [asking.payment_id for asking in decisions.askings]
+    assert "accepted" == await paying.status(guilty)
+    assert [guilty] == [asking.payment_id for asking in (await paying.waiting()).askings]
+    assert [] == await paying.faults()
+
+
+async def test_an_event_about_a_payment_that_there_is_not_is_a_defect(paying: PaymentWorld) -> None:
+    order = await _submitted(paying, "acc_missing")
+    stray = replace(answer_to(order), payment_id="pay_eu_" + "0" * 26)
+
+    with pytest.raises(RecordIncomplete):
+        await paying.about([answer_to(order), stray])
+
+    assert "submitted" == await paying.status(order.payment_id)
+
+
+async def test_the_outbox_carries_what_the_story_says(paying: PaymentWorld) -> None:
+    order = await _submitted(paying, "acc_outbox")
+    await paying.answer_all()
+
+    rows = await paying.store.outbox_after(Position(), 1000)
+
+    mine = [row for row in rows if row.payment_id == order.payment_id]
+    story = await paying.world.gateway.fetch(
+        "select * from payments.events_of($1, $2)", mine[0].merchant_id, order.payment_id
+    )
+    assert [kind for kind, _ in await paying.story(order.payment_id)] == [row.type for row in mine]
+    assert [(r.type, r.details) for r in mine] == [(row["type"], row["details"]) for row in story]
+    assert any(row.details and order.bank in row.details for row in mine)
+
+
+@pytest.mark.parametrize(("by", "shown"), [("operator-ann", None), ("k" * 43, "k" * 43)])
+async def test_a_merchant_reads_who_asked_only_where_it_was_the_merchant(
+    paying: PaymentWorld, by: str, shown: str | None
+) -> None:
+    order = await _submitted(paying, "acc_by")
+    merchant = "mer_acc_by"
+    await paying.world.owner.execute(
+        "insert into payments.event (payment_id, sequence, type, at, details) "
+        "select payment_id, sequence + 1, 'payment.review_approved', now(), "
+        "jsonb_build_object('by', $2::text, 'bank', 'b') from payments.payment where payment_id = $1",
+        order.payment_id, by,
+    )  # fmt: skip
+
+    details = await paying.world.gateway.fetchval(
+        "select details ->> 'by' from payments.events_of($1, $2) order by sequence desc limit 1",
+        merchant, order.payment_id,
+    )  # fmt: skip
+
+    assert shown == details
+
+
+async def test_a_worker_that_dies_between_write_and_commit_leaves_nothing_of_its_turn(
+    paying: PaymentWorld, connect: Connect
+) -> None:
+    order = await _submitted(paying, "acc_dies")
+    dying: Any = await connect("payments")
+    await dying.execute("begin")
+    snapshot, _ = await store._take(dying, About(events=[answer_to(order)]))
+    await dying.execute(store._WRITE, *written(snapshot, paying.decide(snapshot)))
+
+    dying.terminate()
+    await paying.about([answer_to(order, "unknown")])  # Waits for the lock, until the server has noticed.
+
+    assert "unknown" == await paying.status(order.payment_id)
+    await paying.about([answer_to(order)])
+    assert "succeeded" == await paying.status(order.payment_id)
+    assert [] == await paying.faults()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from services.banks.messages import AMOUNT_MINOR_MAX, Attempt, AttemptAnswer
 
+UETR = "0d0ff3f3-8f3f-4d0c-9a4e-0f4a3b2c1d0e"
 GOOD = {
     "attempt_id": "att_eu_1_1",
     "bank": "bank-alpha",
@@ -15,6 +16,7 @@ GOOD = {
     "currency": "EUR",
     "instrument": "tok_visa_ok",
     "end_to_end_id": "pay_eu_1",
+    "uetr": UETR,
 }
 _name = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
 
@@ -26,7 +28,7 @@ _name = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
     currency=st.from_regex(r"[A-Z]{3}", fullmatch=True),
 )
 def test_an_attempt_survives_the_hop(attempt_id: str, bank: str, amount: int, currency: str) -> None:
-    attempt = Attempt(attempt_id, bank, "payout", amount, currency, "tok_x", "pay_eu_1")
+    attempt = Attempt(attempt_id, bank, "payout", amount, currency, "tok_x", "pay_eu_1", UETR)
 
     assert attempt == msgspec.json.decode(msgspec.json.encode(attempt), type=Attempt)
 
@@ -37,7 +39,7 @@ def test_an_attempt_survives_the_hop(attempt_id: str, bank: str, amount: int, cu
         {"attempt_id": "../statement"},
         {"attempt_id": "att\n"},
         {"bank": ""},
-        {"operation": "refund"},
+        {"operation": "transfer"},
         {"amount_minor": 0},
         {"amount_minor": AMOUNT_MINOR_MAX + 1},
         {"amount_minor": 19.99},
@@ -46,6 +48,11 @@ def test_an_attempt_survives_the_hop(attempt_id: str, bank: str, amount: int, cu
         {"currency": "eur"},
         {"instrument": "4111 1111 1111 1111"},
         {"end_to_end_id": "pay.eu"},
+        {"uetr": "0d0ff3f3-8f3f-1d0c-9a4e-0f4a3b2c1d0e"},
+        {"uetr": UETR.upper()},
+        {"original_reference": ""},
+        {"original_reference": "bk 1"},
+        {"original_reference": "b" * 65},
         {"surprise": 1},
     ],
 )

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.payments.machine.events import CaptureAsked, RefundAsked, VoidAsked
+from services.payments.machine.policy import Policy
+from tests.unit.services.payments.machine.tiny_record import TinyRecord
+
+
+@pytest.fixture
+def record() -> TinyRecord:
+    return TinyRecord()
+
+
+def _tell(record: TinyRecord, what: str, place: int = 0, **changed: Any) -> str:
+    """A word of the bank about an attempt, by default the first, of the last payment."""
+    payment = record.payments[list(record.payments)[-1]]
+    ((_, result),) = record.turn(record.told(what, payment.attempts[place], **changed)).mail_done
+    return result
+
+
+def test_a_late_collect_goes_to_suspense_and_back_to_the_payer(record: TinyRecord) -> None:
+    payment_id = record.submit("collect", 1_000)
+    record.answer("declined")
+    told = _tell(record, "confirmed", bank_reference="b-9")
+    order, suspense = record.orders[-1], record.sums()["suspense:EUR"]
+    again = _tell(record, "confirmed", bank_reference="b-9")
+    record.answer("confirmed")
+
+    payment = record.payments[payment_id]
+    assert ["applied", "refused: already_known"] == [told, again]
+    assert ("failed", "generic") == (payment.status, payment.decline_code)
+    assert ("refund", "bank-alpha", 1_000, "b-9") == (
+        order.operation, order.bank, order.amount_minor, order.original_reference,
+    )  # fmt: skip
+    assert (1_000, 0) == (suspense, record.sums()["suspense:EUR"])
+    assert ("system", "succeeded") == (payment.refunds[0].origin, payment.refunds[0].status)
+    assert (0, 0) == (payment.captured_minor, record.account.unposted_minor)
+    assert "late_success" in record.types(payment_id)
+
+
+def test_a_late_success_after_failover_leaves_the_second_bank_alone(record: TinyRecord) -> None:
+    payment_id = record.submit()
+    first = record.orders[0]
+    record.answer("declined", code="technical")
+    second = record.orders[-1]
+    record.turn(record.told("confirmed", first))
+    record.answer("confirmed", second)
+
+    assert "succeeded" == record.status(payment_id)
+    assert ["declined", "confirmed", "sending"] == [a.state for a in record.payments[payment_id].attempts]
+    assert 1_000 == record.account.unposted_minor == record.sums()["suspense:EUR"]
+
+
+def test_a_late_payout_is_covered_from_suspense_and_shown_to_an_operator(record: TinyRecord) -> None:
+    payment_id = record.submit("payout")
+    record.answer("declined")
+    before = record.account.posted_minor
+    _tell(record, "confirmed")
+
+    assert (-1_000, before) == (record.sums()["suspense:EUR"], record.account.posted_minor)
+    assert ["late_success", "needs_operator"] == record.types(payment_id)[-2:]
+    assert "failed" == record.status(payment_id)
+
+
+def test_a_withdrawn_payout_that_the_bank_had_all_the_same_is_a_late_success(record: TinyRecord) -> None:
+    payment_id = record.submit("payout")
+    record.answer("unsent")
+    record.turn(VoidAsked(payment_id=payment_id, by="key-1"))
+    _tell(record, "confirmed")
+
+    assert ["canceled", "late_success", "needs_operator"] == record.types(payment_id)[-3:]
+
+
+def test_a_late_success_by_a_stale_answer_counts_too(record: TinyRecord) -> None:
+    payment_id = record.submit()
+    first = record.orders[0]
+    record.answer("declined")
+    record.answer("confirmed", first)
+
+    assert "system" == record.payments[payment_id].refunds[0].origin
+
+
+def test_a_second_late_success_is_left_to_an_operator(record: TinyRecord) -> None:
+    record.policy = Policy(attempts_max=2)
+    payment_id = record.submit()
+    record.answer("declined", code="technical")
+    record.answer("declined", code="technical")
+    first, second = record.payments[payment_id].attempts
+
+    assert "applied" == record.turn(record.told("confirmed", first)).mail_done[0][1]
+    assert "refused: contradiction" == record.turn(record.told("confirmed", second)).mail_done[0][1]
+    assert 1 == len(record.payments[payment_id].refunds)
+    assert "contradiction" == record.types(payment_id)[-1]
+
+
+def test_a_late_success_that_cannot_be_given_back_stays_in_suspense_for_an_operator(
+    record: TinyRecord,
+) -> None:
+    payment_id = record.submit()
+    record.answer("declined")
+    _tell(record, "confirmed")
+    record.answer("declined")
+
+    assert 1_000 == record.sums()["suspense:EUR"]
+    assert ["refund.failed", "needs_operator"] == record.types(payment_id)[-2:]
+
+
+def test_a_late_capture_goes_back_and_the_authorisation_stays_as_it_is(record: TinyRecord) -> None:
+    payment_id = record.authorize()
+    record.turn(CaptureAsked(payment_id=payment_id, by="key-1", amount_minor=400))
+    record.answer("declined")
+    _tell(record, "confirmed", 1)
+
+    assert ("authorized", 0) == (record.status(payment_id), record.payments[payment_id].captured_minor)
+    assert ("refund", 400) == (record.orders[-1].operation, record.orders[-1].amount_minor)
+    assert 400 == record.sums()["suspense:EUR"]
+
+
+def test_a_late_authorisation_moves_no_money_and_is_shown_to_an_operator(record: TinyRecord) -> None:
+    payment_id = record.submit("collect", 1_000, "manual")
+    record.answer("declined")
+    _tell(record, "confirmed")
+
+    assert ["failed", "late_success", "needs_operator"] == record.types(payment_id)[-3:]
+    assert {} == record.transfers
+
+
+def test_a_late_void_is_a_contradiction(record: TinyRecord) -> None:
+    payment_id = record.authorize()
+    record.turn(VoidAsked(payment_id=payment_id, by="key-1"))
+    record.answer("declined")
+
+    assert "refused: contradiction" == _tell(record, "confirmed", 1)
+    assert "authorized" == record.status(payment_id)
+
+
+def test_a_late_refund_is_covered_from_suspense_and_shown_to_an_operator(record: TinyRecord) -> None:
+    payment_id = record.succeed("collect", 1_000)
+    record.turn(
+        RefundAsked(
+            payment_id=payment_id, refund_id="ref_eu_00000000000000000000000001", amount_minor=400,
+            origin="user", reason="", by="key-1",
+        )
+    )  # fmt: skip
+    record.answer("declined")
+
+    assert "applied" == _tell(record, "confirmed", 1)
+    assert "failed" == record.payments[payment_id].refunds[0].status
+    assert -400 == record.sums()["suspense:EUR"]
+    assert ["late_success", "needs_operator"] == record.types(payment_id)[-2:]
+
+
+def test_a_bounced_compensation_is_in_suspense_again(record: TinyRecord) -> None:
+    payment_id = record.submit()
+    record.answer("declined")
+    _tell(record, "confirmed")
+    order = record.orders[-1]
+    record.answer("confirmed")
+    record.turn(record.told("bounced", order))
+
+    assert 1_000 == record.sums()["suspense:EUR"]
+    assert ["refund.reversed", "needs_operator"] == record.types(payment_id)[-2:]
