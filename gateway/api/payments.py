@@ -142,8 +142,19 @@ class PaymentHandlers:
         rows = await self._payments.events_of(known.merchant_id, payment_id_of(request, self._cell))
         if not rows:  # every payment has at least the event of its acceptance
             raise NotFound("there is no such payment")
-        data = [{"sequence": row["sequence"], "type": row["type"], "at": utc_text(row["at"])} for row in rows]
-        return _json(msgspec.json.encode({"object": "list", "data": data}))
+        return _json(msgspec.json.encode({"object": "list", "data": [_told(row) for row in rows]}))
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One event of a story; subject, decline and details only where it has them."""
+    event = {"sequence": row["sequence"], "type": row["type"], "at": utc_text(row["at"])}
+    if row["subject_id"] is not None:
+        event["subject"] = row["subject_id"]
+    if row["decline_code"] is not None:
+        event["decline_code"] = row["decline_code"]
+    if row["details"] is not None and (details := msgspec.json.decode(row["details"])):
+        event["details"] = details
+    return event
 
 
 def payment_id_of(request: web.Request, this_cell: str) -> str:

@@ -20,8 +20,10 @@ from services.payments.checks import Checks
 from services.payments.config import FRAUD_HOP_CALL_S_MAX, HOP_CALL_S_MAX, PaymentsConfig, WorkerConfig
 from services.payments.fraud_calls import FraudCalls
 from services.payments.machine.policy import Policy
+from services.payments.reconciler import Reconciler
 from services.payments.relay import Relay
 from services.payments.routing_facts import EvenFacts
+from services.payments.settlement_store import SettlementStore
 from services.payments.store import Store
 from services.payments.worker import Worker
 
@@ -59,6 +61,8 @@ async def main(config: PaymentsConfig) -> None:
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
             beside = [Relay(config, config.nats, store).run(), Checks(store).run()]
+            settled = SettlementStore(pool)
+            beside += [Reconciler(settled, banks[name], name).run() for name in banks]
             tasks = [group.create_task(loop) for loop in beside]
             await until_stopped()
             worker.stop(HOP_CALL_S_MAX)

@@ -29,6 +29,7 @@ CREDITS = Counter("payments_credits", "Credits that waited for a window.")
 WINDOWS = Counter("payments_windows_posted", "Windows posted; credits by windows is their size.")
 AGE = Histogram("payments_age_seconds", "From acceptance to each status.", ["status"], buckets=AGE_BUCKETS_S)
 PUBLISHED = Counter("payments_events_published", "Events stored on the bus.")
+BREAKS_OPEN = Gauge("payments_settlement_breaks_open", "Breaks in settlement files that nobody has closed.")
 CHECK_ROWS = Gauge("payments_check_rows", "Rows that must not be, by check.", ["check"])
 REPUBLISHED = Counter("payments_relay_rewinds", "Times the relay found the bus elsewhere than it left it.")
 

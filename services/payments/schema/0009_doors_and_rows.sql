@@ -196,14 +196,17 @@ begin
     return query select * from payments.put_mail(payment_ids, bodies, sources, source_ids);
 end $$;
 
--- The story of a merchant's payment. Who of our people decided is not the merchant's to know.
+-- The story of a merchant's payment. Who of our people decided and why, by which rule a payment was suspected, and
+-- what we tell our operators is not the merchant's to know: it would teach a thief what to avoid.
 drop function payments.events_of(text, text);
 create function payments.events_of(merchant_id text, payment_id text)
-returns table (sequence int, type text, at timestamptz, subject_id text, details jsonb)
+returns table (sequence int, type text, at timestamptz, subject_id text, decline_code text, details jsonb)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select e.sequence, e.type, e.at, e.subject_id,
+    select e.sequence, e.type, e.at, e.subject_id, e.decline_code,
+           e.details - '{rule_pack,reasons}'::text[]
            -- Shown is only what looks like a merchant's key: forgetting a kind of event would show nobody.
-           case when e.details ->> 'by' !~ '^[A-Za-z0-9_-]{43}$' then e.details - 'by' else e.details end
+           - case when e.details ->> 'by' ~ '^[A-Za-z0-9_-]{43}$' then '' else 'by' end
+           - case when e.type = 'refund.requested' then '' else 'reason' end
     from payments.payment p join payments.event e on e.payment_id = p.payment_id
     where p.payment_id = $2 and p.merchant_id = $1 order by e.sequence
 $$;

@@ -4,8 +4,7 @@
 -- `arrivals`, in order: a payment's turn (its id alone), or a mail with its body.
 create function payments.take_waiting(items_max int, accounts_max int,
     out taken_at timestamptz, out accounts json, out payments json, out arrivals json)
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 -- Plans are kept for the life of a connection and may have been made while a table was empty.
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
@@ -13,22 +12,26 @@ declare
     -- Looking past the first items_max keeps one busy, locked account from hiding everybody else's turn.
     window_factor constant int := 4;
     candidates text[];
-    window_last bigint;
+    payment_last bigint;
+    mail_last bigint;
     locked text[];
     ids text[];
 begin
     taken_at := now();
+    -- Payments and mail each have half of the places, or what the other leaves: a backlog of the one, which may
+    -- have to wait for a bank, does not hold up the other.
     with waiting as (
-        (select account_id, ordinal from payments.payment where status = 'accepted'
-         order by ordinal limit items_max * window_factor)
+        (select account_id, ordinal, null::bigint as mail_id, row_number() over (order by ordinal) as place
+         from payments.payment where status = 'accepted' order by ordinal limit items_max * window_factor)
         union all
-        (select account_id, mail_id from payments.mail where done_at is null
-         order by mail_id limit items_max * window_factor)
+        (select account_id, null, mail_id, row_number() over (order by mail_id)
+         from payments.mail where done_at is null order by mail_id limit items_max * window_factor)
     ), longest as (
-        select account_id, min(ordinal) as first, max(ordinal) as last from waiting
-        group by account_id order by first limit accounts_max
+        select account_id, max(ordinal) as last_payment, max(mail_id) as last_mail
+        from waiting group by account_id order by min(place), min(mail_id) limit accounts_max
     )
-    select array_agg(account_id), max(last) into candidates, window_last from longest;
+    select array_agg(account_id), max(last_payment), max(last_mail) into candidates, payment_last, mail_last
+    from longest;
     if candidates is null then
         return;
     end if;
@@ -44,17 +47,17 @@ begin
     -- A NEW statement. Joined with the lock it would come from the snapshot taken before the lock, and hand out
     -- what another turn has finished meanwhile (measured: 51 of 1,000).
     select json_agg(w order by w.ordinal), array_agg(distinct w.payment_id) into arrivals, ids
-    from (select * from (
-              (select p.payment_id, null::bigint as mail_id, null::json as body, p.ordinal, p.account_id
-               from payments.payment p
-               where p.status = 'accepted' and p.ordinal <= window_last and p.account_id = any (locked)
-               order by p.ordinal limit items_max)
-              union all
-              (select m.payment_id, m.mail_id, m.body, m.mail_id, m.account_id
-               from payments.mail m
-               where m.done_at is null and m.mail_id <= window_last and m.account_id = any (locked)
-               order by m.mail_id limit items_max)) a
-          order by ordinal limit items_max) w;
+    from ((select p.payment_id, null::bigint as mail_id, null::json as body, p.ordinal,
+                  row_number() over (order by p.ordinal) as place
+           from payments.payment p
+           where p.status = 'accepted' and p.ordinal <= payment_last and p.account_id = any (locked)
+           order by p.ordinal limit items_max)
+          union all
+          (select m.payment_id, m.mail_id, m.body, m.mail_id, row_number() over (order by m.mail_id)
+           from payments.mail m
+           where m.done_at is null and m.mail_id <= mail_last and m.account_id = any (locked)
+           order by m.mail_id limit items_max)
+          order by place, ordinal limit items_max) w;
     if ids is not null then
         select r.accounts, r.payments into accounts, payments from payments.read_rows(ids, locked) r;
     end if;
@@ -64,8 +67,7 @@ end $$;
 -- no bank and of disputes. `arrivals`: payment and subject. Rows of accounts in someone else's turn are left.
 create function payments.take_overdue(of_bank text, items_max int,
     out taken_at timestamptz, out accounts json, out payments json, out arrivals json)
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
@@ -104,8 +106,7 @@ end $$;
 -- These payments, whatever else waits; waits for the locks of their accounts, in id order.
 create function payments.take_about(payment_ids text[],
     out taken_at timestamptz, out accounts json, out payments json)
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set timezone = 'UTC'
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC'
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
@@ -123,10 +124,9 @@ end $$;
 -- Write what was decided. Every array is of whole rows; one with `was_…` replaces the row that still is as it was,
 -- one without is new. Anything else changed nothing: the whole turn is refused, and its transaction with it.
 create function payments.write_turn(accounts json, payments json, attempts json, attempts_born json, refunds json,
-    disputes json, transfers json, credits json, told json, screenings json,
-    mail_done json, contradictions json, flushed text[]) returns void
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp
+    disputes json, transfers json, credits json, told json, screenings json, mail_done json, contradictions json,
+    flushed text[]) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
@@ -241,9 +241,7 @@ end $$;
 
 -- Not granted. Refunds and disputes of a turn; few turns have any.
 create function payments.write_claims(refunds json, disputes json) returns void
-language plpgsql volatile
-set search_path = pg_catalog, pg_temp
-as $$
+language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     counted int;
