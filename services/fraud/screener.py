@@ -18,6 +18,7 @@ from services.fraud.messages import Screening, Verdict
 from services.fraud.rules_in_force import RulesInForce
 from services.fraud.store import Batch, Decided, Store
 from services.fraud.velocity import Tally, ask_of, is_timely
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 
@@ -112,6 +113,8 @@ class Screener:
                     counters.REPEATED.inc()
             fresh = [said for payment_id, said in facts.items() if payment_id not in contradicted]
             verdicts |= await self._decide_fresh(batch, fresh)
+            reach("fraud.verdicts_written")
+        reach("fraud.verdicts_committed")
         for payment_id in contradicted:
             counters.CONTRADICTED.inc()
             verdicts.pop(payment_id, None)

@@ -18,6 +18,7 @@ from nats.js import JetStreamContext, api
 
 from services.node.bus import BusClient, connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.notifications.errors import EventMalformed
@@ -144,6 +145,7 @@ class Consumer:
                 sound.append(message)
         if not sound:
             return
+        reach("notifications.events_taken")
         try:
             if events:
                 await insert_events(self._pool, events)
@@ -153,8 +155,10 @@ class Consumer:
                 await message.nak(delay=AWAY_S)
             await asyncio.sleep(AWAY_S)
             return
+        reach("notifications.events_committed")
         for message in sound:
             await message.ack()
+        reach("notifications.events_acknowledged")
         self._stored()
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.payments import counters
 from services.payments.bulkheads import Bulkhead, Bulkheads, Lane
@@ -114,6 +115,7 @@ class Errands:
             # the first one is still on its way; concluding that it was not sent would not be.
             begun = loop.time()
             answered = await self._banks.carry(msgspec.structs.replace(order, action="send"))
+        reach("payments.bank_answered")
         self._hear(order, answered, loop.time() - begun)
         self._answers.put(answered, until)
 

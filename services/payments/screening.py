@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.logs import get_log
 from services.payments import counters
@@ -88,8 +89,10 @@ class Screening:
 
     async def _ask(self, askings: list[Asking]) -> None:
         until = asyncio.get_running_loop().time() + self._lease_s
+        reach("payments.screening_asked")
         try:
             verdicts = await self._screener.screen(askings)
+            reach("payments.verdicts_known")
         except (HopUnsent, HopUnknown) as fault:
             counters.SCREENINGS_FAILED.inc()
             if not self.is_away:
