@@ -137,7 +137,7 @@ def test_merchants_are_sent_how_things_end_and_nothing_of_how_they_are_screened_
     assert [True, True, True] == [
         is_public(kind) for kind in ("payment.succeeded", "refund.failed", "dispute.opened")
     ]
-    assert [False, False, False, False] == [
+    assert [False, False, False] == [
         is_public(kind)
         for kind in (
             "payment.screening_passed",
