@@ -16,6 +16,7 @@ from gateway.access.exchange import Exchange
 from gateway.access.merchants import KeyDirectory
 from gateway.access.replay import ReplayMemory
 from gateway.errors import CellUnavailable, SenderGone, WrongCell
+from services.node.crash_points import reach
 from signing import (
     HeaderDuplicated,
     KeyRevoked,
@@ -105,6 +106,7 @@ class Authenticator:
             raise KeyRevoked("this key was revoked", signature_base=signed.signature_base)
         # 4, 5. Digest and signature.
         exchange.verified = verified = verify_request(signed, known.key, now=now)
+        reach("gateway.signature_verified")
         # The signature holds under the key as last seen. That is enough to sign a refusal, and for
         # nothing else.
         if not recalled.current:

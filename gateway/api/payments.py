@@ -26,6 +26,7 @@ from gateway.errors import CurrencyNotSupported, NotFound, WrongCell
 from gateway.idempotency import fingerprint, key_hash
 from gateway.metrics import Metrics
 from gateway.store.payments import Acceptance, Payments
+from services.node.crash_points import reach
 from services.node.identifiers import RANDOM_BITS, is_id, new_id
 from signing import Signer, VerifiedRequest
 from signing.evidence.entry import utc_text
@@ -72,10 +73,13 @@ class PaymentHandlers:
         if account_id is None:
             raise CurrencyNotSupported("there is no account in this currency: ask your operator to open one")
         acceptance, receipt = self._prepare(exchange, order, account_id)
+        reach("gateway.receipt_signed")
         accepted = await self._payments.accept(acceptance)
         self._metrics.acceptances.labels(outcome="repeat" if accepted.repeat else "new").inc()
         headers = {"Location": f"/v1/payments/{accepted.payment_id}", "Retry-After": str(POLL_HINT_S)}
+        reach("gateway.answer_known")
         if accepted.repeat:
+            reach("gateway.repeat_found")
             headers["Idempotent-Replayed"] = "true"
         else:
             exchange.receipt = receipt

@@ -14,6 +14,7 @@ import asyncpg
 
 from gateway.errors import CellUnavailable, IdempotencyKeyReused
 from gateway.store.record import connected, reaching_record
+from services.node.crash_points import reach
 from services.node.group import Group
 from signing import KeyRevoked
 
@@ -126,7 +127,9 @@ class Payments:
     async def _accept_together(self, items: list[Acceptance]) -> list[_Decided | Exception]:
         columns = [[getattr(item, name) for item in items] for name in Acceptance.__slots__]
         async with connected(self._pool) as connection:
+            reach("gateway.accept_begins")
             rows = await connection.fetch(_ACCEPT, *columns)
+        reach("gateway.accept_committed")
         return [_decided(row) for row in sorted(rows, key=lambda row: int(row["item"]))]
 
     async def accounts_of(self, merchant_id: str) -> Mapping[str, str]:

@@ -27,6 +27,7 @@ from services.banks.messages import (
     SettlementAsk,
 )
 from services.banks.rail import AnswerRefused
+from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.logs import get_log
 from services.node.postgres import open_pool
@@ -89,6 +90,7 @@ async def _move(request: web.Request) -> web.Response:
     connector = request.app[_BANKS].get(attempt.bank)
     if connector is None:
         return _json(_nobody(attempt.bank, attempt.attempt_id))
+    reach("banks.attempt_taken")
     return _json(await connector.move(attempt))
 
 
@@ -100,6 +102,7 @@ async def _inquire(request: web.Request) -> web.Response:
     connector = request.app[_BANKS].get(inquiry.bank)
     if connector is None:
         return _json(_nobody(inquiry.bank, inquiry.attempt_id))
+    reach("banks.question_taken")
     return _json(await connector.inquire(inquiry))
 
 

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from services.banks.callback_messages import CALLBACKS_PATH, BankTold, Callback
 from services.banks.counters import CALLBACKS, CALLBACKS_NOT_KEPT
+from services.node.crash_points import reach
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
@@ -89,6 +90,7 @@ class CallbackDesk:
 
     async def _take(self, request: web.Request) -> web.Response:
         heard = hear(request[CALLER], await request.read())
+        reach("banks.callback_heard")
         try:
             kept = await self._group.submit(heard)
         except (*DATABASE_AWAY, GroupFull) as fault:
@@ -97,6 +99,7 @@ class CallbackDesk:
             return web.json_response(
                 {"code": "unavailable"}, status=HTTPStatus.SERVICE_UNAVAILABLE, headers={"retry-after": "1"}
             )
+        reach("banks.callback_kept")
         CALLBACKS.labels(heard.bank, kept.outcome, kept.reason or "").inc()
         if kept.outcome == "quarantined":
             _log.error(

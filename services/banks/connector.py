@@ -35,6 +35,7 @@ from services.banks.rail import (
     believed_of_inquiry,
     believed_page,
 )
+from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.hop_client import ANSWER_BYTES_MAX, HopClient
 from services.node.logs import get_log
@@ -102,6 +103,7 @@ class RailConnector:
         answer = await self._client.call(
             "POST", call.path, call.body, headers=headers, answer_bytes_max=answer_bytes_max
         )
+        reach("banks.bank_answered")
         if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
             raise AnswerRefused("the bank sends us elsewhere; nobody follows")
         if answer.status == HTTPStatus.CONFLICT:

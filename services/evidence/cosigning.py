@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from services.evidence import counters
 from services.evidence.store import NewestCheckpoint, Store
+from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
@@ -109,7 +110,9 @@ class Cosigning:
                 self._alarm(f"the witness refuses the checkpoint with {status}", known, newest.size)
             case line:
                 self._verify(newest.note + line)
+                reach("evidence.cosignature_received")
                 await self._store.cosign(newest.size, self._name, line)
+                reach("evidence.cosignature_committed")
                 self._known = self._done = newest.size
                 counters.COSIGNED_SIZE.labels(self._name).set(newest.size)
 

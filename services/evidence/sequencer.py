@@ -11,6 +11,7 @@ import asyncio
 from services.evidence import counters
 from services.evidence.appending import Batch
 from services.evidence.store import ROWS_PER_BATCH_MAX, Store
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from signing.evidence.checkpoint import Checkpoint, checkpoint_body
@@ -64,11 +65,13 @@ class Sequencer:
         self.reached = True
         if batch is None:
             return PAUSE_S
+        reach("evidence.leaves_committed")
         counters.APPENDED.inc(len(batch.subjects))
         counters.SIZE.set(batch.size)
         self.appended.set()
         return 0.0 if len(batch.subjects) == ROWS_PER_BATCH_MAX else PAUSE_S
 
     def _sign(self, batch: Batch) -> bytes:
+        reach("evidence.checkpoint_due")
         body = checkpoint_body(Checkpoint(self._log_name, batch.size, batch.root))
         return make_note(body, [sign_note(body, self._log_name, self._key)])

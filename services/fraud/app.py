@@ -26,6 +26,7 @@ from services.fraud.rules_in_force import RulesInForce
 from services.fraud.screener import Screener, Unanswered
 from services.fraud.store import FORGET_ROWS_MAX, Store
 from services.fraud.velocity import GRAINS_S, forgotten_before_s
+from services.node.crash_points import reach
 from services.node.errors import ConfigError
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY, open_pool
@@ -99,6 +100,7 @@ async def _screen(request: web.Request) -> web.Response:
         items = _decoder.decode(await request.read()).items
     except msgspec.DecodeError:
         return web.json_response({"code": "screening-malformed"}, status=HTTPStatus.BAD_REQUEST)
+    reach("fraud.screening_taken")
     try:
         async with asyncio.timeout(SCREENING_CALL_S_MAX):
             verdicts = await request.app[_SCREENER].screen(items)

@@ -18,13 +18,14 @@ from services.fraud.messages import Screening, Verdict
 from services.fraud.rules_in_force import RulesInForce
 from services.fraud.store import Batch, Decided, Store
 from services.fraud.velocity import Tally, ask_of, is_timely
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 
 # Four full questions in one commit: above that a batch only takes longer.
 BATCH_ITEMS_MAX = 512
-# Half a second of work at the worst; who comes then is told at once, instead of after its deadline.
-WAITING_MAX = 256
+# Full questions that are answered within the callers' deadline; who comes then is told at once to come again.
+WAITING_MAX = 64
 
 _log = get_log("fraud.screener")
 _Waiting = tuple[Sequence[Screening], "asyncio.Future[list[Verdict]]"]
@@ -70,6 +71,7 @@ class Screener:
                 with counters.BATCH_S.time():
                     verdicts = await self._decide([item for items, _ in taken for item in items])
             except RulesStale:
+                self._rules.doubt()
                 reason = "rules-stale"
             except DATABASE_AWAY as fault:
                 _log.warning("payments are held, the database is away", fault=type(fault).__name__)
@@ -111,6 +113,8 @@ class Screener:
                     counters.REPEATED.inc()
             fresh = [said for payment_id, said in facts.items() if payment_id not in contradicted]
             verdicts |= await self._decide_fresh(batch, fresh)
+            reach("fraud.verdicts_written")
+        reach("fraud.verdicts_committed")
         for payment_id in contradicted:
             counters.CONTRADICTED.inc()
             verdicts.pop(payment_id, None)

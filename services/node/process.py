@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import uvloop
 
+from services.node import crash_points
 from services.node.config_file import ConfigT, load_config
 from services.node.errors import ConfigError
 from services.node.logs import get_log, set_up_logs
@@ -42,6 +43,7 @@ def run(main: Callable[[ConfigT], Awaitable[None]], kind: type[ConfigT], module:
     if arguments.check:
         raise SystemExit(0)
     set_up_logs(config.name, config.log_level)
+    crash_points.arm(Path(config.state_dir))
     try:
         uvloop.run(_live(main, config))
     except Exception:  # noqa: BLE001 - the last frame of the process: log it whole, then exit 1.

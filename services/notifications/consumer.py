@@ -18,10 +18,11 @@ from nats.js import JetStreamContext, api
 
 from services.node.bus import BusClient, connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.notifications.errors import EventMalformed
-from services.notifications.events import EVENTS_MAX, Event, parse_message
+from services.notifications.events import EVENTS_MAX, Event, is_public, parse_message
 from services.notifications.store import Pool, insert_events
 
 STREAM = "EVENTS"
@@ -130,7 +131,9 @@ class Consumer:
         events: list[Event] = []
         for message in messages:
             try:
-                events += parse_message(message.subject, message.data)
+                events += [
+                    event for event in parse_message(message.subject, message.data) if is_public(event.type)
+                ]
             except EventMalformed as fault:
                 _log.error(
                     "a message was refused",
@@ -142,16 +145,20 @@ class Consumer:
                 sound.append(message)
         if not sound:
             return
+        reach("notifications.events_taken")
         try:
-            await insert_events(self._pool, events)
+            if events:
+                await insert_events(self._pool, events)
         except DATABASE_AWAY as fault:
             _log.warning("the database is away, events wait", fault=type(fault).__name__)
             for message in sound:
                 await message.nak(delay=AWAY_S)
             await asyncio.sleep(AWAY_S)
             return
+        reach("notifications.events_committed")
         for message in sound:
             await message.ack()
+        reach("notifications.events_acknowledged")
         self._stored()
 
 

@@ -11,6 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+from services.node.crash_points import reach
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
@@ -99,6 +100,8 @@ class Sender:
             await asyncio.sleep(AWAY_S)
             return True
         self._reached = True
+        if claimed:
+            reach("notifications.deliveries_claimed")
         for delivery in claimed:
             self._under_way[delivery.endpoint_id] += 1
             task = asyncio.create_task(self._deliver(delivery))
@@ -115,8 +118,10 @@ class Sender:
     async def _deliver(self, delivery: Delivery) -> None:
         loop = asyncio.get_running_loop()
         try:
+            reach("notifications.webhook_due")
             begun = loop.time()
             attempt = await self._attempt(delivery)
+            reach("notifications.webhook_sent")
             duration_ms = round((loop.time() - begun) * 1000)
             verdict = decide_next(
                 attempt,
@@ -143,6 +148,7 @@ class Sender:
 
     async def _record(self, outcomes: list[Outcome]) -> Sequence[None]:
         await record_outcomes(self._pool, outcomes)
+        reach("notifications.outcomes_committed")
         return [None] * len(outcomes)
 
 

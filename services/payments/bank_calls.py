@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from services.banks.client import BanksClient
 from services.banks.messages import Attempt
+from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.logs import get_log
 from services.payments import counters
@@ -28,6 +29,10 @@ class BankCalls:
     async def carry(self, order: Order) -> Answered:
         """Send or inquire, and classify; see `record.Banks`."""
         client = self._clients[order.bank]
+        if order.action == "inquire":
+            reach("payments.bank_asked")
+        else:
+            reach("payments.bank_called")
         try:
             answer: Answer = (
                 await client.inquire(order.bank, order.attempt_id)

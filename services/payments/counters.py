@@ -46,3 +46,9 @@ def counter(family: Counter, *labels: str) -> Counter:
 def age(status: str) -> Histogram:
     """The ages at which payments reach a status, kept."""
     return AGE.labels(status)
+
+
+@cache
+def under_way(bank: str, lane: str) -> Gauge:
+    """The calls of one bank in one lane, kept."""
+    return UNDER_WAY.labels(bank, lane)

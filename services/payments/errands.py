@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.payments import counters
 from services.payments.bulkheads import Bulkhead, Bulkheads, Lane
@@ -68,7 +69,8 @@ class Errands:
             place.queue.append(errand)
             return
         place.running += 1
-        task = asyncio.create_task(self._work(place, errand))
+        counters.under_way(order.bank, lane.value).inc()
+        task = asyncio.create_task(self._work(place, errand, lane))
         self._tasks[task] = None
         task.add_done_callback(self._forget)
 
@@ -80,7 +82,7 @@ class Errands:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
 
-    async def _work(self, place: Bulkhead[Errand], errand: Errand) -> None:
+    async def _work(self, place: Bulkhead[Errand], errand: Errand, lane: Lane) -> None:
         """Carry one order, then whatever waits for the place."""
         try:
             while True:
@@ -96,6 +98,7 @@ class Errands:
                 errand = place.queue.popleft()
         finally:
             place.running -= 1
+            counters.under_way(errand[0].bank, lane.value).dec()
             self._changed.fire()
 
     async def _carry(self, order: Order, until: float) -> None:
@@ -112,6 +115,7 @@ class Errands:
             # the first one is still on its way; concluding that it was not sent would not be.
             begun = loop.time()
             answered = await self._banks.carry(msgspec.structs.replace(order, action="send"))
+        reach("payments.bank_answered")
         self._hear(order, answered, loop.time() - begun)
         self._answers.put(answered, until)
 

@@ -16,6 +16,7 @@ from nats.js import JetStreamContext, api
 
 from services.node.bus import BusClient, connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
@@ -111,6 +112,8 @@ class Relay:
         idle_s, checked = IDLE_S_MIN, asyncio.get_running_loop().time()
         while not client.is_due:
             rows = await self._read(place)
+            if rows:
+                reach("payments.outbox_read")
             for message in pack(rows, place):
                 if not await self._await_room(stream, len(message.body), client):
                     return
@@ -214,8 +217,10 @@ async def store_message(stream: JetStreamContext, message: Message, last: int) -
         api.Header.EXPECTED_LAST_SEQUENCE: str(last),
     }
     try:
+        reach("payments.message_packed")
         acknowledged = await stream.publish(message.subject, message.body, headers=headers)
     except nats.js.errors.BadRequestError as fault:
         raise BusMoved(str(fault.description)) from fault
+    reach("payments.message_published")
     counters.PUBLISHED.inc(message.events)
     return acknowledged.seq

@@ -16,7 +16,7 @@ from services.payments.machine.model import Operation, Payment
 
 
 class Facts(Protocol):
-    """The banks as this worker knows them: health, fees, contracts."""
+    """The banks as this worker knows them; `bank_health.BankHealth` is one."""
 
     def routes(self) -> Routes:
         """The banks at this moment, for one turn."""
@@ -30,7 +30,7 @@ class Facts(Protocol):
         seconds: float,
         decline_code: str | None = None,
     ) -> None:
-        """A call to a bank has ended after so many seconds."""
+        """Take in how one call ended, and how long it took."""
         ...
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import asyncpg
 
+from services.node.crash_points import reach
 from services.payments.machine.events import Decisions, Event, Snapshot
 from services.payments.packing import EventRow, Position
 from services.payments.record import About, Decide, Overdue, Waiting, Work
@@ -47,6 +48,13 @@ class Store:
             decisions = decide(seen)
             decisions.mail_done = [*decisions.mail_done, *refused]
             await connection.execute(_WRITE, *written(seen, decisions))
+            match work:
+                case About():
+                    reach("payments.answers_written")
+                case Overdue():
+                    reach("payments.takeover_written")
+                case _:
+                    reach("payments.turn_written")
         return decisions
 
     async def post_windows(self, age: timedelta, items_min: int, accounts_max: int) -> int:

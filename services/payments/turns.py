@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
@@ -20,7 +21,7 @@ from services.payments.bulkheads import Bulkheads, Lane
 from services.payments.machine import turn
 from services.payments.machine.events import Answered, Decisions, Event, Screened, Snapshot, TurnCame
 from services.payments.machine.policy import Policy
-from services.payments.record import About, Record, Work
+from services.payments.record import About, Overdue, Record, Work
 from services.payments.routing_facts import Facts, RoomyRoutes
 
 # What is set aside is tried again after this long: a newer worker beside this one may have repaired it.
@@ -106,6 +107,14 @@ class Turns:
             return len(events)
         finally:
             view.give_back()
+        if view.events:
+            match work:
+                case About():
+                    reach("payments.answers_committed")
+                case Overdue():
+                    reach("payments.takeover_committed")
+                case _:
+                    reach("payments.turn_committed")
         self.follow(decisions, lane)
         _count(view, decisions)
         return len(view.events)
@@ -125,7 +134,9 @@ class Turns:
         )  # fmt: skip
         if self._on_defect is not None:
             self._on_defect(event, fault)
-        self._aside[event.payment_id] = asyncio.get_running_loop().time() + ASIDE_S
+        if not isinstance(event, Answered | Screened):
+            # It would come back with the next turn. An answer does not: its reminder asks anew, in its time.
+            self._aside[event.payment_id] = asyncio.get_running_loop().time() + ASIDE_S
         if isinstance(event, Answered) and event.kind in {"confirmed", "declined"}:
             # What the record refuses of an answer leaves its outcome unknown: the bank is asked again.
             unknown = msgspec.structs.replace(event, kind="unknown", bank_reference=None, decline_code=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
@@ -26,6 +27,7 @@ class Windows:
         config = self._config
         while True:
             pause_s = config.window_period_s
+            reach("payments.windows_due")
             try:
                 posted = await unbroken(
                     self._record.post_windows(config.window_age, config.window_items_min, TURN_ACCOUNTS_MAX)
@@ -37,6 +39,8 @@ class Windows:
                 _log.exception("windows could not be posted")
                 pause_s = config.away_s
             else:
+                if posted:
+                    reach("payments.windows_posted")
                 counters.WINDOWS.inc(posted)
                 if posted >= TURN_ACCOUNTS_MAX:
                     continue

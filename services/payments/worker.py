@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from services.node.crash_points import reach
 from services.node.process import cancel_until_heard
 from services.payments.bulkheads import Bulkheads, Lane
 from services.payments.config import WorkerConfig
@@ -106,6 +107,7 @@ class Worker:
         self._stopping.set()
 
     async def _drain(self) -> None:
+        reach("payments.draining")
         loop = asyncio.get_running_loop()
         until = loop.time() + self._drain_s_max
         while self.under_way and (left_s := until - loop.time()) > 0:

@@ -211,6 +211,7 @@ async def test_a_bank_that_tells_before_it_answers_finds_its_callback_kept(desk:
         ("tok_chargeback_won", ["dispute.opened", "dispute.won"]),
         ("tok_chargeback_lost", ["dispute.opened", "dispute.lost"]),
         ("tok_returned", ["refund.succeeded"]),
+        ("tok_recalled", ["refund.requested"]),
     ],
 )
 async def test_what_happens_after_the_money_came_reaches_the_payments_story(

@@ -9,12 +9,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from services.node.errors import HopUnsent
 from services.payments.config import WorkerConfig
-from services.payments.machine.events import Answered, AnswerKind, Asking, Order, Screened
+from services.payments.machine.choice import Choice
+from services.payments.machine.events import Answered, AnswerKind, Asking, Event, Order, Screened
+from services.payments.machine.model import Payment
 from services.payments.machine.policy import Policy
 from services.payments.outcomes import heard_as
 from services.payments.routing_facts import EvenFacts
+from services.payments.turns import OnDefect
 from services.payments.worker import Worker
 from tests.integration.payments.payment_world import PaymentWorld, passing
 from tests.integration.payments.payments_samples import BANKS, Request
@@ -33,12 +38,14 @@ class SomeBanks:
         keys: Payment to the attempt ids under which a bank executed it.
         stalled: Banks that execute and then say nothing until released.
         absent: Banks that no call reaches.
+        misread: Payments whose first answer names an attempt that there is not.
     """
 
     keys: dict[str, set[str]] = field(default_factory=dict)
     stalled: set[str] = field(default_factory=set)
     absent: set[str] = field(default_factory=set)
     released: asyncio.Event = field(default_factory=asyncio.Event)
+    misread: set[str] = field(default_factory=set)
     calls: Counter[str] = field(default_factory=Counter)
     under_way: Counter[str] = field(default_factory=Counter)
 
@@ -46,7 +53,11 @@ class SomeBanks:
         self.calls[order.bank] += 1
         self.under_way[order.bank] += 1
         try:
-            return heard_as(order, await self._do(order), bank_reference="REF-1")
+            answered = heard_as(order, await self._do(order), bank_reference="REF-1")
+            if order.payment_id in self.misread:
+                self.misread.discard(order.payment_id)
+                return replace(answered, attempt_id=f"{order.attempt_id}9")
+            return answered
         finally:
             self.under_way[order.bank] -= 1
 
@@ -78,9 +89,16 @@ class SomeScreener:
 
 @asynccontextmanager
 async def _working(
-    paying: PaymentWorld, banks: SomeBanks, screener: SomeScreener | None = None
+    paying: PaymentWorld,
+    banks: SomeBanks,
+    screener: SomeScreener | None = None,
+    facts: EvenFacts | None = None,
+    on_defect: OnDefect | None = None,
 ) -> AsyncIterator[tuple[Worker, asyncio.Task[None]]]:
-    worker = Worker(paying.store, banks, screener or SomeScreener(), EvenFacts(BANKS), POLICY, CONFIG)
+    worker = Worker(
+        paying.store, banks, screener or SomeScreener(), facts or EvenFacts(BANKS), POLICY, CONFIG,
+        on_defect=on_defect,
+    )  # fmt: skip
     task = asyncio.create_task(worker.run())
     try:
         yield worker, task
@@ -244,3 +262,54 @@ async def test_a_stopped_worker_lets_the_calls_under_way_end(paying: PaymentWorl
 
     assert {"succeeded"} == {await paying.status(identifier) for identifier in identifiers}
     assert 0 == worker.under_way
+
+
+async def test_one_answer_that_cannot_be_recorded_loses_its_neighbours_nothing(paying: PaymentWorld) -> None:
+    identifiers = await _accepted(paying, 100)
+    guilty = identifiers[50]
+    banks, defects = SomeBanks(misread={guilty}), list[str]()
+
+    def note(event: Event, _: Exception) -> None:
+        defects.append(event.payment_id)
+
+    async with _working(paying, banks, on_defect=note):
+        await until(_open_payments(paying, most=1), 30)
+        others = {await paying.status(one) for one in identifiers if one != guilty}
+        # Its lease ends, the bank is asked, and knows it.
+        await until(_open_payments(paying), 30)
+
+    assert {guilty} == set(defects)
+    assert {"succeeded"} == others
+    assert {1} == {len(ids) for ids in banks.keys.values()}
+    assert [] == await paying.faults()
+
+
+class _Stumbling(EvenFacts):
+    """Cannot route one payment, as a defect of ours would have it."""
+
+    guilty = ""
+
+    def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:
+        if payment.payment_id == self.guilty:
+            raise ZeroDivisionError
+        return super().choose(payment, excluded)
+
+
+async def test_a_payment_that_cannot_be_decided_is_set_aside_and_the_others_go_on(
+    paying: PaymentWorld,
+) -> None:
+    identifiers = await _accepted(paying, 100)
+    facts = _Stumbling(BANKS)
+    facts.guilty = identifiers[3]
+    defects: list[str] = []
+
+    def note(event: Event, _: Exception) -> None:
+        defects.append(event.payment_id)
+
+    async with _working(paying, SomeBanks(), facts=facts, on_defect=note):
+        await until(_open_payments(paying, most=1), 30)
+
+    assert "screening" == await paying.status(facts.guilty)
+    assert {"succeeded"} == {await paying.status(one) for one in identifiers if one != facts.guilty}
+    assert {facts.guilty} == set(defects)
+    assert [] == await paying.faults()

@@ -1,0 +1,45 @@
+"""What a merchant was promised, on the merchant's own disk before it counts: every 202, one line each."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """One 202.
+
+    Attributes:
+        request_body: as it was signed; with the idempotency key it is all that a repeat needs.
+        response_body: as it came.
+    """
+
+    payment_id: str
+    idempotency_key: str
+    request_body: str
+    status: int
+    response_body: str
+
+
+class ClientLog:
+    """Appends to one file; `write` returns when the line is on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def write(self, promise: Promise) -> None:
+        """Keep one promise; a line is written by one call, so lines of several writers do not mix."""
+        os.write(self._descriptor, json.dumps(asdict(promise)).encode() + b"\n")
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def read_client_log(path: Path) -> list[Promise]:
+    """All promises, oldest first."""
+    return [Promise(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]

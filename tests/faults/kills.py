@@ -1,0 +1,145 @@
+"""Kill one process at its crash points, one after the other, and see how fast it is back each time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from compose.launcher.stack import Stack
+from tests.faults.arming import arm_next_life, deaths_at, disarm, is_taken
+from tests.faults.crash_sites import WHEN_STOPPED, CrashSite
+
+BACK_S_MAX: Final = 10.0  # I7: what the product promises after a fault has ended.
+# The rarest point needs an outcome that stays unknown until somebody else asks.
+REACHED_S_MAX: Final = 60.0
+LOOK_EVERY_S: Final = 0.02
+PROBE_S_MAX: Final = 0.5
+# Which pass is the last: the first ones are a fresh process's, later ones fall anywhere into the load.
+COUNT_MAX: Final = 4
+
+
+@dataclass(slots=True)
+class Deaths:
+    """What happened to the processes.
+
+    Attributes:
+        at: deaths at each point, by the process's own word.
+        back_s: from a death to being ready again; where it died once more before, to being ready after that.
+        findings: points that were not reached, processes that were not back in time.
+    """
+
+    at: Counter[str] = field(default_factory=Counter)
+    back_s: list[float] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+
+class Killer:
+    """Kills one process.
+
+    Args:
+        stack: with a load on it.
+        process: its name in mesh.toml.
+        deaths: is added to.
+        tell: called with one line for each death.
+    """
+
+    def __init__(
+        self, stack: Stack, process: str, deaths: Deaths, tell: Callable[[str], None], chance: random.Random
+    ) -> None:
+        self._stack = stack
+        self._process = process
+        self._deaths = deaths
+        self._tell = tell
+        self._chance = chance
+        self._before = 0
+
+    async def run(self, sites: Sequence[CrashSite]) -> None:
+        """Kill it once at each point, in this order; afterwards it runs unarmed."""
+        if not sites:
+            return
+        self._arm(sites[0])
+        await self._kill()
+        for site, following in zip(sites, [*sites[1:], None], strict=True):
+            before = self._before
+            if following is not None:
+                self._arm(following)
+            await self._die_at(site, before)
+        disarm(self._stack, self._process)
+
+    def _arm(self, site: CrashSite) -> None:
+        self._before = len(deaths_at(self._stack, self._process, site.name))
+        count = 1 if site.name in WHEN_STOPPED else self._chance.randint(1, COUNT_MAX)
+        arm_next_life(self._stack, self._process, site.name, count)
+
+    async def _die_at(self, site: CrashSite, before: int) -> None:
+        """Wait for the death that was armed, or bring about another one so that the next can be armed."""
+        if site.name in WHEN_STOPPED:
+            await self._stop()
+        # It can die again while its last death is still waited for; how long ago that was is then not known.
+        seen = len(deaths_at(self._stack, self._process, site.name)) == before
+        try:
+            async with asyncio.timeout(REACHED_S_MAX):
+                while len(dead := deaths_at(self._stack, self._process, site.name)) == before:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_EVERY_S)  # Told by a file of another process.
+        except TimeoutError:
+            self._deaths.findings.append(f"{site.name} ({site.place}) was not reached")
+            self._tell(f"{site.name:36} not reached within {REACHED_S_MAX:.0f} s")
+            await self._kill()
+            return
+        self._deaths.at[site.name] += 1
+        seconds = await self._back(dead[-1])
+        if seen:
+            self._deaths.back_s.append(seconds)
+        self._tell(f"{site.name:36} died, {f'back after {seconds:.1f} s' if seen else 'while it came back'}")
+        if not is_taken(self._stack, self._process):
+            await self._kill()  # It was back before the next point was written down.
+
+    async def _stop(self) -> None:
+        async with asyncio.timeout(BACK_S_MAX):
+            await self._stack.supervisor.wait_ready_again(self._process)
+        self._signal(signal.SIGTERM)
+
+    async def _kill(self) -> None:
+        """By hand: the next life takes what it was armed for."""
+        pid = self._signal(signal.SIGKILL)
+        await self._back(pid)
+
+    def _signal(self, number: signal.Signals) -> int:
+        """Signal the process if it runs; return its id, or 0."""
+        pid = self._stack.supervisor.pids().get(self._process, 0)
+        if pid:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return pid
+
+    async def _back(self, dead: int) -> float:
+        """Wait until another process than the dead one is ready; return the seconds since the last death."""
+        loop = asyncio.get_running_loop()
+        died, lives = loop.time(), False
+        while loop.time() - died < BACK_S_MAX:
+            now = self._stack.supervisor.pids().get(self._process, dead)
+            if now == dead:
+                if lives:  # It was armed again, and died before it was ready.
+                    died, lives = loop.time(), False
+            elif await self._is_ready():
+                return loop.time() - died
+            else:
+                lives = True
+            await asyncio.sleep(LOOK_EVERY_S)
+        self._deaths.findings.append(f"I7 {self._process} was not back within {BACK_S_MAX:.0f} s")
+        return loop.time() - died
+
+    async def _is_ready(self) -> bool:
+        try:
+            async with asyncio.timeout(PROBE_S_MAX):
+                await self._stack.supervisor.wait_ready_again(self._process)
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,209 @@
+"""Look at a quiet stack from outside: its record, the banks' own ledgers, and what a merchant gets to see."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from compose.derive.stores import DATABASE
+from compose.launcher.stack import Stack
+from pki.tls import client_context
+from signing.evidence.archive import unpack
+from signing.evidence.errors import EvidenceRefused
+from signing.evidence.verification import verify_bundle
+from tests.faults.client_log import Promise
+from tests.faults.load import Load
+from tests.faults.verdicts import OUTCOMES, TERMINAL_EVENTS, Movement, Observation, Recorded
+from tests.mesh.enrolled_merchant import EnrolledMerchant
+
+# What a killed process left is found after its lease, then its backoff, then the sender's lease.
+QUIET_S_MAX: Final = 120.0
+QUIET_EVERY_S: Final = 0.25
+CONNECT_S_MAX: Final = 10.0
+REPEATS_AT_ONCE: Final = 8
+BUNDLES_MAX: Final = 20
+
+_OPEN = f"""
+    select (select count(*) from payments.refund where due is not null)
+         + (select count(*) from payments.mail where done_at is null)
+         + (select count(*) from payments.payment where status <> all ('{{{",".join(OUTCOMES)}}}'::text[]))
+         + (select count(*) from notifications.delivery where state = 'pending')
+         + (select count(*) from payments.event e where not exists (
+               select from notifications.delivery d
+               where (d.payment_id, d.sequence) = (e.payment_id, e.sequence)))
+         + (select count(*) from evidence.record r where not exists (
+               select from evidence.leaf l where (l.kind, l.subject) = (r.kind, r.subject)))
+"""
+_RECORDED = """
+    select p.payment_id, p.kind, p.status, p.amount_minor, p.currency, array_agg(e.sequence) as sequences,
+           count(*) filter (where e.type = any ($1::text[])) as terminal_events,
+           (select count(*) from notifications.delivery d
+            where d.payment_id = p.payment_id and d.state <> 'delivered') as undelivered
+    from payments.payment p join payments.event e using (payment_id) group by p.payment_id
+"""
+_PROVEN = """
+    select subject from evidence.leaf
+    where kind = 'payment' and leaf_index < (select coalesce(max(size), 0) from evidence.checkpoint)
+"""
+
+
+class Watcher:
+    """One stack and its merchant, looked at whenever nothing moves.
+
+    Attributes:
+        outcomes: every outcome seen so far, so that one that changes is noticed.
+    """
+
+    def __init__(self, stack: Stack, merchant: EnrolledMerchant, load: Load, chance: random.Random) -> None:
+        self._stack = stack
+        self._merchant = merchant
+        self._load = load
+        self._chance = chance
+        self.outcomes: dict[str, str] = {}
+
+    async def until_quiet(self) -> list[str]:
+        """Wait until every payment has its outcome, every event is delivered, every record has its leaf."""
+        left = -1
+        try:
+            async with asyncio.timeout(QUIET_S_MAX):
+                while left:
+                    try:
+                        async with open_record(self._stack) as record:
+                            left = int(await record.fetchval(_OPEN)) + untold(bank_books(self._stack))
+                    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                        left = -1
+                    await asyncio.sleep(QUIET_EVERY_S)
+        except TimeoutError:
+            return [f"I2 {left} things were still open after {QUIET_S_MAX:.0f} s"]
+        return []
+
+    async def observe(
+        self,
+        promises: Sequence[Promise],
+        *,
+        books: Mapping[str, Path] | None = None,
+        record: asyncpg.Connection | None = None,
+    ) -> Observation:
+        """See everything.
+
+        Args:
+            promises: those to be held to now: each is repeated.
+            books: bank to its ledger; the banks' own files unless given.
+            record: a connection to read the record with, if not a new one.
+        """
+        movements = movements_of(books if books is not None else bank_books(self._stack))
+        if record is not None:
+            seen = await self._read(record)
+        else:
+            async with open_record(self._stack) as connection:
+                seen = await self._read(connection)
+        repeats = await self._repeat(promises)
+        bundles = await self._verify(promises)
+        return Observation(
+            promises=promises,
+            movements=movements,
+            earlier=dict(self.outcomes),
+            repeats=repeats,
+            bundles=bundles,
+            webhooks={i: frozenset(events) for i, events in self._merchant.inbox.events.items()},
+            **seen,
+        )
+
+    def remember(self, seen: Observation) -> None:
+        """From now on these outcomes must stay."""
+        self.outcomes |= {i: p.status for i, p in seen.recorded.items() if p.status in OUTCOMES}
+
+    async def _read(self, record: asyncpg.Connection) -> dict[str, Any]:
+        rows = await record.fetch(_RECORDED, list(TERMINAL_EVENTS))
+        return {
+            "recorded": {
+                row["payment_id"]: Recorded(
+                    row["kind"], row["status"], row["amount_minor"], row["currency"],
+                    row["terminal_events"], row["undelivered"],
+                )
+                for row in rows
+            },
+            "events": {row["payment_id"]: frozenset(row["sequences"]) for row in rows},
+            "imbalances": await _rows(record, "select * from payments.ledger_imbalance()"),
+            "forgotten": await _rows(record, "select * from payments.reminders_missing()"),
+            "proven": frozenset(row["subject"] for row in await record.fetch(_PROVEN)),
+        }  # fmt: skip
+
+    async def _repeat(self, promises: Iterable[Promise]) -> dict[str, tuple[int, str]]:
+        found: dict[str, tuple[int, str]] = {}
+        waiting = iter(promises)
+
+        async def repeat() -> None:
+            for promise in waiting:
+                answer = await self._load.answered(promise.request_body.encode(), promise.idempotency_key)
+                if answer is not None:
+                    found[promise.payment_id] = (answer.response.status, answer.response.body.decode())
+
+        await asyncio.gather(*(repeat() for _ in range(REPEATS_AT_ONCE)))
+        return found
+
+    async def _verify(self, promises: Sequence[Promise]) -> dict[str, str]:
+        """Fetch the evidence of some and verify it as anybody could."""
+        keys, found = self._merchant.trusted_keys(), {}
+        for promise in self._chance.sample(promises, min(BUNDLES_MAX, len(promises))):
+            try:
+                bundle = await self._merchant.evidence(promise.payment_id)
+                proven = verify_bundle(unpack(bundle), keys)
+            except (EvidenceRefused, AssertionError, TimeoutError) as fault:
+                found[promise.payment_id] = f"{type(fault).__name__}: {fault}"
+            else:
+                found[promise.payment_id] = "" if proven.subject == promise.payment_id else "it is another's"
+        return found
+
+
+async def _rows(record: asyncpg.Connection, query: str) -> list[str]:
+    return [str(dict(row)) for row in await record.fetch(query)]
+
+
+@asynccontextmanager
+async def open_record(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
+    """A connection as the owner of the tables."""
+    address = stack.places.addresses["postgres.tls"]
+    context = client_context(
+        stack.places.identity("migrator"), expect=frozenset({stack.mesh.spiffe("postgres")})
+    )
+    connection = await asyncpg.connect(
+        host=address.host, port=address.port, user="migrator", database=DATABASE,
+        ssl=context, timeout=CONNECT_S_MAX,
+    )  # fmt: skip
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=CONNECT_S_MAX)
+
+
+def bank_books(stack: Stack) -> dict[str, Path]:
+    """Where each bank keeps its ledger."""
+    return {bank: stack.layout.state / bank / "books.sqlite" for bank in stack.mesh.parties_of("banks")}
+
+
+def movements_of(books: Mapping[str, Path]) -> list[Movement]:
+    """What each bank's ledger says was moved."""
+    found = []
+    for bank, path in books.items():
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
+            query = "select end_to_end_id, operation, amount_minor, currency from movement"
+            found += [Movement(bank, *row) for row in ledger.execute(query)]
+    return found
+
+
+def untold(books: Mapping[str, Path]) -> int:
+    """How much the banks still have to do or to tell by themselves."""
+    count = 0
+    for path in books.values():
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
+            query = "select (select count(*) from later) + (select count(*) from callback where taken = 0)"
+            count += int(ledger.execute(query).fetchone()[0])
+    return count
