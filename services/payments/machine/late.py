@@ -13,7 +13,6 @@ from services.payments.machine.case import Case
 from services.payments.machine.errors import Refused
 from services.payments.machine.model import Attempt
 
-
 # A void that was done after all changes what is still open of an authorisation, and moves no money.
 _VOIDABLE = frozenset({"authorized", "capturing", "voiding"})
 
