@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,10 +17,12 @@ from pki.identity import dns_name, require_name, spiffe_id
 MERCHANT: Final = (
     "merchant"  # The one party outside the mesh: it has keys of its own and no certificate of ours.
 )
+BANK_TERMS_FILE: Final = "banks.toml"
 KINDS: Final = ("edge", "python", "postgres", "redis", "nats", "party", "role")
 PROTOCOLS: Final = ("https", "http", "postgres", "redis", "nats")
 _SERVICE_KEYS: Final = {
     "kind": str, "module": str, "sidecar": bool, "listeners": list, "database_role": bool, "purpose": str,
+    "acts_as": str,
 }  # fmt: skip
 _HOP_KEYS: Final = {
     "caller": str, "callee": str, "protocol": str, "routes": list, "data": list, "keys": list,
@@ -40,6 +42,7 @@ class Service:
     Attributes:
         listeners: Names of its own listeners; `sidecar` adds `ingress` and one `egress.<callee>` per hop.
         database_role: Whether PostgreSQL has a role of this name, bound to its certificate.
+        acts_as: The role that a person has at PostgreSQL; empty for everything but persons.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Service:
     sidecar: bool = False
     listeners: tuple[str, ...] = ()
     database_role: bool = False
+    acts_as: str = ""
 
     @property
     def sidecar_name(self) -> str:
@@ -79,12 +83,17 @@ class Hop:
 
 @dataclass(frozen=True)
 class Mesh:
-    """All services and hops of one cell."""
+    """All services and hops of one cell.
+
+    Attributes:
+        bank_terms: The tables of banks.toml by bank; the engine, which reads them, checks what they hold.
+    """
 
     trust_domain: str
     cell: str
     services: dict[str, Service]
     hops: tuple[Hop, ...] = field(default=())
+    bank_terms: Mapping[str, Any] = field(default_factory=dict)
 
     def workloads(self) -> list[str]:
         """Every name that gets a leaf: services and sidecars, in declared order."""
@@ -139,19 +148,28 @@ class Mesh:
                 names += [f"{service.name}.egress.{hop.callee}" for hop in self.egress_of(service.name)]
         return names
 
+    def persons_of(self, role: str) -> list[str]:
+        """The persons who act as a role of PostgreSQL, each under a certificate of the own name."""
+        return [service.name for service in self.services.values() if service.acts_as == role]
+
     def roles(self) -> list[str]:
         """Names of PostgreSQL roles."""
         return [service.name for service in self.services.values() if service.database_role]
 
 
 def read_mesh(path: Path) -> Mesh:
-    """Read mesh.toml.
+    """Read mesh.toml, and banks.toml beside it if there is one.
 
     Raises:
-        MeshError: It cannot be read or is not a mesh.
+        MeshError: One of them cannot be read or is not a mesh, or there are terms of a bank that is none.
     """
     try:
-        return parse_mesh(tomllib.loads(path.read_text(encoding="utf-8")))
+        mesh = parse_mesh(tomllib.loads(path.read_text(encoding="utf-8")))
+        file = path.with_name(BANK_TERMS_FILE)
+        terms = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if strangers := sorted(terms.keys() - set(mesh.parties_of("banks"))):
+            raise MeshError(f"{file}: no hop from banks to {', '.join(strangers)} in {path.name}")
+        return replace(mesh, bank_terms=terms)
     except (OSError, tomllib.TOMLDecodeError) as fault:
         raise MeshError(f"{path}: {fault}") from fault
 
@@ -174,6 +192,7 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
         raise MeshError("hops are an array of tables: [[hop]]")
     for name, table in tables.items():
         faults += _service_faults(name, table)
+        faults += _person_faults(name, table, tables)
     for entry in entries:
         faults += _hop_faults(entry, set(tables))
     pairs = [(str(entry.get("caller")), str(entry.get("callee"))) for entry in entries]
@@ -219,6 +238,21 @@ def _service_faults(name: str, table: dict[str, Any]) -> list[str]:
         faults.append(f"service {name}: purpose is missing")
     if table.get("kind") in ("python", "party") and not table.get("module"):
         faults.append(f"service {name}: module is missing")
+    return faults
+
+
+def _person_faults(name: str, table: dict[str, Any], tables: dict[str, dict[str, Any]]) -> list[str]:
+    """A person has a role's rights and a name that begins with the role's, and nothing else."""
+    if "acts_as" not in table:
+        return []
+    role = str(table["acts_as"])
+    faults = []
+    if table.get("kind") != "role" or table.get("database_role"):
+        faults.append(f"service {name}: only a role without a database role of its own can act as another")
+    if not tables.get(role, {}).get("database_role") or tables.get(role, {}).get("kind") != "role":
+        faults.append(f"service {name}: {role} is no role of PostgreSQL that people have")
+    if not name.startswith(f"{role}-"):
+        faults.append(f"service {name}: a person who acts as {role} is named {role}-NAME")
     return faults
 
 

@@ -30,8 +30,8 @@ def configuration_files(
                 )
             case "postgres":
                 hba = stores.pg_hba(mesh, network)
-                conf = stores.postgres_conf(places)
-                files[service.name] = {"postgresql.conf": conf, "pg_hba.conf": hba, "pg_ident.conf": ""}
+                conf, ident = stores.postgres_conf(places), stores.pg_ident(mesh)
+                files[service.name] = {"postgresql.conf": conf, "pg_hba.conf": hba, "pg_ident.conf": ident}
             case "redis":
                 users = stores.redis_users(mesh, passwords)
                 files[service.name] = {"redis.conf": stores.redis_conf(places), "users.acl": users}

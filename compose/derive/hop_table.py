@@ -34,7 +34,8 @@ def hop_table(mesh: Mesh) -> str:
 def _declared(mesh: Mesh, hop: Hop) -> tuple[str, ...]:
     proven, required = _identities(mesh, hop)
     return (
-        hop.caller, hop.callee, _PROTOCOL[hop.protocol], proven, required, _uses(hop), ", ".join(hop.data),
+        hop.caller, hop.callee, _PROTOCOL[hop.protocol], proven, required, _uses(mesh, hop),
+        ", ".join(hop.data),
     )  # fmt: skip
 
 
@@ -50,11 +51,12 @@ def _identities(mesh: Mesh, hop: Hop) -> tuple[str, str]:
     return f"`{mesh.spiffe(proven)}`", f"`{mesh.spiffe(callee.face)}`"
 
 
-def _uses(hop: Hop) -> str:
+def _uses(mesh: Mesh, hop: Hop) -> str:
     names = (*hop.routes, *hop.keys, *hop.commands, *(f"pub {s}" for s in hop.publish))
     names += tuple(f"sub {s}" for s in hop.subscribe)
     if hop.protocol == "postgres":
-        names = (f"role {hop.caller}", *(f"member of {role}" for role in hop.memberships))
+        role = mesh.services[hop.caller].acts_as or hop.caller
+        names = (f"role {role}", *(f"member of {group}" for group in hop.memberships))
     # A bar ends a cell even inside code.
     return ", ".join(f"`{name}`" for name in names).replace("|", "\\|") or "-"
 

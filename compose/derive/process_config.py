@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 from compose.derive.places import Places
@@ -16,9 +17,17 @@ WEBHOOK_KEY_FILE = "webhook.key.pem"
 WEBHOOK_JWKS_FILE = "webhook.jwks.json"
 LOG_KEY_FILE = "log.key.pem"
 WITNESS_KEY_FILE = "witness.key.pem"
+RULES_FILE = "rules.toml"
+RULES_TRUST_FILE = "rules-trust.pem"  # Public keys of who may sign rules.
 TRUST_KEYS_FILE = "trust-keys.pem"  # Public keys with their roles; everyone may read them.
 # Who needs them to do its work: to make bundles, to check cosignatures, to check checkpoints.
 TRUST_KEYS_READERS = ("gateway", "evidence", "witness")
+
+CARD_NETWORKS = ("card-network",)  # They speak the card rail; every other bank speaks JSON.
+# One bank tells a small part of what it confirms a second and a third time: harmless, and never quite absent.
+TALKATIVE_BANK = "bank-bravo"
+CALLBACK_RATE = 0.02
+CALLBACK_COPIES = 2
 
 
 def process_config(mesh: Mesh, service: Service, places: Places) -> str:
@@ -52,7 +61,7 @@ def _store(mesh: Mesh, caller: str, callee: str, places: Places) -> dict[str, An
     address = places.addresses[f"{callee}.tls"]
     table: dict[str, Any] = {"host": address.host, "port": address.port, "expect": mesh.spiffe(callee)}
     if callee == "postgres":
-        table |= {"database": DATABASE, "user": caller}
+        table |= {"database": DATABASE, "user": mesh.services[caller].acts_as or caller}
     if callee == "redis":
         table |= {"username": caller, "password_file": str(places.secrets / caller / PASSWORD_FILE)}
     return table
@@ -72,12 +81,19 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "trust_file": trust_file,
             }
         case "payments":
-            address = places.addresses["payments.egress.banks"]
-            url = f"https://{address.host}:{address.port}"
-            sidecar = mesh.spiffe(service.sidecar_name)
-            return {"bank_names": banks, "banks": {"url": url, "expect": sidecar}}
+            return {
+                "bank_names": banks,
+                "banks": _egress(mesh, service, "banks", places),
+                "fraud": _egress(mesh, service, "fraud", places),
+                "bank_terms": dict(mesh.bank_terms),
+            }
         case "banks":
-            return {"banks": {bank: _direct(mesh, bank, places) for bank in banks}}
+            return {"banks": {bank: {**_direct(mesh, bank, places), "rail": _rail(bank)} for bank in banks}}
+        case "fraud":
+            return {
+                "rules_file": str(places.run / service.name / RULES_FILE),
+                "rules_trust_file": str(places.run / service.name / RULES_TRUST_FILE),
+            }
         case "notifications":
             return {
                 "webhook_key_file": str(secrets / WEBHOOK_KEY_FILE),
@@ -99,8 +115,26 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "witness_key_file": str(secrets / WITNESS_KEY_FILE),
                 "trust_file": trust_file,
             }
+        case name if name in banks:
+            return _bank(mesh, name, places)
         case _:
             return {}
+
+
+def _bank(mesh: Mesh, name: str, places: Places) -> dict[str, Any]:
+    """A simulated bank: its rail, where it tells what it does, and what it is like if nobody scripts it."""
+    address = places.addresses["banks.ingress"]
+    url, face = f"https://{address.host}:{address.port}", mesh.services["banks"].face
+    script = {"callback_rate": CALLBACK_RATE, "copies": CALLBACK_COPIES} if name == TALKATIVE_BANK else {}
+    return {
+        "rail": _rail(name),
+        "callbacks": {"url": url, "expect": mesh.spiffe(face)},
+        "script": script,
+    }
+
+
+def _rail(bank: str) -> str:
+    return "card" if bank in CARD_NETWORKS else "json"
 
 
 def log_name(mesh: Mesh) -> str:
@@ -113,13 +147,22 @@ def witness_name(mesh: Mesh, witness: str) -> str:
     return f"{mesh.trust_domain}/{witness}"
 
 
+def _egress(mesh: Mesh, service: Service, callee: str, places: Places) -> dict[str, str]:
+    """The way out to another service, through the own sidecar."""
+    address = places.addresses[f"{service.name}.egress.{callee}"]
+    return {
+        "url": f"https://{address.host}:{address.port}",
+        "expect": mesh.spiffe(service.sidecar_name),
+    }
+
+
 def _direct(mesh: Mesh, party: str, places: Places) -> dict[str, str]:
     address = places.addresses[f"{party}.app"]
     return {"url": f"https://{address.host}:{address.port}", "expect": mesh.spiffe(party)}
 
 
 def to_toml(document: dict[str, Any]) -> str:
-    """Write scalars, lists of strings and nested tables; what these configurations consist of."""
+    """Write scalars, lists and nested tables; what these configurations consist of."""
     lines: list[str] = []
     _write_table(document, (), lines)
     return "\n".join(lines) + "\n"
@@ -139,5 +182,7 @@ def _toml_key(name: str) -> str:
 
 
 def _toml_value(value: object) -> str:
-    """JSON, which TOML shares but for two things: it takes no surrogate pair and no bare delete character."""
+    """JSON, which TOML shares but for dates, and takes no surrogate pair and no bare delete character."""
+    if isinstance(value, date):
+        return value.isoformat()
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

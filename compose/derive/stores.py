@@ -63,9 +63,23 @@ def pg_hba(mesh: Mesh, network: str) -> str:
     Args:
         network: Where clients come from, e.g. `127.0.0.1/32`.
     """
-    lines = [f"hostssl {DATABASE} {role} {network} cert" for role in _postgres_roles(mesh)]
+    lines = [f"hostssl {DATABASE} {role} {network} cert{_map(mesh, role)}" for role in _postgres_roles(mesh)]
     lines += ["hostnossl all all all reject", "hostssl all all all reject", "local all all reject"]
     return "\n".join(lines) + "\n"
+
+
+def pg_ident(mesh: Mesh) -> str:
+    """pg_ident.conf: the persons who act as a role, each by the common name of the own certificate."""
+    lines = []
+    for role in _postgres_roles(mesh):
+        persons = mesh.persons_of(role)
+        if persons:
+            lines += [f"{role} {name} {role}" for name in (role, *persons)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _map(mesh: Mesh, role: str) -> str:
+    return f" map={role}" if mesh.persons_of(role) else ""
 
 
 def role_statements(mesh: Mesh) -> list[str]:
@@ -84,6 +98,8 @@ def role_statements(mesh: Mesh) -> list[str]:
     ]
     return [
         *made,
+        # A cluster of before may have the role without.
+        *(f"alter role {role} inherit" for role in granted),
         *(f"grant {', '.join(memberships)} to {role}" for role, memberships in granted.items()),
         f"revoke all on database {DATABASE} from public",
         f"grant connect on database {DATABASE} to {', '.join(roles)}",

@@ -28,6 +28,7 @@ from compose.launcher.errors import EXIT_FAILED, StartError
 from compose.launcher.layout import Layout, own_folder, write_public, write_readable
 from compose.launcher.release import checkout_root
 from compose.launcher.root_custody import RootKeeper, provide_passphrase
+from compose.launcher.standard_rules import provide_rules
 from compose.mesh import Mesh
 from pki.authority import (
     IssuingAuthority,
@@ -108,6 +109,7 @@ def provide_secrets(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) ->
         (NamedKey(witness_name(mesh, "witness"), witness.verifying_key),),
     )
     _publish_trust(layout, accounts, write_trust(trust))
+    provide_rules(layout, accounts["fraud"])
     return passwords
 
 

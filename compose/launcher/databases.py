@@ -106,12 +106,14 @@ def schema_folders(source: Path) -> list[tuple[str, Path]]:
     Args:
         source: The folder that holds `gateway/` and `services/`.
     """
-    # Everyone writes evidence, and payments ask the registry about keys.
+    # Everyone writes evidence, payments ask the registry about keys, and what banks tell goes to payments.
     return [
         ("evidence", source / "services" / "evidence" / "schema"),
         ("gateway", source / "gateway" / "schema"),
         ("payments", source / "services" / "payments" / "schema"),
+        ("banks", source / "services" / "banks" / "schema"),
         ("notifications", source / "services" / "notifications" / "schema"),
+        ("fraud", source / "services" / "fraud" / "schema"),
     ]
 
 

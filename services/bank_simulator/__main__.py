@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.bank_simulator.app import BankSimulatorConfig, main
+from services.bank_simulator.app import main
+from services.bank_simulator.config import BankSimulatorConfig
 from services.node.process import run
 
 run(main, BankSimulatorConfig, "services.bank_simulator")

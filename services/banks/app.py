@@ -9,8 +9,11 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
+import prometheus_client
 from aiohttp import web
 
+from services.banks.callback_messages import CALLBACKS_PATH
+from services.banks.callbacks import CONNECTIONS_MAX, open_desk
 from services.banks.config import BanksConfig
 from services.banks.connector import Connector, open_banks
 from services.banks.messages import (
@@ -26,11 +29,17 @@ from services.banks.messages import (
 from services.banks.rail import AnswerRefused
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.logs import get_log
+from services.node.postgres import open_pool
 from services.node.process import until_stopped
 from services.node.server import serve
 
 _PAYMENTS = frozenset({"payments-sidecar"})
-CALLERS = {ATTEMPTS_PATH: _PAYMENTS, INQUIRIES_PATH: _PAYMENTS, SETTLEMENT_PATH: _PAYMENTS}
+CALLERS = {
+    ATTEMPTS_PATH: _PAYMENTS,
+    INQUIRIES_PATH: _PAYMENTS,
+    SETTLEMENT_PATH: _PAYMENTS,
+    "/metrics": frozenset({"supervisor"}),
+}
 _BANKS: web.AppKey[Mapping[str, Connector]] = web.AppKey("banks", dict)
 
 _log = get_log("banks")
@@ -54,9 +63,22 @@ async def main(config: BanksConfig) -> None:
     """Serve until stopped."""
     async with (
         open_banks(config) as banks,
-        serve(build_app(banks), config, config.listen, callers=CALLERS),
+        open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX) as pool,
+        open_desk(pool) as desk,
     ):
-        await until_stopped()
+        app = build_app(banks)
+        desk.add_route(app)
+        app.router.add_get("/metrics", _metrics)
+        callers = {**CALLERS, CALLBACKS_PATH: frozenset(config.banks)}
+        async with serve(app, config, config.listen, callers=callers):
+            await until_stopped()
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(
+        body=prometheus_client.generate_latest(),
+        headers={"content-type": prometheus_client.CONTENT_TYPE_LATEST},
+    )
 
 
 async def _move(request: web.Request) -> web.Response:

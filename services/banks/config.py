@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from services.node.config_file import EgressConfig, ListenConfig, NodeConfig
+from services.node.config_file import EgressConfig, ListenConfig, NodeConfig, PostgresConfig
 
 RailName: TypeAlias = Literal["json", "card"]
 
@@ -20,8 +20,10 @@ class BanksConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     Attributes:
         listen: Own listener; only the own sidecar is admitted.
-        banks: Bank name to how it is reached.
+        banks: Bank name to how it is reached; these names may also tell us things.
+        postgres: Where what they tell is kept.
     """
 
     listen: ListenConfig
     banks: dict[str, BankConfig]
+    postgres: PostgresConfig

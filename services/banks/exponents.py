@@ -24,11 +24,15 @@ _TWO = (
     "SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES "
     "WST XCD XCG YER ZAR ZMW ZWG"
 )
+_ZERO = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"
+_THREE = "BHD IQD JOD KWD LYD OMR TND"
+_FOUR = "CLF UYW"
 ISO_EXPONENTS: Mapping[str, int] = MappingProxyType(
-    dict.fromkeys(_TWO.split(), 2)
-    | dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0)
-    | dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3)
-    | dict.fromkeys("CLF UYW".split(), 4)
+    {
+        currency: exponent
+        for exponent, currencies in ((2, _TWO), (0, _ZERO), (3, _THREE), (4, _FOUR))
+        for currency in currencies.split()
+    }
 )
 
 

@@ -1,7 +1,7 @@
 """What one rail's words have to be able to say, and when an answer is believed (pure).
 
-A rail turns our attempts into its own requests and its answers into ours; `connector` carries them. Promise of
-`believed`: `confirmed` and `declined` only for an answer that is about this very attempt.
+A rail turns our attempts into its own requests and its answers into ours; `connector` carries them. Promise
+of `believed`: `confirmed` and `declined` only for an answer that is about this very attempt.
 """
 
 from __future__ import annotations

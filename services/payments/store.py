@@ -21,7 +21,6 @@ LEDGER_MS_MAX = 60_000  # A second for each million transfers or so; it holds no
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-
 _WAITING = "select * from payments.take_waiting($1, $2)"
 _OVERDUE = "select * from payments.take_overdue($1, $2)"
 _ABOUT = "select * from payments.take_about($1)"
@@ -39,6 +38,7 @@ class Store:
 
         Raises:
             DATABASE_AWAY: One of them; `asyncpg.SerializationError` among them says that a row changed.
+            asyncpg.PostgresError: The record refuses what was decided; the caller finds the guilty event.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             seen, refused = await _take(connection, work)

@@ -19,7 +19,7 @@ import msgspec
 from services.payments.bank_calls import BankCalls
 from services.payments.machine.choice import Choice
 from services.payments.machine.events import AnswerKind, BankTold, Decisions
-from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Payment
+from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Operation, Payment
 from services.payments.worker import Worker
 from tests.simulation.database import REFUSAL, Database
 from tests.simulation.invariants import Invariants
@@ -75,7 +75,14 @@ class SimFacts:
     def routes(self) -> SimFacts:
         return self
 
-    def heard(self, bank: str, kind: AnswerKind, took_s: float) -> None:
+    def note(
+        self,
+        bank: str,
+        operation: Operation,
+        kind: AnswerKind,
+        seconds: float,
+        decline_code: str | None = None,
+    ) -> None:
         """Nothing here depends on it."""
 
     def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:

@@ -252,3 +252,13 @@ create trigger append_only before update or delete on payments.contradiction
     for each row execute function payments.refuse_change();
 create trigger append_only_whole before truncate on payments.contradiction
     for each statement execute function payments.refuse_change();
+
+-- Every entry of the ledger, seen from each of its two accounts: transfers, and credits on their way in.
+create view payments.ledger_entry as
+    select debit_account as account, currency, kind, resolves, -amount_minor as amount from payments.ledger_transfer
+    union all
+    select credit_account, currency, kind, resolves, amount_minor from payments.ledger_transfer
+    union all
+    select 'bank:' || bank || ':' || currency, currency, 'post', null, -amount_minor from payments.credit
+    union all
+    select 'clearing:' || currency, currency, 'post', null, amount_minor from payments.credit;

@@ -159,16 +159,6 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     order by d.due limit rows_max
 $$;
 
--- Every entry of the ledger, seen from each of its two accounts: transfers, and credits on their way in.
-create view payments.ledger_entry as
-    select debit_account as account, currency, kind, resolves, -amount_minor as amount from payments.ledger_transfer
-    union all
-    select credit_account, currency, kind, resolves, amount_minor from payments.ledger_transfer
-    union all
-    select 'bank:' || bank || ':' || currency, currency, 'post', null, -amount_minor from payments.credit
-    union all
-    select 'clearing:' || currency, currency, 'post', null, amount_minor from payments.credit;
-
 -- Not granted. Payments, refunds and disputes against the ledger and against the columns that sum them up.
 create function payments.claims_imbalance()
 returns table (subject text, currency text, problem text, expected bigint, found bigint)

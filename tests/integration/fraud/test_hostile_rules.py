@@ -1,4 +1,4 @@
-"""Rules that were not signed, were altered, or are old: the service neither starts with them nor takes any."""
+"""Rules that were not signed, were altered, or are old: they are not started with, and not taken."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_new_rules_are_taken_without_dropping_a_request(stack: FraudStack)
         done = asyncio.Event()
 
         async def ask() -> list[str]:
-            verdicts = []
+            verdicts: list[str] = []
             while not done.is_set() or len(verdicts) < 20:
                 number = len(verdicts)
                 answer = await client.screen(

@@ -10,8 +10,8 @@ from tests.integration.payments.payment_world import PaymentWorld, engine_pool
 from tests.integration.payments.payments_samples import Request
 from tests.integration.postgres_server import PostgresServer
 
-# Rows and index entries that one payment may look at in its life, all tables together. 66 were counted; one scan
-# of one table, once in each batch, would add STORED / 128.
+# Rows and index entries that one payment may look at in its life, all tables together. 66 were
+# counted; one scan of one table, once in each batch, would add STORED / 128.
 LOOKED_AT_MAX = 100
 STORED = 10_000
 

@@ -108,6 +108,24 @@ async def test_mail_has_its_turn_behind_the_acceptance_and_in_order(paying: Paym
     assert [] == await paying.faults()
 
 
+@pytest.mark.parametrize("accounts_max", [1, 2, 128])
+async def test_a_backlog_of_payments_does_not_hold_up_the_mail(
+    paying: PaymentWorld, accounts_max: int
+) -> None:
+    [paid] = await _accepted(paying, "acc_mailed")
+    await paying.submit()
+    await paying.answer_all()
+    backlog = await _accepted(paying, "acc_backlog", 100)
+    await _put(paying.world.gateway, [_refund(paid, 60, 1)])
+
+    turns = [await paying.waiting(items_max=4, accounts_max=accounts_max) for _ in range(2)]
+
+    assert ["applied"] == [result for decisions in turns for _, result in decisions.mail_done]
+    asked = [asking.payment_id for decisions in turns for asking in decisions.askings]
+    assert backlog[: len(asked)] == asked
+    assert 4 <= len(asked)
+
+
 async def test_a_refund_that_waits_is_overdue_at_its_bank(paying: PaymentWorld) -> None:
     [identifier] = await _accepted(paying)
     await paying.submit()

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+from typing import Any
+
 import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from services.payments import counters
+from services.payments import counters, store
 from services.payments.checks import Checks
 from services.payments.machine.errors import RecordIncomplete
 from services.payments.machine.events import Decisions, Order, Snapshot
 from services.payments.packing import Position
 from services.payments.record import About, Decide, Waiting
+from services.payments.store_rows import written
 from tests.integration.payments.payment_world import PaymentWorld, answer_to
-from tests.integration.payments.payments_samples import Request
+from tests.integration.payments.payments_samples import Connect, Request
 
 TABLES = (
     "payments.account", "payments.payment", "payments.attempt", "payments.event", "payments.ledger_transfer",
@@ -180,3 +183,21 @@ async def test_a_merchant_reads_who_asked_only_where_it_was_the_merchant(
     )  # fmt: skip
 
     assert shown == details
+
+
+async def test_a_worker_that_dies_between_write_and_commit_leaves_nothing_of_its_turn(
+    paying: PaymentWorld, connect: Connect
+) -> None:
+    order = await _submitted(paying, "acc_dies")
+    dying: Any = await connect("payments")
+    await dying.execute("begin")
+    snapshot, _ = await store._take(dying, About(events=[answer_to(order)]))
+    await dying.execute(store._WRITE, *written(snapshot, paying.decide(snapshot)))
+
+    dying.terminate()
+    await paying.about([answer_to(order, "unknown")])  # Waits for the lock, until the server has noticed.
+
+    assert "unknown" == await paying.status(order.payment_id)
+    await paying.about([answer_to(order)])
+    assert "succeeded" == await paying.status(order.payment_id)
+    assert [] == await paying.faults()

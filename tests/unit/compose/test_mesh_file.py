@@ -48,6 +48,12 @@ FAULTS: list[tuple[str, Alter]] = [
     ("service gateway: module is missing", lambda d: d["service"]["gateway"].pop("module")),
     ("service gateway: sidecar must be true or false", lambda d: d["service"]["gateway"].update(sidecar=1)),
     ("service edge: listeners must be a list", lambda d: d["service"]["edge"].update(listeners="public")),
+    ("service gateway: only a role", lambda d: d["service"]["gateway"].update(acts_as="edge")),
+    (
+        "service gateway: edge is no role",
+        lambda d: d["service"]["gateway"].update(acts_as="edge"),
+    ),
+    ("service gateway: a person who acts as edge", lambda d: d["service"]["gateway"].update(acts_as="edge")),
     ("service Edge_1: ", lambda d: d["service"].update({"Edge_1": d["service"]["edge"]})),
     ("hop edge -> gateway: unknown key port", lambda d: d["hop"][1].update(port=1)),
     ("hop edge -> gateway: routes must be a list", lambda d: d["hop"][1].update(routes="/v1/")),

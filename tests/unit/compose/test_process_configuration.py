@@ -15,9 +15,10 @@ from compose.derive.configuration import CONFIG_FILE
 from compose.derive.process_config import process_config, to_toml
 from compose.mesh import read_mesh
 from gateway.config import GatewayConfig, OperatorConfig
-from services.bank_simulator.app import BankSimulatorConfig
+from services.bank_simulator.config import BankSimulatorConfig
 from services.banks.config import BanksConfig
 from services.evidence.config import EvidenceConfig
+from services.fraud.config import FraudConfig
 from services.node.config_file import ListenConfig, NodeConfig, load_config
 from services.notifications.config import NotificationsConfig
 from services.payments.config import PaymentsConfig
@@ -27,13 +28,16 @@ from signing.evidence.trust import parse_trust
 from tests.unit.compose.deployment import MESH_FILE, Deployment
 
 MESH = read_mesh(MESH_FILE)
+BANKS = ["bank-alpha", "bank-bravo", "card-network"]
 CLASSES: dict[str, type[NodeConfig]] = {
     "gateway": GatewayConfig,
     "payments": PaymentsConfig,
     "banks": BanksConfig,
+    "fraud": FraudConfig,
     "notifications": NotificationsConfig,
     "bank-alpha": BankSimulatorConfig,
     "bank-bravo": BankSimulatorConfig,
+    "card-network": BankSimulatorConfig,
     "evidence": EvidenceConfig,
     "witness": WitnessConfig,
     "operator": OperatorConfig,
@@ -82,7 +86,7 @@ def test_every_store_must_prove_its_own_identity(deployment: Deployment) -> None
 
 
 def test_a_role_is_the_name_of_its_service(deployment: Deployment) -> None:
-    for role in ("gateway", "payments", "notifications", "evidence", "operator"):
+    for role in ("gateway", "payments", "notifications", "evidence", "fraud", "operator"):
         assert role == loaded(deployment, role).postgres.user
 
 
@@ -94,13 +98,13 @@ def test_payments_reaches_the_banks_through_its_own_sidecar(deployment: Deployme
         config.banks.url,
         config.banks.expect,
     )
-    assert ["bank-alpha", "bank-bravo"] == config.bank_names
+    assert BANKS == config.bank_names
 
 
 def test_each_bank_must_prove_that_it_is_this_bank(deployment: Deployment) -> None:
     banks = loaded(deployment, "banks").banks
 
-    assert {name: MESH.spiffe(name) for name in ("bank-alpha", "bank-bravo")} == {
+    assert {name: MESH.spiffe(name) for name in BANKS} == {
         name: egress.expect for name, egress in banks.items()
     }
 
@@ -159,5 +163,26 @@ def test_the_log_and_its_witness_know_each_other_by_key_and_by_place(deployment:
 
 
 def test_money_goes_to_banks_and_to_no_other_outside_party(deployment: Deployment) -> None:
-    assert ["bank-alpha", "bank-bravo"] == loaded(deployment, "payments").bank_names
-    assert {"bank-alpha", "bank-bravo"} == set(loaded(deployment, "banks").banks)
+    assert BANKS == loaded(deployment, "payments").bank_names
+    assert set(BANKS) == set(loaded(deployment, "banks").banks)
+
+
+def test_a_bank_tells_its_story_to_the_banks_services_sidecar_in_its_own_name(deployment: Deployment) -> None:
+    for bank in BANKS:
+        callbacks = loaded(deployment, bank).callbacks
+        address = deployment.places.addresses["banks.ingress"]
+        assert (f"https://{address.host}:{address.port}", MESH.spiffe("banks-sidecar")) == (
+            callbacks.url,
+            callbacks.expect,
+        )
+
+
+def test_both_ends_of_a_bank_agree_on_its_rail(deployment: Deployment) -> None:
+    banks = loaded(deployment, "banks").banks
+
+    assert {"bank-alpha": "json", "bank-bravo": "json", "card-network": "card"} == {
+        bank: loaded(deployment, bank).rail for bank in BANKS
+    }
+    assert {bank: banks[bank].rail for bank in BANKS} == {
+        bank: loaded(deployment, bank).rail for bank in BANKS
+    }

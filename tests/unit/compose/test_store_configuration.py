@@ -68,14 +68,29 @@ def test_the_real_postgres_understands_every_setting(deployment: Deployment) -> 
 def test_each_role_has_one_line_and_everything_else_is_rejected(mesh: Mesh) -> None:
     lines = [line.split() for line in stores.pg_hba(mesh, "127.0.0.1/32").splitlines()]
     admitting = [line for line in lines if line[-1] != "reject"]
-    callers = sorted(hop.caller for hop in mesh.callers_of("postgres", "postgres"))
+    callers = {hop.caller for hop in mesh.callers_of("postgres", "postgres")}
+    roles = sorted(callers - set(mesh.persons_of("operator")))
+    with_map = [["map=operator"] if role == "operator" else [] for role in roles]
 
-    assert [["hostssl", "countermark", role, "127.0.0.1/32", "cert"] for role in callers] == sorted(admitting)
+    assert [
+        ["hostssl", "countermark", role, "127.0.0.1/32", "cert", *named]
+        for role, named in zip(roles, with_map, strict=True)
+    ] == sorted(admitting)
     assert [
         ["hostnossl", "all", "all", "all", "reject"],
         ["hostssl", "all", "all", "all", "reject"],
         ["local", "all", "all", "reject"],
     ] == lines[len(admitting) :]
+
+
+def test_a_person_has_the_role_that_the_mesh_says_and_no_other(mesh: Mesh) -> None:
+    lines = [line.split() for line in stores.pg_ident(mesh).splitlines()]
+
+    assert [
+        ["operator", "operator", "operator"],
+        ["operator", "operator-alice", "operator"],
+        ["operator", "operator-bruno", "operator"],
+    ] == lines
 
 
 def test_roles_own_nothing_and_only_the_migrator_may_create(mesh: Mesh) -> None:
@@ -88,14 +103,17 @@ def test_roles_own_nothing_and_only_the_migrator_may_create(mesh: Mesh) -> None:
     assert f"revoke all on database {stores.DATABASE} from public" in statements
 
 
-def test_only_the_certificate_authority_is_a_member_of_anything_and_inherits_it(mesh: Mesh) -> None:
+def test_only_those_who_look_at_connections_are_members_of_anything_and_inherit_it(mesh: Mesh) -> None:
     statements = stores.role_statements(mesh)
     made = {s.partition("create role ")[2].split()[0]: s for s in statements if "create role" in s}
     inheriting = [role for role, statement in made.items() if " inherit;" in statement]
 
-    assert ["pki"] == inheriting
-    assert set(made) - {"pki"} == {role for role, statement in made.items() if " noinherit;" in statement}
-    assert ["grant pg_read_all_stats, pg_signal_backend to pki"] == [s for s in statements if "pg_" in s[:20]]
+    assert ["migrator", "pki"] == inheriting
+    assert set(made) - set(inheriting) == {role for role, text in made.items() if " noinherit;" in text}
+    assert [
+        "grant pg_read_all_stats to migrator",
+        "grant pg_read_all_stats, pg_signal_backend to pki",
+    ] == [s for s in statements if "pg_" in s[:20]]
 
 
 def test_redis_has_no_plaintext_port_and_no_default_user(mesh: Mesh, deployment: Deployment) -> None:

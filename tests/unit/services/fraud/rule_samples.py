@@ -53,7 +53,7 @@ def pack_text(*rules: dict[str, Any], version: int = 1) -> bytes:
 
 
 def item_of(payment_id: str = "pay_eu_1", **changes: Any) -> Screening:
-    fields = {
+    fields: dict[str, Any] = {
         "payment_id": payment_id, "account_id": "acc_eu_1", "merchant_id": "mer_one", "kind": "collect",
         "amount_minor": 100, "currency": "EUR", "instrument": "tok_visa_ok", "accepted_at": NOON,
     } | changes  # fmt: skip

@@ -1,4 +1,5 @@
--- The doors of the others: accept with a capture method, mail for an account, and a story with its details.
+-- The doors of the others: accept with a capture method, mail for an account, and a story with its details. Then
+-- the rows as a turn reads them.
 
 drop function payments.accept(text[], text[], bytea[], bytea[], text[], text[], text[], bigint[], text[], text[],
     text[], bytea[], text[], bytea[], bytea[], bytea[], bytea[], bytea[], bytea[], timestamptz[]);
@@ -206,6 +207,76 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     from payments.payment p join payments.event e on e.payment_id = p.payment_id
     where p.payment_id = $2 and p.merchant_id = $1 order by e.sequence
 $$;
+
+-- Rows as the engine's structs spell them; `take` hands them out, `write_turn` takes them back.
+create view payments.attempt_row as
+    select attempt_id, payment_id, subject_id, operation, number, bank, amount_minor, state, epoch, tries, unsent,
+           not_founds, not_found_since, bank_reference, decline_code, routing, created_at
+    from payments.attempt;
+create view payments.refund_row as
+    select refund_id, payment_id, origin, amount_minor, status, reason, asked_by, approved_by, decline_code, due,
+           asked_at
+    from payments.refund;
+create view payments.dispute_row as
+    select dispute_id, payment_id, amount_minor, status, bank_reference, due, opened_at from payments.dispute;
+create view payments.payment_row as
+    select p.payment_id, p.account_id, p.merchant_id, p.kind, p.capture_method, p.amount_minor, p.currency,
+           p.instrument, p.status, p.sequence, p.account_version, p.bank, p.decline_code, p.accepted_at, p.due,
+           p.expires_at, p.reviewers, p.raised_at, p.captured_minor, p.refund_reserved_minor, p.refunded_minor,
+           p.disputed_minor, p.tries,
+           coalesce((select json_agg(r order by r.created_at, r.number) from payments.attempt_row r
+                     where r.payment_id = p.payment_id), '[]') as attempts,
+           coalesce((select json_agg(r order by r.asked_at, r.refund_id) from payments.refund_row r
+                     where r.payment_id = p.payment_id), '[]') as refunds,
+           coalesce((select json_agg(r order by r.opened_at, r.dispute_id) from payments.dispute_row r
+                     where r.payment_id = p.payment_id), '[]') as disputes
+    from payments.payment p;
+
+-- The rows of these payments and accounts, as JSON arrays. Not granted; the caller holds the accounts' locks.
+create function payments.read_rows(payment_ids text[], account_ids text[], out accounts json, out payments json)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    payments := (select json_agg(r) from payments.payment_row r where r.payment_id = any (payment_ids));
+    accounts := (select json_agg(r)
+                 from (select account_id, merchant_id, currency, posted_minor, held_minor, unposted_minor, version
+                       from payments.account where account_id = any (account_ids)) r);
+end $$;
+
+-- Not granted. Three index ranges, each read no further than rows_max.
+create function payments.due_of(of_bank text, rows_max int)
+returns table (payment_id text, subject_id text, due timestamptz)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if of_bank is null then
+        return query
+        (select p.payment_id, p.payment_id, p.due from payments.payment p
+         where p.waits_for is null and p.due <= now()
+           and p.status not in ('accepted', 'succeeded', 'failed', 'canceled', 'expired')
+         order by p.due limit rows_max)
+        union all
+        (select r.payment_id, r.refund_id, r.due from payments.refund r
+         where r.waits_for is null and r.due <= now() order by r.due limit rows_max)
+        union all
+        (select d.payment_id, d.dispute_id, d.due from payments.dispute d
+         where d.due <= now() order by d.due limit rows_max)
+        order by 3 limit rows_max;
+    else
+        return query
+        (select p.payment_id, p.payment_id, p.due from payments.payment p
+         where p.waits_for = of_bank and p.due <= now()
+           and p.status not in ('accepted', 'succeeded', 'failed', 'canceled', 'expired')
+         order by p.due limit rows_max)
+        union all
+        (select r.payment_id, r.refund_id, r.due from payments.refund r
+         where r.waits_for = of_bank and r.due <= now() order by r.due limit rows_max)
+        order by 3 limit rows_max;
+    end if;
+end $$;
 
 revoke execute on all functions in schema payments from public;
 grant execute on function
