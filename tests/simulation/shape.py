@@ -45,7 +45,7 @@ RATES = {
     "bank_dispute": 0.15,
     "bank_returned": 0.10,
     "bank_recall": 0.10,
-    "bank_takes_too_much": 0.30,
+    "bank_takes_too_much": 0.60,
     "bank_contradicts": 0.05,
     "bank_speaks_of_nothing": 0.05,
     "fraud_unsent": 0.10,
