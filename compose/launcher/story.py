@@ -111,7 +111,7 @@ class Story:
 
     def _show_charged(self, fact: dict[str, Any]) -> None:
         self._held(
-            f"both banks' own books together hold {fact['charges']} charge for it, after the repeat too"
+            f"all banks' own books together hold {fact['charges']} charge for it, after the repeat too"
         )
 
     def summary(self, stack: Stack) -> None:

@@ -142,7 +142,7 @@ class PaymentHandlers:
         rows = await self._payments.events_of(known.merchant_id, payment_id_of(request, self._cell))
         if not rows:  # every payment has at least the event of its acceptance
             raise NotFound("there is no such payment")
-        return _json(msgspec.json.encode({"object": "list", "data": [_told(row) for row in rows]}))
+        return _json(msgspec.json.encode({"object": "list", "data": [_told(dict(row)) for row in rows]}))
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,5 +75,5 @@ class AccountRail:
 def _read(decoder: msgspec.json.Decoder[_Message], body: bytes) -> _Message:
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise NotReadable from fault

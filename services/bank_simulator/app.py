@@ -118,7 +118,7 @@ class Bank:
     async def _take_script(self, request: web.Request) -> web.Response:
         try:
             script = _scripts.decode(await request.read())
-        except msgspec.DecodeError as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise NotReadable from fault
         await self._books.follow(script)
         self._teller.wake()

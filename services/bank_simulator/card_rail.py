@@ -155,5 +155,5 @@ def _approval_code(attempt_id: str) -> str:
 def _read(decoder: msgspec.json.Decoder[_Message], body: bytes) -> _Message:
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise NotReadable from fault

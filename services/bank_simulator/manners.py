@@ -12,6 +12,7 @@ from services.bank_simulator.behaviour import NEVER_IN_TIME_S, SLOW_S, Manner
 
 _HUGE_BYTES = 2 * 1024 * 1024  # Twice of what a caller here reads.
 _NESTED_DEPTH = 100_000
+_GARBAGE = b'{"\xff": "confirmed"}'  # JSON, but for one byte that is no UTF-8.
 _ELSEWHERE = "https://elsewhere.invalid/v1/attempts"
 _UNAVAILABLE = web.HTTPServiceUnavailable.status_code
 
@@ -39,7 +40,7 @@ async def give(
         case Manner.CALLBACK_FIRST:
             await callback()
         case Manner.GARBAGE:
-            return _json(b'\x00\xff{"outcome": "confirm')
+            return _json(_GARBAGE)
         case Manner.HUGE:
             return _json(b" " * _HUGE_BYTES)
         case Manner.NESTED:

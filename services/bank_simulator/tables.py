@@ -7,6 +7,7 @@ about it, in answers, callbacks and settlement lines, may differ on purpose; the
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 _SCHEMA = """
@@ -54,7 +55,12 @@ create table if not exists script (only integer primary key check (only = 1), bo
 
 
 def open_tables(path: Path) -> sqlite3.Connection:
-    """Open for writing; made if they are missing, durable with each commit."""
+    """Open for writing; made if they are missing, durable with each commit.
+
+    Books of an earlier form are put aside: they are a simulation's, and nobody has to read them again.
+    """
+    if path.exists() and not _is_current(path):
+        path.rename(path.with_suffix(".earlier"))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     connection.executescript(_SCHEMA)
     # FULL: in WAL mode anything less may forget the last commits when the power goes.
@@ -65,3 +71,9 @@ def open_tables(path: Path) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open tables that exist, for reading what is committed."""
     return sqlite3.connect(path, isolation_level=None)
+
+
+def _is_current(path: Path) -> bool:
+    with closing(sqlite3.connect(path, isolation_level=None)) as books:
+        columns = [row[0] for row in books.execute("select name from pragma_table_info('attempt')")]
+    return not columns or "uetr" in columns

@@ -56,7 +56,7 @@ def hear(bank: str, body: bytes) -> Heard:
     """Read a callback. What cannot be read is named by its bytes, so that it too is kept once."""
     try:
         said = _callbacks.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Heard(bank, f"sha256:{sha256(body).hexdigest()}", body, None)
     told = BankTold(
         payment_id=said.end_to_end_id,

@@ -75,7 +75,7 @@ class CardRail:
     def read(self, body: bytes) -> AttemptAnswer:
         try:
             answer = _answers.decode(body)
-        except (msgspec.DecodeError, RecursionError) as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise AnswerRefused("the answer cannot be read") from fault
         _check_codes(answer)
         return AttemptAnswer(
@@ -93,7 +93,7 @@ class CardRail:
     def read_settlement(self, body: bytes) -> SettlementPage:
         try:
             return SettlementPage([_line(record) for record in _files.decode(body).records])
-        except (msgspec.DecodeError, RecursionError, AmountRefused) as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AmountRefused) as fault:
             raise AnswerRefused("the clearing file cannot be read") from fault
 
 

@@ -41,11 +41,11 @@ class JsonRail:
     def read(self, body: bytes) -> AttemptAnswer:
         try:
             return _answers.decode(body)
-        except (msgspec.DecodeError, RecursionError) as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise AnswerRefused("the answer cannot be read") from fault
 
     def read_settlement(self, body: bytes) -> SettlementPage:
         try:
             return _pages.decode(body)
-        except (msgspec.DecodeError, RecursionError) as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise AnswerRefused("the settlement file cannot be read") from fault

@@ -47,16 +47,19 @@ class SignedRules:
 
 
 def sign_rules(body: bytes, key: SigningKey) -> bytes:
-    """Sign rules, or sign them anew: a signature that is there is replaced.
+    """Sign rules, or sign them anew: a signature in the last line is replaced.
 
     Raises:
-        RulesMalformed: They are no rules; nothing is signed that would be refused.
+        RulesMalformed: They are no rules, or have a signature in the middle; nothing is signed that would be
+            refused, and nothing is left out of what is signed.
         KeysRefused: The key is not Ed25519.
     """
     if key.alg != "ed25519":
         raise KeysRefused("rules are signed with Ed25519: make another key")
-    unsigned, mark, _ = body.rpartition(_MARK)
-    rules = unsigned if mark else body
+    start = body.rfind(_MARK)
+    rules = body[:start] if start >= 0 and _LINE.fullmatch(body, start) else body
+    if _MARK in rules:
+        raise RulesMalformed("the rules have the beginning of a signature inside: take that line out")
     if not rules.endswith(b"\n"):
         rules += b"\n"
     parse_rules(rules)

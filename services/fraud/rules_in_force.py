@@ -22,6 +22,8 @@ from signing import VerifyingKey
 
 LOOK_S = 0.5  # One `stat`; a new rule is wanted within seconds, not at once.
 
+_NOT_LOOKED_AT = (-1, -1, -1)  # No file's mark: the next look reads.
+
 _log = get_log("fraud.rules")
 
 
@@ -36,7 +38,7 @@ class RulesInForce:
     Attributes:
         turn: Held while a batch is decided, and while rules are adopted.
         signed, prepared: What is decided by; only meaningful once `adopted`.
-        adopted: Whether the journal knows them as the newest.
+        adopted: Whether the journal knows them as the newest; until then nothing is decided.
 
     Raises:
         RulesUnsigned, RulesMalformed: The file cannot be used; the service does not start.
@@ -64,6 +66,11 @@ class RulesInForce:
             except DATABASE_AWAY as fault:
                 _log.warning("the rules wait for the database", fault=type(fault).__name__)
                 await asyncio.sleep(LOOK_S)
+
+    def doubt(self) -> None:
+        """Note that the journal knows newer rules: this worker is not ready until it has read them, too."""
+        self.adopted = False
+        self._looked_at = _NOT_LOOKED_AT
 
     async def run(self) -> None:
         """Look at the file for ever."""

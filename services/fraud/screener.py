@@ -24,8 +24,8 @@ from services.node.postgres import DATABASE_AWAY
 
 # Four full questions in one commit: above that a batch only takes longer.
 BATCH_ITEMS_MAX = 512
-# Half a second of work at the worst; who comes then is told at once, instead of after its deadline.
-WAITING_MAX = 256
+# Full questions that are answered within the callers' deadline; who comes then is told at once to come again.
+WAITING_MAX = 64
 
 _log = get_log("fraud.screener")
 _Waiting = tuple[Sequence[Screening], "asyncio.Future[list[Verdict]]"]
@@ -71,6 +71,7 @@ class Screener:
                 with counters.BATCH_S.time():
                     verdicts = await self._decide([item for items, _ in taken for item in items])
             except RulesStale:
+                self._rules.doubt()
                 reason = "rules-stale"
             except DATABASE_AWAY as fault:
                 _log.warning("payments are held, the database is away", fault=type(fault).__name__)

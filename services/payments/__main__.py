@@ -1,6 +1,13 @@
-"""`python -m services.payments --config FILE`."""
+"""`python -m services.payments --config FILE` is the engine; with the name of a command, that command."""
 
 from __future__ import annotations
+
+import sys
+
+if sys.argv[1:2] and not sys.argv[1].startswith("-"):
+    from services.payments.command import payments
+
+    payments(prog_name="python -m services.payments")
 
 from services.node.process import run
 from services.payments.app import main

@@ -16,13 +16,14 @@ from services.node.postgres import open_pool
 from services.node.process import cancel_until_heard, until_stopped
 from services.node.server import serve
 from services.payments.bank_calls import BankCalls
+from services.payments.bank_health import BankHealth, controls_of
 from services.payments.checks import Checks
 from services.payments.config import FRAUD_HOP_CALL_S_MAX, HOP_CALL_S_MAX, PaymentsConfig, WorkerConfig
 from services.payments.fraud_calls import FraudCalls
 from services.payments.machine.policy import Policy
+from services.payments.machine.terms import terms_of
 from services.payments.reconciler import Reconciler
 from services.payments.relay import Relay
-from services.payments.routing_facts import EvenFacts
 from services.payments.settlement_store import SettlementStore
 from services.payments.store import Store
 from services.payments.worker import Worker
@@ -45,11 +46,14 @@ async def main(config: PaymentsConfig) -> None:
             for name in config.bank_names
         }
         fraud = FraudClient(await _hop(stack, config, config.fraud, FRAUD_HOP_CALL_S_MAX, "fraud"))
+        health = BankHealth(
+            terms_of(config.bank_names, config.bank_terms), controls_of(pool, config.bank_names)
+        )
         worker = Worker(
             store,
             BankCalls(banks),
             FraudCalls(fraud),
-            EvenFacts(config.bank_names),
+            health,
             Policy(),
             WorkerConfig(bank_names=tuple(config.bank_names)),
         )
@@ -60,7 +64,7 @@ async def main(config: PaymentsConfig) -> None:
         )
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
-            beside = [Relay(config, config.nats, store).run(), Checks(store).run()]
+            beside = [Relay(config, config.nats, store).run(), Checks(store).run(), health.run()]
             settled = SettlementStore(pool)
             beside += [Reconciler(settled, banks[name], name).run() for name in banks]
             tasks = [group.create_task(loop) for loop in beside]

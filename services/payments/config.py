@@ -11,6 +11,7 @@ from services.fraud.messages import ITEMS_MAX, SCREENING_CALL_S_MAX
 from services.node.config_file import EgressConfig, ListenConfig, NatsConfig, NodeConfig, PostgresConfig
 from services.node.hop_client import CONNECTIONS_MAX
 from services.payments.machine.policy import Policy
+from services.payments.machine.terms import BankTerms, terms_of
 
 # The connector's own deadline plus a second for two sidecars and a busy host.
 HOP_CALL_S_MAX = 4.0
@@ -43,6 +44,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         idle_s_min, idle_s_max: Pauses between turns that find nothing: short after work, then longer.
         away_s: Pause while the database or the fraud service is away; back within a second.
         period_s: How often reminders are looked for; the shortest of them is 2 s.
+        mail_s: Without room new payments wait; commands and callbacks are looked for this often all the same.
         window_age, window_items_min: A window is posted when its oldest credit has this age, or is full.
         window_period_s: How often windows are looked for.
         call_s_max: No call to a bank lasts longer.
@@ -59,6 +61,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     idle_s_max: float = 0.025
     away_s: float = 0.5
     period_s: float = 1.0
+    mail_s: float = 0.25
     window_age: timedelta = timedelta(milliseconds=250)
     window_items_min: int = 500
     window_period_s: float = 0.1
@@ -80,6 +83,7 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
         banks: The own sidecar's way out to the banks service.
         fraud: The own sidecar's way out to the fraud service.
         bank_names: The banks that payments may be routed to, at least one.
+        bank_terms: What they take and cost, by name; one that is missing takes everything and costs nothing.
     """
 
     listen: ListenConfig
@@ -88,3 +92,8 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     banks: EgressConfig
     fraud: EgressConfig
     bank_names: list[str]
+    bank_terms: dict[str, BankTerms] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse terms of a bank that is not connected."""
+        terms_of(self.bank_names, self.bank_terms)

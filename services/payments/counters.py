@@ -22,6 +22,8 @@ ALARMS = Counter("payments_integrity_alarms", "Answers that were not believed.",
 CONTRADICTIONS = Counter("payments_contradictions", "Words of banks that cannot be true with earlier ones.")
 DEFECTS = Counter("payments_defects", "Events that could not be decided or written, set aside.")
 UNDER_WAY = Gauge("payments_calls_under_way", "Bank calls under way.", ["bank", "lane"])
+BREAKER_OPEN = Gauge("payments_breaker_open", "Whether a breaker is open.", ["bank", "operation"])
+DRAINED = Gauge("payments_bank_drained", "Whether an operator keeps new payments away.", ["bank"])
 WAITING_RECORDS = Gauge(
     "payments_waiting_records", "Answers and verdicts that wait for their turn.", ["kind"]
 )
@@ -44,3 +46,9 @@ def counter(family: Counter, *labels: str) -> Counter:
 def age(status: str) -> Histogram:
     """The ages at which payments reach a status, kept."""
     return AGE.labels(status)
+
+
+@cache
+def under_way(bank: str, lane: str) -> Gauge:
+    """The calls of one bank in one lane, kept."""
+    return UNDER_WAY.labels(bank, lane)

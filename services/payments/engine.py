@@ -19,8 +19,6 @@ from services.payments.turns import Turns
 
 # The first pause while the database is away; it doubles up to `away_s`.
 AWAY_S_MIN = 0.1
-# Without room new payments wait; commands and callbacks are looked for this often all the same.
-MAIL_S = 0.25
 # A fraud service that does not answer is asked about so many new payments each period: is it back?
 PROBE_ITEMS = 8
 
@@ -92,11 +90,11 @@ class Engine:
             await self._turns.take(
                 _waiting(PROBE_ITEMS if is_probe else TURN_ITEMS_MAX), mail_only=not is_probe
             )
-            await self._changed.wait(MAIL_S)
+            await self._changed.wait(self._config.mail_s)
             return True
         if items_max >= self._config.room_min:
             return await self._turns.take(_waiting(items_max)) > 0
-        if not await self._changed.wait(MAIL_S):
+        if not await self._changed.wait(self._config.mail_s):
             await self._turns.take(_waiting(TURN_ITEMS_MAX), mail_only=True)
         return True
 

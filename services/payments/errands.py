@@ -69,7 +69,8 @@ class Errands:
             place.queue.append(errand)
             return
         place.running += 1
-        task = asyncio.create_task(self._work(place, errand))
+        counters.under_way(order.bank, lane.value).inc()
+        task = asyncio.create_task(self._work(place, errand, lane))
         self._tasks[task] = None
         task.add_done_callback(self._forget)
 
@@ -81,7 +82,7 @@ class Errands:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
 
-    async def _work(self, place: Bulkhead[Errand], errand: Errand) -> None:
+    async def _work(self, place: Bulkhead[Errand], errand: Errand, lane: Lane) -> None:
         """Carry one order, then whatever waits for the place."""
         try:
             while True:
@@ -97,6 +98,7 @@ class Errands:
                 errand = place.queue.popleft()
         finally:
             place.running -= 1
+            counters.under_way(errand[0].bank, lane.value).dec()
             self._changed.fire()
 
     async def _carry(self, order: Order, until: float) -> None:
@@ -119,4 +121,4 @@ class Errands:
 
     def _hear(self, order: Order, answered: Answered, took_s: float) -> None:
         self._bulkheads.heard(order.bank, is_unsent=answered.kind == "unsent")
-        self._facts.heard(order.bank, answered.kind, took_s)
+        self._facts.note(order.bank, order.operation, answered.kind, took_s, answered.decline_code)

@@ -12,18 +12,25 @@ from typing import Protocol
 
 from services.payments.machine.choice import Choice, Routes
 from services.payments.machine.events import AnswerKind
-from services.payments.machine.model import Payment
+from services.payments.machine.model import Operation, Payment
 
 
 class Facts(Protocol):
-    """The banks as this worker knows them: health, fees, contracts."""
+    """The banks as this worker knows them; `bank_health.BankHealth` is one."""
 
     def routes(self) -> Routes:
         """The banks at this moment, for one turn."""
         ...
 
-    def heard(self, bank: str, kind: AnswerKind, took_s: float) -> None:
-        """A call to a bank has ended after so many seconds."""
+    def note(
+        self,
+        bank: str,
+        operation: Operation,
+        kind: AnswerKind,
+        seconds: float,
+        decline_code: str | None = None,
+    ) -> None:
+        """Take in how one call ended, and how long it took."""
         ...
 
 
@@ -43,7 +50,14 @@ class EvenFacts:
         """Itself: nothing here changes."""
         return self
 
-    def heard(self, bank: str, kind: AnswerKind, took_s: float) -> None:
+    def note(
+        self,
+        bank: str,
+        operation: Operation,
+        kind: AnswerKind,
+        seconds: float,
+        decline_code: str | None = None,
+    ) -> None:
         """Nothing here depends on it."""
 
     def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:

@@ -95,7 +95,7 @@ class EnrolledMerchant:
         return parse_trust((self.stack.layout.run / TRUST_KEYS_FILE).read_bytes())
 
     async def charges(self, payment_id: str) -> int:
-        """How many charges both banks' own books hold for a payment."""
+        """How many charges all banks' own books hold for a payment."""
         return await Demonstration(self.stack, lambda _: None).charges(payment_id)
 
 

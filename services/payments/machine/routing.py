@@ -84,11 +84,14 @@ class RoutingTable:
     Args:
         banks: With unique names.
         now: Which fees are in force.
+
+    Attributes:
+        banks: By name.
     """
 
     def __init__(self, banks: Iterable[BankFacts], now: datetime) -> None:
-        self._banks = tuple(sorted(banks, key=lambda bank: bank.name))
-        self._final = {bank.name for bank in self._banks if bank.terms.not_found_is_final}
+        self.banks = tuple(sorted(banks, key=lambda bank: bank.name))
+        self._final = {bank.name for bank in self.banks if bank.terms.not_found_is_final}
         self._now = now
         self._plans: dict[tuple[str, str, str, str, frozenset[str]], _Plan] = {}
 
@@ -130,7 +133,7 @@ class RoutingTable:
 
     def _plan(self, key: Key, excluded: frozenset[str]) -> _Plan:
         closed, half_open, reasons = [], [], {}
-        for bank in self._banks:
+        for bank in self.banks:
             reason = _why_not(bank, key, excluded)
             state = bank.breakers.get(key.operation, "closed")
             if reason is None and state == "open":
@@ -164,7 +167,7 @@ class RoutingTable:
 def _why_not(bank: BankFacts, key: Key, excluded: frozenset[str]) -> str | None:
     terms = bank.terms
     if bank.name in excluded:
-        return "refused it"
+        return "excluded"
     for word, words in (
         (key.operation, terms.operations),
         (key.currency, terms.currencies),

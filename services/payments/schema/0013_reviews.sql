@@ -36,28 +36,36 @@ begin
     return substr(dn, 5);
 end $$;
 
--- Put mail into the account's mailbox and keep who did it, in one transaction. Not granted.
+-- Put mail into the account's mailbox and keep who did it, in one transaction. The same again changes nothing and
+-- returns the mail of the first time; something else under its name is refused. Not granted.
 create function payments.act(
     action text, payment_id text, subject_id text, amount_minor bigint, reason text, body json, source_id text)
 returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp as $$
 declare
-    person constant text := payments.person();
+    who constant text := payments.person();
     placed bigint;
+    is_same boolean;
 begin
     if coalesce(length(btrim(act.reason)), 0) not between 1 and 200 or act.reason !~ '^[ -~]+$' then
         raise exception 'the reason is one line of 1 to 200 printable ASCII characters'
             using errcode = 'invalid_parameter_value';
     end if;
     if (select m.outcome from payments.put_mail(
-            array[act.payment_id], array[act.body], array[person], array[act.source_id]) m) <> 'new'
+            array[act.payment_id], array[act.body], array[who], array[act.source_id]) m) <> 'new'
     then
-        raise exception '% has done this before', person using errcode = 'unique_violation';
+        select m.mail_id, m.body::jsonb = act.body::jsonb and a.reason = act.reason into strict placed, is_same
+        from payments.mail m join payments.operator_action a using (mail_id)
+        where m.source = who and m.source_id = act.source_id;
+        if is_same then
+            return placed;
+        end if;
+        raise exception '% has used this name before, for something else', who using errcode = 'unique_violation';
     end if;
     select m.mail_id into strict placed from payments.mail m
-    where m.source = person and m.source_id = act.source_id;
+    where m.source = who and m.source_id = act.source_id;
     insert into payments.operator_action (person, action, payment_id, subject_id, amount_minor, reason, mail_id)
-    values (person, act.action, act.payment_id, act.subject_id, act.amount_minor, act.reason, placed);
+    values (who, act.action, act.payment_id, act.subject_id, act.amount_minor, act.reason, placed);
     return placed;
 end $$;
 

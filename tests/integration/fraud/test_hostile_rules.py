@@ -128,6 +128,9 @@ async def test_who_has_not_read_the_newest_rules_decides_nothing(stack: FraudSta
         async with stack.running():
             with pytest.raises(HopUnknown, match="503"):
                 await client.screen([now_item("pay_1")])
+            ready = behind.rules.adopted
             await behind.rules.look()
+
+            assert (False, True) == (ready, behind.rules.adopted)
 
             assert "test@2" == (await client.screen([now_item("pay_1")]))[0].rule_pack.partition(":")[0]

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from services.fraud.messages import ITEMS_MAX, SCREENINGS_PATH, Screening
+from services.fraud.rules_in_force import RulesInForce
+from services.fraud.screener import WAITING_MAX, Screener, Unanswered
+from services.fraud.store import Store
 from services.node.errors import HopUnknown
+from services.node.postgres import open_pool
+from services.node.process import cancel_until_heard
 from tests.integration.fraud.fraud_stack import FraudStack
 from tests.unit.services.fraud.rule_samples import BURST, DAY, item_of, pack_text
 
@@ -127,6 +135,42 @@ async def test_while_the_database_is_away_nothing_is_answered_and_afterwards_eve
             with pytest.raises(HopUnknown, match="503"):
                 await client.screen([item])
         assert ["pass"] == [verdict.verdict for verdict in await client.screen([item])]
+
+
+async def test_a_database_that_is_not_there_holds_payments_until_it_is(stack: FraudStack) -> None:
+    config = stack.config()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # Bound and not listening: connections are refused.
+        away = msgspec.structs.replace(config.postgres, port=nobody.getsockname()[1])
+        async with open_pool(config, away, connections_max=1) as pool:
+            store = Store(pool)
+            rules = RulesInForce(Path(config.rules_file), [stack.key.verifying_key], store)
+            screener = Screener(store, rules)
+            task = asyncio.create_task(screener.run())
+            with pytest.raises(Unanswered, match="database-away"):
+                await screener.screen([now_item("pay_1")])
+            with pytest.raises(Unanswered, match="database-away"):
+                await screener.screen([now_item("pay_1")])
+            await cancel_until_heard([task])
+
+    assert not rules.adopted
+    assert {} == await stack.verdicts()
+
+
+async def test_when_too_much_waits_the_next_is_told_at_once(stack: FraudStack) -> None:
+    async with stack.running() as worker, stack.owner.transaction():
+        await stack.owner.execute("select fraud.take_pen('')")
+        asked = [
+            asyncio.create_task(worker.screener.screen([now_item(f"pay_{number}")]))
+            for number in range(WAITING_MAX + 2)
+        ]
+        done, pending = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        reasons = {str(task.exception()) for task in done}
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(asked)
+
+    assert {"busy"} == reasons
 
 
 async def test_old_buckets_are_forgotten_and_new_ones_kept(stack: FraudStack) -> None:

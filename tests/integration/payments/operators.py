@@ -24,10 +24,6 @@ from tests.integration.postgres_server import PostgresServer
 ALICE, BRUNO = "operator-alice", "operator-bruno"
 ACCOUNT = "acc_review"
 LOOK_S = 0.01
-_PROGRAM = (
-    "import sys; from services.payments.review_command import review; "
-    "from services.payments.ask_command import ask; {'review': review, 'ask': ask}[sys.argv.pop(1)]()"
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ class Operators:
         }
         config.write_text(to_toml(document))
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _PROGRAM, group, "--config", str(config), *arguments,
+            sys.executable, "-m", "services.payments", group, "--config", str(config), *arguments,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         output, faults = await process.communicate()

@@ -13,12 +13,13 @@ from tests.integration.postgres_server import PostgresServer
 TABLES = [
     "payments.account", "payments.payment", "payments.idempotency_key", "payments.attempt", "payments.event",
     "payments.ledger_transfer", "payments.refund", "payments.dispute", "payments.credit", "payments.mail",
-    "payments.screening", "payments.contradiction", "payments.payment_row", "payments.attempt_row",
+    "payments.screening", "payments.contradiction", "payments.operator_action",
+    "payments.payment_row", "payments.attempt_row",
     "payments.refund_row", "payments.dispute_row", "payments.ledger_entry", "evidence.record",
     "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint", "evidence.cosignature",
     "evidence.ledger_head", "registry.merchant", "registry.merchant_key",
 ]  # fmt: skip
-SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications')"
+SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications', 'banks')"
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ async def test_certificates_rotate_under_payments_and_none_becomes_unknown(stack
         connector = identity_in_force(NodeConfig(**stack.node("banks")))
         return (
             {serial_of(pki.identity("payments"))} == found
-            and {"postgres", "nats", "banks"} == {c["name"] for c in clients}
+            and {"postgres", "nats", "banks", "fraud"} == {c["name"] for c in clients}
             and connector.generation.serial == serial_of(pki.identity("banks"))
         )
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from compose.launcher.release import checkout_root
 from services.bank_simulator.behaviour import (
     NAMES,
     NEVER_IN_TIME_S,
@@ -153,3 +154,8 @@ def test_a_draw_is_at_least_zero_and_below_one(seed: str, attempt_id: str, purpo
 
 def test_slow_is_within_a_callers_patience_and_never_is_beyond_it() -> None:
     assert SLOW_S < BANK_CALL_S_MAX < NEVER_IN_TIME_S
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_every_behaviour_is_in_the_table_that_people_read(name: str) -> None:
+    assert f"`{name}`" in (checkout_root() / "ARCHITECTURE.md").read_text(encoding="utf-8")

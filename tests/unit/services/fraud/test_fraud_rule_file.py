@@ -114,6 +114,14 @@ def test_two_rules_of_one_name_are_refused() -> None:
         parse_rules(pack_text(AMOUNT, AMOUNT))
 
 
+def test_nothing_is_left_out_of_what_is_signed() -> None:
+    hidden = TEXT + b"# countermark-rule-pack-v1 see below\n" + pack_text(STOLEN).partition(b"\n\n")[2]
+
+    for body in (hidden, SIGNED + b"# more\n", SIGNED + TEXT):
+        with pytest.raises(RulesMalformed):
+            sign_rules(body, KEY)
+
+
 def test_rules_that_would_be_refused_are_not_signed() -> None:
     with pytest.raises(RulesMalformed):
         sign_rules(b"format = 1\n", KEY)

@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 
 from services.banks.messages import AttemptAnswer
 from services.node.errors import HopUnknown, HopUnsent
-from services.payments.outcomes import NotFound, Order, Outcome, classify_inquiry, classify_send
+from services.payments.machine.events import Answered, Order
+from services.payments.outcomes import Heard, classify, heard_as
 
-ORDER = Order("att_eu_1_1", 1, "pay_eu_1", "bank-alpha", "collect", 1999, "EUR", "tok_visa_ok")
+ORDER = Order(
+    attempt_id="att_eu_1_1", epoch=1, payment_id="pay_eu_1", account_id="acc", bank="bank-alpha",
+    operation="collect", amount_minor=1999, currency="EUR", instrument="tok_visa_ok",
+)  # fmt: skip
+QUESTION = msgspec.structs.replace(ORDER, action="inquire", epoch=2)
 TRUE = AttemptAnswer("att_eu_1_1", "confirmed", end_to_end_id="pay_eu_1", amount_minor=1999, currency="EUR")
 
 _answers = st.builds(
@@ -33,7 +38,7 @@ def test_money_is_believed_to_have_moved_only_by_an_answer_about_this_very_reque
         answer.attempt_id, answer.end_to_end_id, answer.amount_minor, answer.currency,
     )  # fmt: skip
 
-    outcome = classify_send(ORDER, answer)
+    outcome = classify(ORDER, answer).answered
 
     assert (outcome.kind == "confirmed") == (about_this and answer.outcome == "confirmed")
     assert (outcome.kind == "declined") == (about_this and answer.outcome == "declined")
@@ -45,19 +50,22 @@ def test_only_who_never_sent_says_unsent(answer: AttemptAnswer | HopUnsent | Hop
         isinstance(answer, AttemptAnswer) and (answer.attempt_id, answer.outcome) == ("att_eu_1_1", "unsent")
     )
 
-    assert said == (classify_send(ORDER, answer).kind == "unsent")
+    assert said == (classify(ORDER, answer).answered.kind == "unsent")
 
 
 @given(answer=_anything)
-def test_every_question_gets_one_outcome_and_not_found_is_never_a_failure(
+def test_a_question_and_a_request_are_read_alike_but_only_a_question_may_find_nothing(
     answer: AttemptAnswer | HopUnsent | HopUnknown,
 ) -> None:
-    asked, sent = classify_inquiry(ORDER, answer), classify_send(ORDER, answer)
+    asked, sent = classify(QUESTION, answer), classify(ORDER, answer)
 
-    if isinstance(asked, NotFound):
-        assert ("unknown", True) == (sent.kind, sent.alarm is not None)
+    assert ((True, 2), (False, 1)) == (
+        (asked.answered.asked, asked.answered.epoch), (sent.answered.asked, sent.answered.epoch),
+    )  # fmt: skip
+    if asked.answered.kind == "not_found":
+        assert ("unknown", True) == (sent.answered.kind, sent.alarm is not None)
     else:
-        assert asked == sent
+        assert (asked.answered.kind, asked.alarm) == (sent.answered.kind, sent.alarm)
 
 
 @pytest.mark.parametrize(
@@ -72,22 +80,32 @@ def test_every_question_gets_one_outcome_and_not_found_is_never_a_failure(
 def test_an_answer_that_does_not_match_is_unknown_and_raises_an_alarm(
     change: dict[str, object], alarm: str
 ) -> None:
-    outcome = classify_send(ORDER, msgspec.structs.replace(TRUE, **change))
+    outcome = classify(ORDER, msgspec.structs.replace(TRUE, **change))
 
-    assert Outcome("unknown", alarm=alarm) == outcome
+    assert Heard(heard_as(ORDER, "unknown"), alarm) == outcome
 
 
 def test_no_answer_is_unknown() -> None:
-    assert Outcome("unknown") == classify_send(ORDER, HopUnknown("timeout"))
+    assert Heard(heard_as(ORDER, "unknown")) == classify(ORDER, HopUnknown("timeout"))
 
 
 def test_a_decline_without_a_code_still_has_one() -> None:
     declined = msgspec.structs.replace(TRUE, outcome="declined")
 
-    assert Outcome("declined", None, "declined") == classify_send(ORDER, declined)
+    assert Heard(heard_as(ORDER, "declined", decline_code="generic")) == classify(ORDER, declined)
 
 
 def test_a_confirmation_carries_the_banks_reference_and_no_decline_code() -> None:
     strange = msgspec.structs.replace(TRUE, bank_reference="bk_1", decline_code="odd")
 
-    assert Outcome("confirmed", "bk_1") == classify_send(ORDER, strange)
+    assert Heard(
+        Answered(
+            payment_id="pay_eu_1", attempt_id="att_eu_1_1", epoch=1, kind="confirmed", bank_reference="bk_1"
+        )
+    ) == classify(ORDER, strange)
+
+
+def test_an_alarm_of_the_banks_service_reaches_the_operator() -> None:
+    odd = AttemptAnswer("att_eu_1_1", "unknown", alarm="the bank answered in another currency")
+
+    assert Heard(heard_as(ORDER, "unknown"), "the bank answered in another currency") == classify(ORDER, odd)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
@@ -68,6 +69,7 @@ def test_an_event_is_what_subscribers_were_promised() -> None:
                 "payment_id": "pay_eu_0",
                 "account_id": "acc",
                 "account_version": 5,
+                "subject_id": None,
                 "sequence": 2,
                 "at": "2026-01-02T01:04:05.678Z",
                 "data": {
@@ -77,10 +79,30 @@ def test_an_event_is_what_subscribers_were_promised() -> None:
                     "currency": "EUR",
                     "merchant_reference": None,
                     "decline_code": None,
+                    "details": None,
                 },
             }
         ]
     } == msgspec.json.decode(message.body)
+
+
+def test_an_event_of_a_refund_names_it_and_hides_who_of_the_operators_did_it() -> None:
+    row = replace(
+        _row(0, "mer_a"), type="refund.succeeded", subject_id="ref_eu_1",
+        details='{"amount_minor":5,"by":"alice"}',
+    )  # fmt: skip
+
+    [event] = msgspec.json.decode(pack([row], START)[0].body)["events"]
+
+    assert ("refund.succeeded", "ref_eu_1", "succeeded", {"amount_minor": 5}) == (
+        event["type"], event["subject_id"], event["data"]["status"], event["data"]["details"],
+    )  # fmt: skip
+
+
+def test_a_type_that_changes_no_status_is_published_without_one() -> None:
+    [message] = pack([replace(_row(0, "mer_a"), type="payment.contradiction")], START)
+
+    assert msgspec.json.decode(message.body)["events"][0]["data"]["status"] is None
 
 
 @given(xid=st.integers(0, 2**64 - 1), position=st.integers(0, 2**63 - 1))
