@@ -89,7 +89,7 @@ def _summary(findings: Findings) -> str:
         f"{sum(deaths.at.values())} kills at {len(deaths.at)} points"
         + (f", back after {back[len(back) // 2]:.1f} s (median), {back[-1]:.1f} s (worst)" if back else ""),
         f"{len(findings.recovered_s)} faults, {findings.judged} payments judged in {findings.checks} checks",
-        f"answers: {findings.load}",
+        f"{findings.audits} audits of the ledger under load; answers: {findings.load}",
         f"checkers: {len(findings.checkers)} planted faults, not seen: {findings.blind or 'none'}",
         f"after {findings.seconds:.0f} s, violations: {len(findings.violations)}",
         *(f"  {violation}" for violation in findings.violations),

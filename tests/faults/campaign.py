@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from compose.launcher.stack import Stack, StackOptions
+from services.node.process import cancel_until_heard
 from tests.faults.client_log import ClientLog, read_client_log
 from tests.faults.crash_sites import CrashSite
 from tests.faults.doctored import doctored_runs
@@ -23,13 +24,14 @@ from tests.faults.load import Load
 from tests.faults.observing import Watcher
 from tests.faults.planted_faults import planted_faults
 from tests.faults.system_faults import FAULTS
-from tests.faults.verdicts import judge
+from tests.faults.verdicts import Observation, judge
 from tests.mesh.enrolled_merchant import enrol_merchant
 
 RATE_PER_S: Final = 6.0  # Two cores carry much more; what is wanted is a payment at every point, not a queue.
 # Kills at each point between two checks: few enough to tell which it was, and checks take time, too.
 ROUNDS_PER_CHECK: Final = 5
 WARM_S: Final = 1.0
+AUDIT_EVERY_S: Final = 1.0
 
 Tell = Callable[[str], None]
 
@@ -57,11 +59,13 @@ class Findings:
     """What came of it.
 
     Attributes:
+        audits: reads of the whole ledger while the load went on.
         checkers: name of a fault planted for the checkers, and whether they saw it.
     """
 
     deaths: Deaths = field(default_factory=Deaths)
     recovered_s: dict[str, float] = field(default_factory=dict)
+    audits: int = 0
     checks: int = 0
     judged: int = 0
     violations: list[str] = field(default_factory=list)
@@ -143,12 +147,23 @@ class Campaign:
 
     async def _under_load(self, work: Coroutine[Any, Any, None]) -> None:
         sending = asyncio.create_task(self._load.run())
+        auditing = asyncio.create_task(self._audit())
         await asyncio.sleep(WARM_S)
         try:
             await work
         finally:
             self._load.stop()
             await sending
+            await cancel_until_heard([auditing])
+
+    async def _audit(self) -> None:
+        """Read the ledger again and again while everything moves: money is conserved at every moment."""
+        while True:
+            rows = await self._watcher.audit()
+            if rows is not None:
+                self._findings.audits += 1
+                self._findings.violations += [f"I1 under load: {row}" for row in rows]
+            await asyncio.sleep(AUDIT_EVERY_S)
 
     async def _kill(self, sites: Sequence[CrashSite], rounds: int) -> None:
         """All processes at once, each at its own points one after the other."""
@@ -198,13 +213,15 @@ class Campaign:
         late = await self._watcher.until_quiet()
         promises = read_client_log(self._log.path)
         seen = await self._watcher.observe(promises[-ROUNDS_PER_CHECK * 10 :])
-        before = {violation.invariant for violation in judge(seen)}
+        before = set(judge(seen))
+
+        def is_caught(doctored: Observation, invariant: str) -> bool:
+            return any(violation.invariant == invariant for violation in set(judge(doctored)) - before)
+
         for planted in planted_faults():
-            caught = {violation.invariant for violation in judge(planted.spoil(seen))}
-            self._findings.checkers[planted.name] = planted.invariant in caught - before
+            self._findings.checkers[planted.name] = is_caught(planted.spoil(seen), planted.invariant)
         for name, invariant, doctored in await doctored_runs(self._stack, self._watcher, self._log):
-            caught = {violation.invariant for violation in judge(doctored)}
-            self._findings.checkers[name] = invariant in caught - before
+            self._findings.checkers[name] = is_caught(doctored, invariant)
         self._findings.violations += late
         saw = sum(self._findings.checkers.values())
         self._tell(f"the checkers saw {saw} of {len(self._findings.checkers)} planted faults")

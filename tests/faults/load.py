@@ -23,8 +23,9 @@ from tests.mesh.enrolled_merchant import EnrolledMerchant
 ACCEPTED: Final = 202
 UNAVAILABLE: Final = 503
 # Longer than any process may be away; a request that has no answer by then is a finding of its own.
-ANSWERED_S_MAX: Final = 60.0
-RETRY_S: Final = 0.2
+ANSWERED_S_MAX: Final = 120.0
+# Pauses between tries grow, as those of any client should: a storm would be a fault of its own.
+RETRY_S_MIN, RETRY_S_MAX = 0.2, 2.0
 # One try: a process that is stopped holds its connection open.
 TRY_S_MAX: Final = 6.0
 UNDER_WAY_MAX: Final = 64
@@ -107,7 +108,7 @@ class Load:
 
     async def answered(self, body: bytes, key: str) -> Exchange | None:
         """Send, freshly signed each time, until there is a 202; None after a finding."""
-        end = time.monotonic() + ANSWERED_S_MAX
+        end, pause_s = time.monotonic() + ANSWERED_S_MAX, RETRY_S_MIN
         while time.monotonic() < end:
             exchange = await self._try(body, key)
             if exchange is not None and exchange.response.status == ACCEPTED:
@@ -115,7 +116,8 @@ class Load:
             if exchange is not None and exchange.response.status != UNAVAILABLE:
                 self.findings.append(f"{exchange.response.status}: {exchange.response.body[:300]!r}")
                 return None
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, RETRY_S_MAX)
         self.findings.append(f"no answer within {ANSWERED_S_MAX:.0f} s to the request with the key {key}")
         return None
 
@@ -126,7 +128,10 @@ class Load:
         except AWAY as fault:
             self.tries[type(fault).__name__] += 1
             return None
-        self.tries[str(exchange.response.status)] += 1
+        status = exchange.response.status
+        self.tries[str(status)] += 1
+        if status == UNAVAILABLE and not exchange.header("retry-after"):
+            self.findings.append("I7 a 503 that does not say when to come again")
         return exchange
 
     def figures(self) -> dict[str, Any]:

@@ -29,6 +29,7 @@ QUIET_EVERY_S: Final = 0.25
 CONNECT_S_MAX: Final = 10.0
 REPEATS_AT_ONCE: Final = 8
 BUNDLES_MAX: Final = 20
+RECORD_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 _OPEN = f"""
     select (select count(*) from payments.refund where due is not null)
@@ -44,6 +45,8 @@ _OPEN = f"""
 _RECORDED = """
     select p.payment_id, p.kind, p.status, p.amount_minor, p.currency, array_agg(e.sequence) as sequences,
            count(*) filter (where e.type = any ($1::text[])) as terminal_events,
+           bool_or(e.type = 'payment.late_success') and bool_or(e.type = 'payment.needs_operator')
+               as left_to_operator,
            (select count(*) from notifications.delivery d
             where d.payment_id = p.payment_id and d.state <> 'delivered') as undelivered
     from payments.payment p join payments.event e using (payment_id) group by p.payment_id
@@ -77,12 +80,20 @@ class Watcher:
                     try:
                         async with open_record(self._stack) as record:
                             left = int(await record.fetchval(_OPEN)) + untold(bank_books(self._stack))
-                    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                    except RECORD_AWAY:
                         left = -1
                     await asyncio.sleep(QUIET_EVERY_S)
         except TimeoutError:
             return [f"I2 {left} things were still open after {QUIET_S_MAX:.0f} s"]
         return []
+
+    async def audit(self) -> list[str] | None:
+        """Ways in which the ledger disagrees with itself at this moment; None if it cannot be read now."""
+        try:
+            async with open_record(self._stack) as record:
+                return await _rows(record, "select * from payments.ledger_imbalance()")
+        except RECORD_AWAY:
+            return None
 
     async def observe(
         self,
@@ -126,7 +137,7 @@ class Watcher:
             "recorded": {
                 row["payment_id"]: Recorded(
                     row["kind"], row["status"], row["amount_minor"], row["currency"],
-                    row["terminal_events"], row["undelivered"],
+                    row["terminal_events"], row["undelivered"], row["left_to_operator"],
                 )
                 for row in rows
             },

@@ -37,6 +37,7 @@ class Recorded:
 
     Attributes:
         terminal_events: how many events of its story end it.
+        left_to_operator: its story says that a bank did what it had declined, and that a person is called.
         undelivered: events that the merchant's receiver has not acknowledged, as our record has it.
     """
 
@@ -46,6 +47,7 @@ class Recorded:
     currency: str
     terminal_events: int
     undelivered: int
+    left_to_operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +136,13 @@ def _judge_banks(seen: Observation) -> Iterator[Violation]:
         for line in lines:
             if (line.amount_minor, line.currency) != (payment.amount_minor, payment.currency):
                 yield Violation("I3", payment_id, f"was moved as {line.amount_minor} {line.currency}")
-        expected = payment.amount_minor if payment.status == "succeeded" else 0
+        # Money that was paid out late cannot be asked back by itself; what was collected late can.
+        went_out = payment.kind == "payout" and payment.left_to_operator
+        expected = payment.amount_minor if payment.status == "succeeded" or went_out else 0
         net = sum(line.amount_minor for line in lines) - given_back[payment_id]
         if payment.status in OUTCOMES and net != expected:
-            yield Violation("I3", payment_id, f"is {payment.status}, and the banks moved {net}")
+            what = f"{payment.kind} is {payment.status}, and the banks moved {net}"
+            yield Violation("I3", payment_id, what)
 
 
 def _judge_promises(seen: Observation) -> Iterator[Violation]:

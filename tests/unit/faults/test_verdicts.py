@@ -60,3 +60,17 @@ def test_a_movement_of_a_payment_that_nobody_recorded_is_judged() -> None:
     stray = [*seen.movements, Movement("bank-alpha", "pay_9", "collect", 1, "EUR")]
 
     assert ["I3"] == [v.invariant for v in judge(replace(seen, movements=stray))]
+
+
+def test_a_payout_that_a_bank_made_late_is_left_to_a_person() -> None:
+    seen = sound()
+    late = [*seen.movements, Movement("bank-alpha", "pay_3", "payout", 900, "EUR")]
+    told = Recorded("payout", "failed", 900, "EUR", 1, 0, left_to_operator=True)
+
+    assert [] == judge(replace(seen, movements=late, recorded={**seen.recorded, "pay_3": told}))
+    silent = replace(told, left_to_operator=False)
+    found = judge(replace(seen, movements=late, recorded={**seen.recorded, "pay_3": silent}))
+    assert ["I3"] == [violation.invariant for violation in found]
+    collect = replace(told, kind="collect")
+    found = judge(replace(seen, movements=late, recorded={**seen.recorded, "pay_3": collect}))
+    assert ["I3"] == [violation.invariant for violation in found]
