@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-if sys.argv[1:2] and not sys.argv[1].startswith("-"):
+# Whoever gives no configuration is a person who looks for what there is.
+if sys.argv[1:2] not in (["--config"], ["--check"]):
     from services.payments.command import payments
 
     payments(prog_name="python -m services.payments")

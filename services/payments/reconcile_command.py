@@ -28,7 +28,7 @@ BREAKS_SHOWN_MAX = 1000
 @config_option
 @click.pass_context
 def reconcile(context: click.Context, config_file: Path) -> None:
-    """Breaks between the banks' settlement files and the record; the engine reads the files by itself."""
+    """Breaks between settlement files and the record."""
     context.obj = read_config(config_file)
 
 
