@@ -106,6 +106,11 @@ class Reckoning:
         is_of_nothing = line.operation == "bounce" and attempt.state != "reversed"
         return is_unfounded or is_of_nothing or line.operation in ("return", "chargeback")
 
+    def _is_given_late(self, line: Movement) -> bool:
+        attempt = self.database.rows.attempts.get(line.attempt_id)
+        is_late = attempt is not None and attempt.decline_code == "late_success"
+        return is_late and line.operation in ("refund", "bounce")
+
     def _ends(self, payment: Payment) -> Iterator[Problem]:
         if not self.invariants.is_left_to_people(payment):
             if payment.status not in PAYMENT_FINAL:
@@ -125,6 +130,8 @@ class Reckoning:
     def _at_the_banks(self, payment: Payment) -> Iterator[Problem]:
         lines, moved = self.lines.get(payment.payment_id, []), Counter[str]()
         for line in lines:
+            if self._is_given_late(line):
+                continue  # It had declined it; an operator knows, and suspense has paid.
             if line.operation not in _IN or not self._is_disowned(line):
                 moved[line.operation] += line.amount_minor
         name = payment.payment_id
