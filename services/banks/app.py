@@ -85,7 +85,7 @@ async def _metrics(_: web.Request) -> web.Response:
 async def _move(request: web.Request) -> web.Response:
     try:
         attempt = _attempts.decode(await request.read())
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _problem("attempt-malformed", HTTPStatus.BAD_REQUEST)
     connector = request.app[_BANKS].get(attempt.bank)
     if connector is None:
@@ -97,7 +97,7 @@ async def _move(request: web.Request) -> web.Response:
 async def _inquire(request: web.Request) -> web.Response:
     try:
         inquiry = _inquiries.decode(await request.read())
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _problem("inquiry-malformed", HTTPStatus.BAD_REQUEST)
     connector = request.app[_BANKS].get(inquiry.bank)
     if connector is None:
@@ -109,7 +109,7 @@ async def _inquire(request: web.Request) -> web.Response:
 async def _settlement(request: web.Request) -> web.Response:
     try:
         ask = _asks.decode(await request.read())
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _problem("settlement-malformed", HTTPStatus.BAD_REQUEST)
     connector = request.app[_BANKS].get(ask.bank)
     if connector is None:

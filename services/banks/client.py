@@ -75,5 +75,5 @@ def _parse(answer: HopAnswer, decoder: msgspec.json.Decoder[_Message]) -> _Messa
         raise HopUnknown(f"status {answer.status}")
     try:
         return decoder.decode(answer.body)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise HopUnknown("the answer is not one of ours") from fault

@@ -98,7 +98,7 @@ async def _forget(store: Store) -> None:
 async def _screen(request: web.Request) -> web.Response:
     try:
         items = _decoder.decode(await request.read()).items
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return web.json_response({"code": "screening-malformed"}, status=HTTPStatus.BAD_REQUEST)
     reach("fraud.screening_taken")
     try:

@@ -37,7 +37,7 @@ class FraudClient:
             raise HopUnknown(f"status {answer.status}")
         try:
             verdicts = _decoder.decode(answer.body).verdicts
-        except msgspec.DecodeError as fault:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
             raise HopUnknown("the answer is not one of ours") from fault
         told = [verdict.payment_id for verdict in verdicts]
         if len(set(told)) < len(told) or not set(told) <= {item.payment_id for item in items}:

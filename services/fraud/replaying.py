@@ -53,7 +53,7 @@ def replay(found: Journalled, trusted: Sequence[VerifyingKey]) -> Replay:
     signed = open_rules(found.pack_document, trusted)
     try:
         inputs = parse_inputs(found.inputs)
-    except msgspec.DecodeError as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise RulesMalformed("the inputs in the journal cannot be read") from fault
     evaluation = PreparedRules(signed.pack).evaluate(inputs)
     holds = (

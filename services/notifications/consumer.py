@@ -22,7 +22,7 @@ from services.node.crash_points import reach
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY
 from services.notifications.errors import EventMalformed
-from services.notifications.events import EVENTS_MAX, Event, is_public, parse_message
+from services.notifications.events import EVENTS_MAX, Event, parse_message
 from services.notifications.store import Pool, insert_events
 
 STREAM = "EVENTS"
@@ -131,9 +131,7 @@ class Consumer:
         events: list[Event] = []
         for message in messages:
             try:
-                events += [
-                    event for event in parse_message(message.subject, message.data) if is_public(event.type)
-                ]
+                events += parse_message(message.subject, message.data)
             except EventMalformed as fault:
                 _log.error(
                     "a message was refused",
@@ -147,8 +145,7 @@ class Consumer:
             return
         reach("notifications.events_taken")
         try:
-            if events:
-                await insert_events(self._pool, events)
+            await insert_events(self._pool, events)
         except DATABASE_AWAY as fault:
             _log.warning("the database is away, events wait", fault=type(fault).__name__)
             for message in sound:

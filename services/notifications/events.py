@@ -29,16 +29,6 @@ SEQUENCE_MAX = 2**31 - 1
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _TYPE = re.compile(r"[a-z_]{1,64}(?:\.[a-z_]{1,64}){1,3}", re.ASCII)
 
-# What merchants are sent. The bus carries the engine's whole story; what is not named here stays inside until
-# somebody decides otherwise.
-PUBLIC_TYPES = frozenset({
-    "payment.accepted", "payment.submitted", "payment.outcome_unknown", "payment.authorized",
-    "payment.captured", "payment.capture_declined", "payment.void_declined", "payment.canceled",
-    "payment.expired", "payment.succeeded", "payment.failed",
-    "refund.succeeded", "refund.failed", "refund.reversed",
-    "dispute.opened", "dispute.won", "dispute.lost",
-})  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -72,11 +62,6 @@ class _Fields(msgspec.Struct):
 
 _message_decoder = msgspec.json.Decoder(_Message, strict=True)
 _fields_decoder = msgspec.json.Decoder(_Fields, strict=True)
-
-
-def is_public(kind: str) -> bool:
-    """Whether merchants are sent events of this type."""
-    return kind in PUBLIC_TYPES
 
 
 def parse_message(subject: str, data: bytes) -> list[Event]:

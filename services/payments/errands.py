@@ -116,8 +116,8 @@ class Errands:
             begun = loop.time()
             answered = await self._banks.carry(msgspec.structs.replace(order, action="send"))
         reach("payments.bank_answered")
+        self._answers.put(answered, until)  # First: whatever comes after must not lose it.
         self._hear(order, answered, loop.time() - begun)
-        self._answers.put(answered, until)
 
     def _hear(self, order: Order, answered: Answered, took_s: float) -> None:
         self._bulkheads.heard(order.bank, is_unsent=answered.kind == "unsent")

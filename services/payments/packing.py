@@ -46,8 +46,9 @@ _STATUS = {
     "dispute.lost": "lost",
     "dispute.expired": "expired",
 }
-# Who of the operators did something is nobody's business outside.
-_HIDDEN_DETAILS = frozenset({"by"})
+# As for `payments.events_of`: who of our people decided, why, and by which rule is nobody's business outside.
+_HIDDEN_DETAILS = frozenset({"by", "rule_pack", "reasons", "reason"})
+_OWN_REASON = "refund.requested"
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(dict[str, object])
 
@@ -170,12 +171,13 @@ def _event(row: EventRow) -> dict[str, object]:
             "currency": row.currency,
             "merchant_reference": row.merchant_reference,
             "decline_code": row.decline_code,
-            "details": _shown(row.details),
+            "details": _shown(row),
         },
     }
 
 
-def _shown(details: str | None) -> dict[str, object] | None:
-    if details is None:
+def _shown(row: EventRow) -> dict[str, object] | None:
+    if row.details is None:
         return None
-    return {name: value for name, value in _decoder.decode(details).items() if name not in _HIDDEN_DETAILS}
+    hidden = _HIDDEN_DETAILS - {"reason"} if row.type == _OWN_REASON else _HIDDEN_DETAILS
+    return {name: value for name, value in _decoder.decode(row.details).items() if name not in hidden}

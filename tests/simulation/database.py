@@ -31,6 +31,8 @@ TRIP_S = (0.0002, 0.004)
 STALL_S = (0.5, 8.0)
 # How long a client waits for an answer that does not come, before it gives the connection up.
 PATIENCE_S = 10.0
+# What the server says of a payment whose rows it refuses, whatever is written.
+REFUSAL = "a trigger refuses this payment"
 
 
 class Database:
@@ -48,6 +50,7 @@ class Database:
         self.rows = Rows()
         self.open: dict[Transaction, None] = {}
         self.is_away = False
+        self.refused: str | None = None  # A payment whose rows cannot be written for now.
         self.commits = 0
         self.on_commit: list[Callable[[Decisions], None]] = []
         self.watches: dict[str, Watch] = {}
@@ -136,6 +139,7 @@ class Database:
         transaction.is_committing = True
         is_refused = self.weather.strikes("db_lost_before_commit")
         is_lost = self.weather.strikes("db_lost_after_commit")
+        # A connection that breaks may be noticed at once, or only when patience ends.
         wait_s = PATIENCE_S if self.weather.strikes("db_silent") else self.weather.seconds(*TRIP_S)
 
         def reply(fault: Exception | None) -> None:
@@ -144,14 +148,18 @@ class Database:
 
         def at_server() -> None:
             fault: Exception | None = None
+            lost_s = 0.0
             if transaction.is_broken or is_refused or transaction.is_ended:
                 fault = asyncpg.ConnectionDoesNotExistError(
                     "connection was closed in the middle of operation"
                 )
             else:
                 try:
-                    if not self.is_as_read(transaction, decisions):
+                    is_answered = any(key not in self.rows.undone for key, _ in decisions.mail_done)
+                    if is_answered or not self.is_as_read(transaction, decisions):
                         raise asyncpg.SerializationError("rows are not as they were read")
+                    if any(payment.payment_id == self.refused for payment in decisions.payments):
+                        raise asyncpg.CheckViolationError(REFUSAL)
                     refuse(self.rows, decisions)
                 except asyncpg.PostgresError as broken:
                     fault = broken
@@ -159,10 +167,11 @@ class Database:
                     self.write(decisions)
                     if is_lost:
                         fault = ConnectionResetError("the answer to COMMIT was lost")
+                        lost_s = self.weather.chance.random() ** 2 * PATIENCE_S
                     elif wait_s == PATIENCE_S:
                         fault = TimeoutError()
             transaction.end()
-            self.loop.later(wait_s, lambda: reply(fault))
+            self.loop.later(wait_s + lost_s, lambda: reply(fault))
 
         self.loop.later(self.weather.seconds(*TRIP_S), at_server)
         await answer

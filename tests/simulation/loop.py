@@ -41,6 +41,7 @@ class Node:
 
     Attributes:
         at_death: Called, outside the node, when it dies; what others notice of a death (a closed connection).
+        stop: Asks it to end in order.
         fuse: After so many of its steps `at_fuse` is called, between two steps, which is at any await.
     """
 
@@ -51,6 +52,7 @@ class Node:
         self.at_death: list[Callable[[], None]] = []
         self.fuse = 0
         self.at_fuse: Callable[[], None] = lambda: None
+        self.stop: Callable[[], None] = lambda: None
         self.kept: deque[asyncio.Handle] = deque()
 
 

@@ -6,6 +6,8 @@ import random
 from collections.abc import Callable
 from datetime import timedelta
 
+import msgspec
+
 from services.payments.machine.events import (
     CaptureAsked,
     Decisions,
@@ -99,7 +101,7 @@ class Merchants:
             if self._is_news(payment.payment_id, f"{payment.status}{len(payment.reviewers)}"):
                 self._follow(payment)
         for refund in decisions.refunds:
-            if self._is_news(refund.refund_id, refund.status) and refund.status in ("in_review", "reserved"):
+            if self._is_news(refund.refund_id, refund.status) and refund.status in ("in_review", "submitted"):
                 if refund.status == "in_review":
                     self._review(self.database.rows.payments[refund.payment_id], refund.refund_id)
                 if self.chance.random() < 0.1:
@@ -127,10 +129,11 @@ class Merchants:
         wait = chance.choice((0.0, SOON_S, 4_000.0)) * chance.random()
         choice = chance.random()
         if choice < 0.6:
-            amount = None if chance.random() < 0.5 else chance.randint(1, payment.amount_minor)
+            amount = None if chance.random() < 0.5 else chance.randint(0, payment.amount_minor + 1)
             self._mail(wait, CaptureAsked(payment_id=key, amount_minor=amount, by="key"))
             if chance.random() < 0.3:
-                self._mail(wait, CaptureAsked(payment_id=key, by="key"))
+                late = self.shape.policy.authorization_life.total_seconds() if chance.random() < 0.3 else 0.0
+                self._mail(wait + late, CaptureAsked(payment_id=key, by="key"))
         if 0.5 < choice < 0.9:
             self._mail(wait * chance.choice((1.0, 1.0, 0.5)), VoidAsked(payment_id=key, by="key"))
 
@@ -154,6 +157,25 @@ class Merchants:
         )  # fmt: skip
         self.refunds_asked.add(asked.refund_id)
         self._mail(wait, asked)
+        if chance.random() < 0.1:
+            self._mail(wait + chance.random() * SOON_S, asked)  # The same again, by another letter.
+        if chance.random() < 0.1:
+            self._nonsense(payment, asked)
+
+    def _nonsense(self, payment: Payment, asked: RefundAsked) -> None:
+        """Letters that no engine may follow."""
+        replace = msgspec.structs.replace
+        letters: list[Mail] = [
+            replace(asked, refund_id=asked.refund_id[:-1] + "0", origin="system"),
+            replace(asked, refund_id="ref_?"),
+            replace(asked, refund_id=asked.refund_id[:-1] + "1", amount_minor=0),
+            replace(asked, refund_id=asked.refund_id[:-1] + "2", by=""),
+            RefundCancelAsked(payment_id=payment.payment_id, refund_id="ref_sim_none", by="key"),
+            ReviewDecided(
+                payment_id=payment.payment_id, decision="approve", by="ada", reason="", refund_id="ref_none"
+            ),
+        ]
+        self._mail(self.chance.random() * SOON_S, self.chance.choice(letters))
 
     def _review(self, payment: Payment, refund_id: str | None) -> None:
         """One or more people decide, at once or too late; some decide twice, some reviews nobody sees."""

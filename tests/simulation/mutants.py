@@ -17,7 +17,7 @@ from services.payments.machine import turn
 
 PatchMaker = Callable[[], AbstractContextManager[Any]]
 
-_PARTS = ("banks", "money", "people", "record")
+_PARTS = ("banks", "money", "people", "record", "shell")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from services.payments import outcomes
 from services.payments.machine import answers, attempts, capture, case, late, payment, refund
 from services.payments.machine.events import Answered, Order
 from services.payments.machine.model import Attempt
-from tests.simulation.mutants import decides, mutant
+from tests.simulation.mutants import decides, mutant, together
 from tests.simulation.sim_bank import SimBank
 
 Patch = AbstractContextManager[Any]
@@ -58,14 +58,24 @@ def failover_while_unknown() -> Patch:
     return patch.object(answers, "_undecided", undecided)
 
 
-@mutant("an answer under an old lease counts like the holder's word")
+@mutant("nothing is known of earlier leases: an old one's answer counts, a new one begins anew")
 def no_fencing() -> Patch:
+    """Without the second half the first alone does harm in one world of two thousand.
+
+    What a worker that lost its lease may have sent is kept as `unknown`, which no late `unsent` undoes.
+    """
+
     def answered(one: case.Case, event: Answered) -> None:
         attempt = one.attempt(event.attempt_id)
         assert attempt is not None
         _answered(one, msgspec.structs.replace(event, epoch=attempt.epoch))
 
-    return _answers_by(answered)
+    leased = attempts.leased
+
+    def take(attempt: Attempt) -> Attempt:
+        return msgspec.structs.replace(leased(attempt), state="sending")
+
+    return together(_answers_by(answered), patch.object(attempts, "leased", take))
 
 
 @mutant("a call that never left makes an attempt that was sent before count as never sent")

@@ -103,7 +103,8 @@ class Reckoning:
         is_unfounded = (
             attempt.state in ("declined", "not_processed") and attempt.decline_code != "late_success"
         )
-        return is_unfounded or line.operation in ("return", "chargeback")
+        is_of_nothing = line.operation == "bounce" and attempt.state != "reversed"
+        return is_unfounded or is_of_nothing or line.operation in ("return", "chargeback")
 
     def _ends(self, payment: Payment) -> Iterator[Problem]:
         if not self.invariants.is_left_to_people(payment):

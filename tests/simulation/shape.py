@@ -45,15 +45,26 @@ RATES = {
     "bank_dispute": 0.15,
     "bank_returned": 0.10,
     "bank_recall": 0.10,
+    "bank_takes_too_much": 0.60,
+    "bank_contradicts": 0.05,
+    "bank_speaks_of_nothing": 0.05,
     "fraud_unsent": 0.10,
     "fraud_answer_lost": 0.10,
     "fraud_verdict_missing": 0.10,
     "no_route": 0.05,
 }  # fmt: skip
+# Calls that never leave while what became of them is committed and nobody is told: an answer comes twice, the
+# second time under a lease that is long gone.
+LOST_ECHOES = {
+    "bank_unsent": 0.5, "bank_slow": 0.6, "bank_answer_lost": 0.3, "db_silent": 0.1,
+    "db_lost_after_commit": 0.3, "db_stall": 0.2,
+}  # fmt: skip
 # What may be struck by a storm: the share of worlds that have it.
 STORMS = {
     "worker_killed": 0.6,
     "worker_paused": 0.4,
+    "worker_stopped": 0.3,
+    "db_refuses_one": 0.15,
     "db_restarted": 0.3,
     "db_away": 0.25,
     "bank_down": 0.35,
@@ -102,6 +113,8 @@ class Shape:
         some = chance.choice((0.2, 0.5, 0.8))
         scale = chance.choice((0.5, 1.0, 1.0, 2.0, 4.0))
         rates = {kind: min(rate * scale, 0.6) for kind, rate in RATES.items() if chance.random() < some}
+        if chance.random() < 0.15:
+            rates |= LOST_ECHOES
         storms = tuple(kind for kind, share in STORMS.items() if chance.random() < share)
         banks = ("north", "south", "east")[: chance.choice((1, 2, 2, 3))]
         # Long storms outlast the age at which a request may be sent again, and the patience before an alarm.
@@ -146,6 +159,7 @@ class Shape:
                 refund_review_minor=chance.choice((2_000, 50_000)),
                 review_deadline=timedelta(hours=chance.choice((1, 24))),
                 authorization_life=timedelta(hours=chance.choice((1, 24, 168))),
+                attempts_max=chance.choice((1, 2, 3)),
                 dispute_deadline=timedelta(days=chance.choice((5, 45))),
             ),
         )

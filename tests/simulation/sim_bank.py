@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from services.banks.messages import Attempt, AttemptAnswer
 from services.node.errors import HopUnknown, HopUnsent
 from services.payments.machine.events import BankTold
+from tests.simulation.regrets import Regrets
 from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
 
@@ -79,6 +79,7 @@ class SimBank:
         self.tell = tell
         self.entries: dict[str, Entry] = {}
         self.log: list[Movement] = []
+        self.regrets = Regrets(self)
         self.is_down = False
         self.is_deaf = False  # One-way partition: nothing arrives; the caller cannot tell.
         self.is_mute = False  # The other way: everything arrives, no answer comes back.
@@ -192,7 +193,7 @@ class SimBank:
         entry.was_declined = code is not None
         if code is None:
             self._move(entry)
-            self._regret(entry)
+            self.regrets.begin(entry)
         elif entry.attempt.operation in ("collect", "authorise", "payout") and weather.strikes(
             "bank_mind_changed"
         ):
@@ -235,50 +236,6 @@ class SimBank:
             entry.state, entry.decline_code = "confirmed", None
             self._move(entry)
             self.tell(self.told(entry, "confirmed"), 10.0)
-
-    def _regret(self, entry: Entry) -> None:
-        """What may come after a success, days later."""
-        operation, weather = entry.attempt.operation, self.weather
-        if entry.amount_minor != entry.attempt.amount_minor:
-            return
-        later = weather.seconds(1.0, timedelta(days=2).total_seconds())
-        if operation == "refund" and weather.strikes("bank_refund_bounces"):
-            self.later(later, lambda: self._bounce(entry))
-        if operation in ("collect", "capture"):
-            if weather.strikes("bank_dispute"):
-                self.later(later, lambda: self._dispute(entry))
-            elif weather.strikes("bank_returned"):
-                self.later(later, lambda: self._return(entry))
-            elif weather.strikes("bank_recall"):
-                self.later(later, lambda: self.tell(self.told(entry, "recalled"), 10.0))
-
-    def _bounce(self, entry: Entry) -> None:
-        self.movement(entry, "bounce", entry.attempt.amount_minor, 1)
-        self.tell(self.told(entry, "bounced"), 10.0)
-
-    def _left_minor(self, payment_id: str) -> int:
-        """What the bank has taken of a payer and not given back, by its own log."""
-        return sum(line.signed_minor for line in self.log if line.payment_id == payment_id)
-
-    def _return(self, entry: Entry) -> None:
-        left = min(self._left_minor(entry.attempt.end_to_end_id), entry.attempt.amount_minor)
-        if left > 0:
-            self.movement(entry, "return", left, -1)
-            self.tell(self.told(entry, "returned", amount_minor=left), 10.0)
-
-    def _dispute(self, entry: Entry) -> None:
-        left = min(self._left_minor(entry.attempt.end_to_end_id), entry.attempt.amount_minor)
-        if left > 0:
-            self.tell(self.told(entry, "dispute_opened", amount_minor=left), 10.0)
-            is_lost = self.weather.chance.random() < 0.5
-            end_s = self.weather.seconds(3600.0, timedelta(days=20).total_seconds())
-            self.later(end_s, lambda: self._end_dispute(entry, left, is_lost=is_lost))
-
-    def _end_dispute(self, entry: Entry, amount_minor: int, *, is_lost: bool) -> None:
-        if is_lost:
-            self.movement(entry, "chargeback", amount_minor, -1)
-        what = "dispute_lost" if is_lost else "dispute_won"
-        self.tell(self.told(entry, what, amount_minor=amount_minor), 10.0)
 
 
 def _asked(attempt: Attempt) -> tuple[object, ...]:

@@ -13,11 +13,11 @@ from services.payments.machine.events import (
     Event,
     ReminderDue,
     Snapshot,
-    TurnCame,
 )
 from services.payments.record import About, Decide, Overdue, Waiting, Work
 from tests.simulation.database import Database
 from tests.simulation.loop import NODE
+from tests.simulation.mailbox import WINDOW_FACTOR, what_came, whose_turn
 from tests.simulation.transaction import Transaction
 from tests.simulation.watch import Watch
 
@@ -65,6 +65,8 @@ class SimRecord:
             for account_id in accounts:
                 await self.database.lock(transaction, account_id)
             return accounts
+        if isinstance(work, Waiting):
+            transaction.turn = whose_turn(self.database.rows, work.items_max, work.accounts_max)
         return [each for each in sorted(self.candidates(work)) if self.database.try_lock(transaction, each)]
 
     def accounts_of(self, events: Sequence[Event]) -> list[str]:
@@ -77,26 +79,10 @@ class SimRecord:
         if isinstance(work, Overdue):
             now = self.database.now()
             due = [account_id for due, account_id, _, _ in rows.agenda(work.bank) if due <= now]
-            return list(dict.fromkeys(due[: work.items_max]))
+            return list(dict.fromkeys(due[: work.items_max * WINDOW_FACTOR]))
         if not rows.accepted and not rows.undone:
             return []
-        waiting = sorted(self.arrived(None), key=_place)
-        return list(dict.fromkeys(account_id for _, account_id, _ in waiting))[: work.accounts_max]
-
-    def arrived(self, accounts: Sequence[str] | None) -> list[tuple[int, str, Event]]:
-        """What has come for these accounts (None: for any), with its place in the order of arrival."""
-        rows = self.database.rows
-        found: list[tuple[int, str, Event]] = [
-            (rows.arrivals[key], payment.account_id, TurnCame(payment_id=key))
-            for key, payment in rows.accepted.items()
-            if accounts is None or payment.account_id in accounts
-        ]
-        found += [
-            (letter.arrival, letter.account_id, msgspec.structs.replace(letter.event, mail_id=letter.mail_id))
-            for letter in rows.undone.values()
-            if accounts is None or letter.account_id in accounts
-        ]
-        return found
+        return whose_turn(rows, work.items_max, work.accounts_max).accounts
 
     def overdue(self, work: Overdue, accounts: Sequence[str]) -> list[ReminderDue]:
         """Reminders of these accounts that have passed, oldest first."""
@@ -116,7 +102,7 @@ class SimRecord:
         elif isinstance(work, Overdue):
             events = self.overdue(work, accounts)
         else:
-            events = [event for _, _, event in sorted(self.arrived(accounts), key=_place)][: work.items_max]
+            events = what_came(rows, transaction.turn, accounts, work.items_max)
         return Snapshot(
             now=transaction.now,
             events=events,
@@ -194,7 +180,3 @@ class SimRecord:
         watch.waiters.append(arrival)
         watch.look()
         await arrival
-
-
-def _place(found: tuple[int, str, Event]) -> int:
-    return found[0]

@@ -71,6 +71,7 @@ class Storm:
         for weather in self.weathers():
             weather.is_bad = False
         self.database.is_away = self.fraud.is_down = False
+        self.database.refused = None
         for bank in self.banks.values():
             bank.is_down = bank.is_deaf = bank.is_mute = False
         for number, node in list(self.nodes.items()):
@@ -93,7 +94,9 @@ class Storm:
         number = chance.randrange(self.shape.workers)
         bank = self.banks[weather.one_of(self.shape.banks)]
         self.trace.note("storm", kind, bank.name, number, f"{length:.3f}")
-        if kind.startswith("worker"):
+        if kind == "worker_stopped":
+            self.nodes[number].stop()
+        elif kind.startswith("worker"):
             node = self.nodes[number]
             hit = self._kill if kind == "worker_killed" else self._pause
             node.at_fuse = partial(hit, number, node, length)
@@ -103,6 +106,10 @@ class Storm:
         elif kind == "db_away":
             self.database.restart()
             self._flag(self.database, "is_away", min(length, AWAY_S_MAX))
+        elif kind == "db_refuses_one":
+            names = list(self.database.rows.payments)
+            self.database.refused = weather.one_of(names) if names else None
+            self.loop.later(min(length, AWAY_S_MAX), partial(setattr, self.database, "refused", None))
         elif kind == "fraud_down":
             self._flag(self.fraud, "is_down", min(length, AWAY_S_MAX))
         else:

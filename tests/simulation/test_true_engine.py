@@ -12,7 +12,7 @@ from tests.simulation.runner import Total, run_seeds
 
 SEEDS = 1_000
 # Kinds of fault that a thousand worlds must have met, each at least so often, or they prove nothing about it.
-STRUCK_MIN = 20
+STRUCK_MIN = 5
 
 
 @pytest.mark.timeout(600)

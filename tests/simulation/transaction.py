@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.payments.machine.events import Snapshot
 from tests.simulation.loop import Node
+from tests.simulation.mailbox import Turn
 
 if TYPE_CHECKING:
     from tests.simulation.database import Database
@@ -23,6 +24,7 @@ class Transaction:
         self.is_ended = False
         self.is_committing = False
         self.snapshot: Snapshot | None = None
+        self.turn = Turn([])
         self.waits_for: asyncio.Future[None] | None = None
         database.open[self] = None
         if node is not None:

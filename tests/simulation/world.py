@@ -19,9 +19,9 @@ import msgspec
 from services.payments.bank_calls import BankCalls
 from services.payments.machine.choice import Choice
 from services.payments.machine.events import AnswerKind, BankTold, Decisions
-from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Payment
+from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Operation, Payment
 from services.payments.worker import Worker
-from tests.simulation.database import Database
+from tests.simulation.database import REFUSAL, Database
 from tests.simulation.invariants import Invariants
 from tests.simulation.loop import Node, VirtualLoop
 from tests.simulation.merchants import Merchants
@@ -40,6 +40,8 @@ PATIENCE_S = 60 * 86_400.0
 # Between two looks whether everything has ended: short at first, then a quarter of a day.
 STEP_S_MIN, STEP_S_MAX = 30.0, 21_600.0
 _RETRY_S = 1.0
+# What a worker that is asked to end may take for what is under way.
+DRAIN_S_MAX = 5.0
 
 
 @dataclass
@@ -73,7 +75,14 @@ class SimFacts:
     def routes(self) -> SimFacts:
         return self
 
-    def heard(self, bank: str, kind: AnswerKind, took_s: float) -> None:
+    def note(
+        self,
+        bank: str,
+        operation: Operation,
+        kind: AnswerKind,
+        seconds: float,
+        decline_code: str | None = None,
+    ) -> None:
         """Nothing here depends on it."""
 
     def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:
@@ -144,18 +153,23 @@ class World:
 
     def _start(self, number: int) -> Node:
         node = Node(f"worker-{number}")
-        self.loop.start(node, self._work)
+        self.loop.start(node, partial(self._work, node))
         return node
 
-    async def _work(self) -> None:
-        worker = Worker(
-            SimRecord(self.database), BankCalls(cast("Any", self.banks)), self.fraud, self.facts,
-            self.shape.policy, self.shape.config, on_defect=self._defect,
-        )  # fmt: skip
-        await worker.run()
+    async def _work(self, node: Node) -> None:
+        """One worker after another, as a supervisor starts them again."""
+        while True:
+            worker = Worker(
+                SimRecord(self.database), BankCalls(cast("Any", self.banks)), self.fraud, self.facts,
+                self.shape.policy, self.shape.config, on_defect=self._defect,
+            )  # fmt: skip
+            node.stop = partial(worker.stop, DRAIN_S_MAX)
+            await worker.run()
+            self.trace.note(node.name, "has stopped in order")
 
     def _defect(self, event: Any, fault: Exception) -> None:
-        self.trace.violate("defect", f"{type(fault).__name__}: {fault} on {event}")
+        if REFUSAL not in str(fault):  # That one is to be set aside, and the others to go on.
+            self.trace.violate("defect", f"{type(fault).__name__}: {fault} on {event}")
 
     async def _settle(self) -> None:
         step, deadline = STEP_S_MIN, self.loop.time() + PATIENCE_S
@@ -199,7 +213,8 @@ class World:
         self.later(wait, partial(self._deliver, told))
         if weather.strikes("bank_callback_twice"):
             self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, told))
-        if weather.strikes("bank_callback_again"):
+        # What can happen more than once has a new id each time: only its own id tells a repeat of it.
+        if told.what not in ("returned", "recalled") and weather.strikes("bank_callback_again"):
             again = replace(told, bank_event_id=f"{told.bank_event_id}-a")
             self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, again))
 

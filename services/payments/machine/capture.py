@@ -103,13 +103,28 @@ def void_confirmed(case: Case, attempt: Attempt) -> None:
 def void_failed(case: Case, attempt: Attempt) -> None:
     """Certainly not voided: it is authorised as before, and a person should know."""
     case.expect("voiding")
+    first = next((a for a in case.row.attempts if a.operation == "void"), attempt)
     _authorized_again(case, attempt, "payment.void_declined")
-    case.call_operator("the bank declined a void", attempt.created_at)
+    case.call_operator("the bank declined a void", first.created_at)
 
 
 def _authorized_again(case: Case, attempt: Attempt, event: str) -> None:
     case.tell(event, {"bank": attempt.bank}, code=attempt.decline_code or "bank_unavailable")
     case.change(status="authorized", attempts=case.with_attempt(attempt), due=_next_end(case))
+    end_used_up(case)
+
+
+def end_used_up(case: Case) -> None:
+    """End an authorised payment whose bank has captured or voided after all, against its own word.
+
+    Nothing is left of such an authorisation; a void of it would be declined for ever. What was captured goes
+    back as a late success.
+    """
+    for attempt in case.row.attempts:
+        is_late = attempt.decline_code == attempts.LATE_SUCCESS
+        if is_late and attempt.operation in {"capture", "void"} and case.row.status == "authorized":
+            case.tell("payment.canceled", {"bank": attempt.bank, "attempt_id": attempt.attempt_id})
+            case.change(status="canceled", due=None)
 
 
 def _next_end(case: Case) -> datetime:

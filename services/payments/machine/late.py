@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from services.payments.machine import attempts, refund
+from services.payments.machine import attempts, capture, refund
 from services.payments.machine.case import Case
 from services.payments.machine.errors import Refused
 from services.payments.machine.model import Attempt
+
+# A void that was done after all changes what is still open of an authorisation, and moves no money.
+_VOIDABLE = frozenset({"authorized", "capturing", "voiding"})
+
+
+def _moved_late(attempt: Attempt) -> bool:
+    return attempt.decline_code == attempts.LATE_SUCCESS and attempt.operation != "void"
 
 
 def succeeded(case: Case, attempt: Attempt, bank_reference: str | None) -> None:
@@ -25,7 +32,8 @@ def succeeded(case: Case, attempt: Attempt, bank_reference: str | None) -> None:
     if attempt.decline_code == attempts.LATE_SUCCESS:
         raise Refused("already_known")
     row = case.row
-    if attempt.operation == "void" or any(a.decline_code == attempts.LATE_SUCCESS for a in row.attempts):
+    is_void = attempt.operation == "void"
+    if (row.status not in _VOIDABLE) if is_void else any(_moved_late(a) for a in row.attempts):
         case.contradict(
             f"{attempt.bank} confirms {attempt.attempt_id}, which is {attempt.state}", attempt.created_at
         )
@@ -50,6 +58,10 @@ def succeeded(case: Case, attempt: Attempt, bank_reference: str | None) -> None:
     if attempt.operation in ("collect", "capture"):
         case.move(transfer_id, bank, suspense, attempt.amount_minor)
         refund.compensate(case, marked)
+        capture.end_used_up(case)
+        return
+    if is_void:
+        capture.end_used_up(case)
         return
     if attempt.operation in ("payout", "refund"):
         case.move(transfer_id, suspense, bank, attempt.amount_minor)

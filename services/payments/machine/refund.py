@@ -29,6 +29,8 @@ from services.payments.machine.model import (
 _REFUND_ID = re.compile(r"ref_[a-z0-9]{1,8}_[0-9a-z]{26}")
 # As the record keeps them.
 REASON_CHARS_MAX = 255
+# What a late success of brings money in that has to go back.
+_PAID_IN = frozenset({"collect", "capture"})
 BY_CHARS_MAX = 128
 
 
@@ -145,7 +147,7 @@ def source_of(case: Case, origin: RefundOrigin) -> Attempt:
     """
     for attempt in case.row.attempts:
         if origin == "system":
-            if attempt.decline_code == attempts.LATE_SUCCESS and attempt.operation != "refund":
+            if attempt.decline_code == attempts.LATE_SUCCESS and attempt.operation in _PAID_IN:
                 return attempt
         elif attempt.state == "confirmed" and attempt.operation in ("collect", "capture"):
             return attempt

@@ -196,28 +196,6 @@ async def test_unsent_when_the_callee_is_of_a_foreign_authority(hop: Hop) -> Non
     assert [] == hop.callee.requests
 
 
-async def test_unsent_when_the_callee_accepts_and_never_shakes_hands(hop: Hop) -> None:
-    accepted = asyncio.Event()
-
-    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        accepted.set()
-        await hop.callee.over.wait()
-        writer.transport.abort()
-
-    async with await asyncio.start_server(stall, "127.0.0.1", hop.callee.port, reuse_port=True):
-        assert HopUnsent is await hop.fault(timeout_s=IMPATIENCE_S)
-        hop.callee.over.set()
-
-    assert accepted.is_set()
-
-
-async def test_unknown_when_the_answer_is_larger_than_this_call_allows(hop: Hop) -> None:
-    async with hop.callee.running(hop.proving(), answering("200 OK", b"x" * 65)), hop.client() as client:
-        assert 65 == len((await client.call("POST", "/v1/attempts", BODY, answer_bytes_max=65)).body)
-        with pytest.raises(HopUnknown):
-            await client.call("POST", "/v1/attempts", BODY, answer_bytes_max=64)
-
-
 async def test_unsent_when_the_next_hop_vouches_that_it_forwarded_nothing(hop: Hop) -> None:
     behave = answering(f"503 Service Unavailable\r\n{UNSENT_HEADER}: 1", b"{}")
     async with hop.callee.running(hop.proving(), behave):

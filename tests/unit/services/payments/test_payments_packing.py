@@ -99,6 +99,19 @@ def test_an_event_of_a_refund_names_it_and_hides_who_of_the_operators_did_it() -
     )  # fmt: skip
 
 
+def test_rules_and_what_operators_wrote_stay_inside_but_a_merchants_own_reason_does_not() -> None:
+    details = '{"rule_pack":"demo@1","reasons":["velocity"],"reason":"faulty goods","bank":"bank-alpha"}'
+    review, refund = (
+        replace(_row(0, "mer_a"), type=kind, details=details)
+        for kind in ("payment.review_opened", "refund.requested")
+    )
+
+    [message] = pack([review, refund], START)
+
+    shown = [event["data"]["details"] for event in msgspec.json.decode(message.body)["events"]]
+    assert [{"bank": "bank-alpha"}, {"bank": "bank-alpha", "reason": "faulty goods"}] == shown
+
+
 def test_a_type_that_changes_no_status_is_published_without_one() -> None:
     [message] = pack([replace(_row(0, "mer_a"), type="payment.contradiction")], START)
 

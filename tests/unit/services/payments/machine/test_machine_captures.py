@@ -147,6 +147,7 @@ def test_a_void_of_an_ended_authorisation_that_is_declined_is_tried_again_ever_l
 
     assert [timedelta(minutes=10), timedelta(minutes=30), timedelta(hours=1)] == delays
     assert ["declined"] * 3 == [a.state for a in record.payments[payment_id].attempts[1:]]
+    assert 1 == record.types(payment_id).count("needs_operator")
 
 
 def test_a_bank_that_never_had_the_void_is_asked_again(record: TinyRecord) -> None:

@@ -108,15 +108,30 @@ def test_a_late_success_that_cannot_be_given_back_stays_in_suspense_for_an_opera
     assert ["refund.failed", "needs_operator"] == record.types(payment_id)[-2:]
 
 
-def test_a_late_capture_goes_back_and_the_authorisation_stays_as_it_is(record: TinyRecord) -> None:
+def test_a_late_capture_goes_back_and_ends_the_authorisation_that_it_used_up(record: TinyRecord) -> None:
     payment_id = record.authorize()
     record.turn(CaptureAsked(payment_id=payment_id, by="key-1", amount_minor=400))
     record.answer("declined")
     _tell(record, "confirmed", 1)
 
-    assert ("authorized", 0) == (record.status(payment_id), record.payments[payment_id].captured_minor)
+    assert ("canceled", 0) == (record.status(payment_id), record.payments[payment_id].captured_minor)
     assert ("refund", 400) == (record.orders[-1].operation, record.orders[-1].amount_minor)
     assert 400 == record.sums()["suspense:EUR"]
+    assert None is record.payments[payment_id].due
+
+
+def test_what_a_late_capture_used_up_is_not_voided_again_and_again(record: TinyRecord) -> None:
+    payment_id = record.authorize()
+    record.turn(CaptureAsked(payment_id=payment_id, by="key-1"))
+    record.answer("declined")
+    record.turn(VoidAsked(payment_id=payment_id, by="key-1"))
+    void = record.orders[-1]
+    _tell(record, "confirmed", 1)
+    asked = record.status(payment_id)
+    record.answer("declined", void, code="already_captured")
+
+    assert ("voiding", "canceled") == (asked, record.status(payment_id))
+    assert ["void_declined", "canceled", "needs_operator"] == record.types(payment_id)[-3:]
 
 
 def test_a_late_authorisation_moves_no_money_and_is_shown_to_an_operator(record: TinyRecord) -> None:
@@ -128,13 +143,27 @@ def test_a_late_authorisation_moves_no_money_and_is_shown_to_an_operator(record:
     assert {} == record.transfers
 
 
-def test_a_late_void_is_a_contradiction(record: TinyRecord) -> None:
+def test_a_late_void_ends_what_it_released_and_moves_no_money(record: TinyRecord) -> None:
     payment_id = record.authorize()
     record.turn(VoidAsked(payment_id=payment_id, by="key-1"))
     record.answer("declined")
 
+    assert "applied" == _tell(record, "confirmed", 1)
+    assert "refused: already_known" == _tell(record, "confirmed", 1)
+    assert "canceled" == record.status(payment_id)
+    assert ["late_success", "canceled"] == record.types(payment_id)[-2:]
+    assert {} == record.transfers
+
+
+def test_a_late_void_of_what_was_captured_is_a_contradiction(record: TinyRecord) -> None:
+    payment_id = record.authorize()
+    record.turn(VoidAsked(payment_id=payment_id, by="key-1"))
+    record.answer("declined")
+    record.turn(CaptureAsked(payment_id=payment_id, by="key-1"))
+    record.answer("confirmed")
+
     assert "refused: contradiction" == _tell(record, "confirmed", 1)
-    assert "authorized" == record.status(payment_id)
+    assert "succeeded" == record.status(payment_id)
 
 
 def test_a_late_refund_is_covered_from_suspense_and_shown_to_an_operator(record: TinyRecord) -> None:
