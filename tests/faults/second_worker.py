@@ -9,7 +9,7 @@ from typing import Final
 
 from compose.derive.configuration import CONFIG_FILE
 from compose.launcher.layout import write_readable
-from compose.launcher.ports import LOOPBACK, PortReservation
+from compose.launcher.ports import LOOPBACK
 from compose.launcher.process_spec import plan_processes
 from compose.launcher.stack import Stack
 
@@ -18,39 +18,31 @@ _FIRST: Final = "payments"
 _CONFIG_FILE: Final = "second.toml"
 
 
-class SecondWorker:
-    """The same account, identity and configuration; a port of its own."""
+async def start_second_worker(stack: Stack) -> None:
+    """Start it if it does not run, and wait until it listens.
 
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self._reservation = PortReservation()
+    The same account, identity and configuration; a port of its own, given back with the stack's.
+    """
+    if NAME in stack.supervisor.pids():
+        return
+    port = stack._reservation.reserve(NAME)
+    folder = stack.layout.run / _FIRST
+    first = (folder / CONFIG_FILE).read_text(encoding="utf-8")
+    own = str(stack.ports[f"{_FIRST}.app"])
+    text, changed = re.subn(rf"(?m)^port = {own}$", f"port = {port}", first)
+    assert changed == 1, first
+    write_readable(folder / _CONFIG_FILE, text, stack.accounts[_FIRST])
 
-    async def start(self) -> None:
-        """Start it if it does not run, and wait until it listens."""
-        if NAME in self._stack.supervisor.pids():
-            return
-        stack, port = self._stack, self._reservation.reserve(NAME)
-        folder = stack.layout.run / _FIRST
-        first = (folder / CONFIG_FILE).read_text(encoding="utf-8")
-        own = str(stack.ports[f"{_FIRST}.app"])
-        text, changed = re.subn(rf"(?m)^port = {own}$", f"port = {port}", first)
-        assert changed == 1, first
-        write_readable(folder / _CONFIG_FILE, text, stack.accounts[_FIRST])
+    async def listens() -> bool:
+        try:
+            _, writer = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:
+            return False
+        writer.close()
+        return True
 
-        async def listens() -> bool:
-            try:
-                _, writer = await asyncio.open_connection(LOOPBACK, port)
-            except OSError:
-                return False
-            writer.close()
-            return True
-
-        specs = plan_processes(stack.mesh, stack.places, stack.release, stack.accounts)
-        spec = next(spec for spec in specs if spec.name == _FIRST)
-        argv = [*spec.argv[:-1], str(folder / _CONFIG_FILE)]
-        stack.supervisor.start([replace(spec, name=NAME, argv=argv, ready=listens)])
-        await stack.supervisor.wait_ready([NAME])
-
-    def close(self) -> None:
-        """Give the port back, after the stack has ended."""
-        self._reservation.close()
+    specs = plan_processes(stack.mesh, stack.places, stack.release, stack.accounts)
+    spec = next(spec for spec in specs if spec.name == _FIRST)
+    argv = [*spec.argv[:-1], str(folder / _CONFIG_FILE)]
+    stack.supervisor.start([replace(spec, name=NAME, argv=argv, ready=listens)])
+    await stack.supervisor.wait_ready([NAME])

@@ -17,7 +17,7 @@ from tests.faults.system_faults import FAULTS
 
 KILLS = 2
 
-pytestmark = pytest.mark.timeout(900)  # Measured 4 minutes on an idle machine of two cores.
+pytestmark = pytest.mark.timeout(900)  # About 6 minutes on two cores that others use, too.
 
 
 @pytest.fixture(scope="module")
