@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from pki.identity import dns_name, require_name, spiffe_id
 MERCHANT: Final = (
     "merchant"  # The one party outside the mesh: it has keys of its own and no certificate of ours.
 )
+BANK_TERMS_FILE: Final = "banks.toml"
 KINDS: Final = ("edge", "python", "postgres", "redis", "nats", "party", "role")
 PROTOCOLS: Final = ("https", "http", "postgres", "redis", "nats")
 _SERVICE_KEYS: Final = {
@@ -82,12 +83,17 @@ class Hop:
 
 @dataclass(frozen=True)
 class Mesh:
-    """All services and hops of one cell."""
+    """All services and hops of one cell.
+
+    Attributes:
+        bank_terms: The tables of banks.toml by bank; the engine, which reads them, checks what they hold.
+    """
 
     trust_domain: str
     cell: str
     services: dict[str, Service]
     hops: tuple[Hop, ...] = field(default=())
+    bank_terms: Mapping[str, Any] = field(default_factory=dict)
 
     def workloads(self) -> list[str]:
         """Every name that gets a leaf: services and sidecars, in declared order."""
@@ -152,13 +158,18 @@ class Mesh:
 
 
 def read_mesh(path: Path) -> Mesh:
-    """Read mesh.toml.
+    """Read mesh.toml, and banks.toml beside it if there is one.
 
     Raises:
-        MeshError: It cannot be read or is not a mesh.
+        MeshError: One of them cannot be read or is not a mesh, or there are terms of a bank that is none.
     """
     try:
-        return parse_mesh(tomllib.loads(path.read_text(encoding="utf-8")))
+        mesh = parse_mesh(tomllib.loads(path.read_text(encoding="utf-8")))
+        file = path.with_name(BANK_TERMS_FILE)
+        terms = tomllib.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if strangers := sorted(terms.keys() - set(mesh.parties_of("banks"))):
+            raise MeshError(f"{file}: no hop from banks to {', '.join(strangers)} in {path.name}")
+        return replace(mesh, bank_terms=terms)
     except (OSError, tomllib.TOMLDecodeError) as fault:
         raise MeshError(f"{path}: {fault}") from fault
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 from compose.derive.places import Places
@@ -84,6 +85,7 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "bank_names": banks,
                 "banks": _egress(mesh, service, "banks", places),
                 "fraud": _egress(mesh, service, "fraud", places),
+                "bank_terms": dict(mesh.bank_terms),
             }
         case "banks":
             return {"banks": {bank: {**_direct(mesh, bank, places), "rail": _rail(bank)} for bank in banks}}
@@ -160,7 +162,7 @@ def _direct(mesh: Mesh, party: str, places: Places) -> dict[str, str]:
 
 
 def to_toml(document: dict[str, Any]) -> str:
-    """Write scalars, lists of strings and nested tables; what these configurations consist of."""
+    """Write scalars, lists and nested tables; what these configurations consist of."""
     lines: list[str] = []
     _write_table(document, (), lines)
     return "\n".join(lines) + "\n"
@@ -180,5 +182,7 @@ def _toml_key(name: str) -> str:
 
 
 def _toml_value(value: object) -> str:
-    """JSON, which TOML shares but for two things: it takes no surrogate pair and no bare delete character."""
+    """JSON, which TOML shares but for dates, and takes no surrogate pair and no bare delete character."""
+    if isinstance(value, date):
+        return value.isoformat()
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -44,7 +44,9 @@ async def main(config: PaymentsConfig) -> None:
             for name in config.bank_names
         }
         fraud = FraudClient(await _hop(stack, config, config.fraud, FRAUD_HOP_CALL_S_MAX, "fraud"))
-        health = BankHealth(terms_of(config.bank_names, config.terms), controls_of(pool, config.bank_names))
+        health = BankHealth(
+            terms_of(config.bank_names, config.bank_terms), controls_of(pool, config.bank_names)
+        )
         worker = Worker(
             store,
             BankCalls(banks),

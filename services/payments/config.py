@@ -83,7 +83,7 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
         banks: The own sidecar's way out to the banks service.
         fraud: The own sidecar's way out to the fraud service.
         bank_names: The banks that payments may be routed to, at least one.
-        terms: What they agreed to, by name; one without terms takes everything and costs nothing.
+        bank_terms: What they take and cost, by name; one that is missing takes everything and costs nothing.
     """
 
     listen: ListenConfig
@@ -92,8 +92,8 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     banks: EgressConfig
     fraud: EgressConfig
     bank_names: list[str]
-    terms: dict[str, BankTerms] = msgspec.field(default_factory=dict)
+    bank_terms: dict[str, BankTerms] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse terms of banks that are not connected."""
-        terms_of(self.bank_names, self.terms)
+        """Refuse terms of a bank that is not connected."""
+        terms_of(self.bank_names, self.bank_terms)

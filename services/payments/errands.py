@@ -114,8 +114,8 @@ class Errands:
             # the first one is still on its way; concluding that it was not sent would not be.
             begun = loop.time()
             answered = await self._banks.carry(msgspec.structs.replace(order, action="send"))
+        self._answers.put(answered, until)  # First: whatever comes after must not lose it.
         self._hear(order, answered, loop.time() - begun)
-        self._answers.put(answered, until)
 
     def _hear(self, order: Order, answered: Answered, took_s: float) -> None:
         self._bulkheads.heard(order.bank, is_unsent=answered.kind == "unsent")

@@ -77,6 +77,8 @@ class Screening:
                 await asyncio.sleep(self._config.linger_s)
             await self._slots.acquire()
             first = list(self._waiting)[:TURN_ITEMS_MAX]
+            # Counted before the task's first step: who looks in between must not think that nothing is open.
+            self._asked += len(first)
             task = asyncio.create_task(self._ask([self._waiting.pop(key) for key in first]))
             self._tasks[task] = None
             task.add_done_callback(self._forget)
@@ -85,7 +87,6 @@ class Screening:
         self._tasks.pop(task, None)
 
     async def _ask(self, askings: list[Asking]) -> None:
-        self._asked += len(askings)
         until = asyncio.get_running_loop().time() + self._lease_s
         try:
             verdicts = await self._screener.screen(askings)

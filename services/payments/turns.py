@@ -125,7 +125,9 @@ class Turns:
         )  # fmt: skip
         if self._on_defect is not None:
             self._on_defect(event, fault)
-        self._aside[event.payment_id] = asyncio.get_running_loop().time() + ASIDE_S
+        if not isinstance(event, Answered | Screened):
+            # It would come back with the next turn. An answer does not: its reminder asks anew, in its time.
+            self._aside[event.payment_id] = asyncio.get_running_loop().time() + ASIDE_S
         if isinstance(event, Answered) and event.kind in {"confirmed", "declined"}:
             # What the record refuses of an answer leaves its outcome unknown: the bank is asked again.
             unknown = msgspec.structs.replace(event, kind="unknown", bank_reference=None, decline_code=None)

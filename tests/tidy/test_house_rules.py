@@ -28,6 +28,7 @@ PURE = (
     "services/node/identifiers.py", "services/node/peers.py", "services/notifications/schedule.py",
     "services/notifications/events.py", "services/payments/outcomes.py",
     "services/payments/machine/*.py", "services/payments/packing.py",
+    "services/payments/bulkheads.py", "services/payments/routing_facts.py",
     "services/banks/exponents.py", "services/banks/rail.py", "services/banks/json_rail.py",
     "services/banks/card_rail.py", "services/bank_simulator/behaviour.py",
     "services/bank_simulator/script.py",

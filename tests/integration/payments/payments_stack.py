@@ -1,4 +1,6 @@
-"""Engine and banks as real processes over mutual TLS, the connector in the test's own process, no sidecars.
+"""Engine and banks as real processes over mutual TLS, no sidecars.
+
+Connector and fraud service run in the test's own process.
 
 Without a sidecar nobody attests the caller, so the connector admits the engine's own certificate here; the
 mesh's tests run the same parts behind their sidecars.
@@ -30,9 +32,12 @@ from services.node.config_file import EgressConfig, ListenConfig, NodeConfig
 from services.node.errors import HopUnsent
 from services.node.hop_client import HopClient
 from services.node.server import serve
+from signing import SigningKey
+from tests.integration.fraud.fraud_stack import FraudStack
 from tests.integration.nats_server import NatsServer
 from tests.integration.payments.payments_samples import BANKS, Connect, World
 from tests.integration.postgres_server import PostgresServer
+from tests.unit.services.fraud.rule_samples import STOLEN, pack_text
 
 POLL_S = 0.05
 
@@ -127,6 +132,7 @@ class Stack:
         document = self.node("payments") | {
             "bank_names": BANKS,
             "banks": msgspec.structs.asdict(self.egress("banks")),
+            "fraud": msgspec.structs.asdict(self.egress("fraud")),
             "listen": {"host": "127.0.0.1", "port": free_port(), "admit": [spiffe("payments-sidecar")]},
             "postgres": msgspec.structs.asdict(self.server.reach("payments", self.database)),
             "nats": msgspec.structs.asdict(self.bus.reach()),
@@ -140,8 +146,10 @@ class Stack:
             return False
 
     async def all_ended(self) -> bool:
+        """Every payment has reached its end, and every credit its window."""
         waiting = await self.world.owner.fetchval(
-            "select count(*) from payments.payment where due is not null"
+            "select (select count(*) from payments.payment where due is not null)"
+            " + (select count(*) from payments.account where unposted_minor > 0)"
         )
         return int(waiting) == 0
 
@@ -189,7 +197,13 @@ async def running_stack(
         postgres=server.reach("banks", database),
     )
     callers = {path: frozenset({"payments"}) for path in ("/v1/attempts", "/v1/inquiries")}
+    fraud_home = folder / "fraud"
+    fraud_home.mkdir()
+    fraud = FraudStack(fraud_home, server, database, stack.world.owner, SigningKey.generate("ed25519"))
+    fraud.write_rules(pack_text(STOLEN))
     async with AsyncExitStack() as exits:
+        screening = await exits.enter_async_context(fraud.running())
+        stack.ports["fraud"] = screening.config.listen.port
         banks = await exits.enter_async_context(open_banks(config))
         app = build_app(banks)
         await exits.enter_async_context(serve(app, config, listen, callers=callers, behind_sidecar=False))

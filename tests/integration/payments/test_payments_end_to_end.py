@@ -34,7 +34,9 @@ async def test_each_awkward_bank_ends_in_one_outcome_and_at_most_one_charge(stac
     assert list(instruments.values()) == await _statuses(world, requests)
     charges = Counter(line.end_to_end_id for line in await stack.charges([r.payment_id for r in requests]))
     assert {r.payment_id: 1 for r in requests if "declined" not in r.instrument} == charges
-    unknown = ["accepted", "submitted", "outcome_unknown", "succeeded"]
+    unknown = [
+        "accepted", "screening_passed", "submitted", "outcome_unknown", "outcome_resolved", "succeeded",
+    ]  # fmt: skip
     assert unknown == await world.events(requests[3].payment_id)
     assert unknown == await world.events(requests[4].payment_id)
     assert 400 == (await world.account("acc_awkward"))["posted_minor"]

@@ -51,7 +51,7 @@ async def test_certificates_rotate_under_payments_and_none_becomes_unknown(stack
         connector = identity_in_force(NodeConfig(**stack.node("banks")))
         return (
             {serial_of(pki.identity("payments"))} == found
-            and {"postgres", "nats", "banks"} == {c["name"] for c in clients}
+            and {"postgres", "nats", "banks", "fraud"} == {c["name"] for c in clients}
             and connector.generation.serial == serial_of(pki.identity("banks"))
         )
 
@@ -78,7 +78,7 @@ async def test_certificates_rotate_under_payments_and_none_becomes_unknown(stack
     published = Counter((event["payment_id"], event["sequence"]) for event in await stack.published())
     charges = Counter(line.end_to_end_id for line in await stack.charges([r.payment_id for r in requests]))
 
-    assert {("accepted", "submitted", "succeeded")} == steps
+    assert {("accepted", "screening_passed", "submitted", "succeeded")} == steps
     assert {1} == set(published.values())
     assert Counter({request.payment_id: 1 for request in requests}) == charges
     assert [] == await world.faults()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notifications.errors import EventMalformed
-from services.notifications.events import EVENT_BYTES_MAX, EVENTS_MAX, parse_message
+from services.notifications.events import EVENT_BYTES_MAX, EVENTS_MAX, is_public, parse_message
 
 SUBJECT = "countermark.events.mer_a"
 GOOD = {
@@ -131,3 +131,18 @@ def test_the_number_and_the_size_are_bounded() -> None:
 def test_what_decoders_stumble_over_is_malformed(data: bytes) -> None:
     with pytest.raises(EventMalformed):
         parse_message(SUBJECT, data)
+
+
+def test_merchants_are_sent_how_things_end_and_nothing_of_how_they_are_screened_or_who_approved() -> None:
+    assert [True, True, True] == [
+        is_public(kind) for kind in ("payment.succeeded", "refund.failed", "dispute.opened")
+    ]
+    assert [False, False, False] == [
+        is_public(kind)
+        for kind in (
+            "payment.screening_passed",
+            "refund.review_approved",
+            "payment.needs_operator",
+            "payment.x",
+        )
+    ]

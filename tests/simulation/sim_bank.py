@@ -1,0 +1,291 @@
+"""A bank with its own log of what it did: idempotent by attempt id, and as awkward as real ones are.
+
+It keeps its word about three things, as the contract with a bank says: one attempt id is one request,
+whatever it has decided it does not undo silently, and what it has moved is in its log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from services.banks.messages import Attempt, AttemptAnswer
+from services.node.errors import HopUnknown, HopUnsent
+from services.payments.machine.events import BankTold
+from tests.simulation.trace import Trace
+from tests.simulation.weather import Weather
+
+# Within what the connector allows; what is slower ends as `unknown` at the caller.
+ANSWER_S = (0.002, 0.08)
+SLOW_S = (1.0, 3.9)
+CALL_S_MAX = 4.0
+DECIDE_S = (0.5, 600.0)
+DECLINES_FINAL = ("insufficient_funds", "do_not_honour", "account_closed")
+DECLINES_RETRYABLE = ("bank_unavailable", "technical", "retry_other_bank")
+
+State = Literal["pending", "confirmed", "declined"]
+Later: TypeAlias = Callable[[float, Callable[[], None]], None]
+
+
+@dataclass
+class Entry:
+    """What the bank knows of one attempt."""
+
+    attempt: Attempt
+    state: State
+    reference: str
+    at_s: float
+    amount_minor: int  # What it does, which is not always what was asked for.
+    decline_code: str | None = None
+    was_declined: bool = False
+    is_spent: bool = False  # An authorisation that was captured or voided.
+
+
+@dataclass(frozen=True)
+class Movement:
+    """One line of the bank's log: money came to us (plus) or left (minus)."""
+
+    attempt_id: str
+    payment_id: str
+    operation: str
+    amount_minor: int
+    currency: str
+    signed_minor: int
+
+
+class SimBank:
+    """One bank.
+
+    Args:
+        clock: Virtual seconds.
+        late_s_max: How long a request may lie somewhere and still be carried out, or be denied.
+        later: Calls after a time, whoever has died until then.
+        tell: Takes a callback and how long it takes at least, in seconds; delivers it, perhaps twice.
+    """
+
+    def __init__(
+        self, name: str, clock: Callable[[], float], later: Later, weather: Weather, trace: Trace,
+        tell: Callable[[BankTold, float], None], late_s_max: float,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.now = clock
+        self.late_s_max = late_s_max
+        self.later = later
+        self.weather = weather
+        self.trace = trace
+        self.tell = tell
+        self.entries: dict[str, Entry] = {}
+        self.log: list[Movement] = []
+        self.is_down = False
+        self.is_deaf = False  # One-way partition: nothing arrives; the caller cannot tell.
+        self.is_mute = False  # The other way: everything arrives, no answer comes back.
+
+    async def send(self, attempt: Attempt) -> AttemptAnswer:
+        """Carry a request to the bank and its answer back.
+
+        Once it is on the wire it arrives, or not, whatever becomes of the sender.
+
+        Raises:
+            HopUnsent, HopUnknown: As `BanksClient.send`.
+        """
+        weather = self.weather
+        if self.is_down or weather.strikes("bank_unsent"):
+            await asyncio.sleep(weather.seconds(*ANSWER_S))
+            raise HopUnsent("refused")
+        if self.is_deaf or weather.strikes("bank_request_lost"):
+            return await self._hear_nothing()
+        if weather.strikes("bank_request_late"):
+            self.later(weather.seconds(0.0, self.late_s_max), lambda: self._process(attempt))
+            return await self._hear_nothing()
+        trip_s = self._trip_s()
+        self.later(trip_s / 2, lambda: self._process(attempt))
+        return await self._answer(attempt.attempt_id, "send", trip_s)
+
+    async def inquire(self, _bank: str, attempt_id: str) -> AttemptAnswer:
+        """Ask what became of an attempt.
+
+        Raises:
+            HopUnsent, HopUnknown: As `BanksClient.inquire`.
+        """
+        if self.is_down or self.weather.strikes("bank_unsent"):
+            raise HopUnsent("refused")
+        if self.is_deaf:
+            return await self._hear_nothing()
+        return await self._answer(attempt_id, "inquire", self._trip_s())
+
+    def movement(self, entry: Entry, operation: str, amount_minor: int, sign: int) -> None:
+        """Write a line of the log: it has happened."""
+        attempt = entry.attempt
+        self.log.append(Movement(
+            attempt.attempt_id, attempt.end_to_end_id, operation, amount_minor, attempt.currency,
+            sign * amount_minor,
+        ))  # fmt: skip
+        self.trace.note(self.name, operation, attempt.attempt_id, sign * amount_minor)
+
+    def told(self, entry: Entry, what: str, *, amount_minor: int | None = None, number: int = 1) -> BankTold:
+        """Word a callback about an attempt."""
+        attempt = entry.attempt
+        return BankTold(
+            payment_id=attempt.end_to_end_id, bank=self.name, what=what,  # type: ignore[arg-type]
+            bank_event_id=f"{self.name}-{attempt.attempt_id}-{what}-{number}", attempt_id=attempt.attempt_id,
+            amount_minor=entry.amount_minor if amount_minor is None else amount_minor,
+            currency=attempt.currency, bank_reference=entry.reference,
+            decline_code=entry.decline_code if what == "declined" else None,
+            dispute_reference=f"D-{attempt.attempt_id}" if what.startswith("dispute") else None,
+        )  # fmt: skip
+
+    def _trip_s(self) -> float:
+        return self.weather.seconds(*(SLOW_S if self.weather.strikes("bank_slow") else ANSWER_S))
+
+    async def _hear_nothing(self) -> AttemptAnswer:
+        await asyncio.sleep(CALL_S_MAX)
+        raise HopUnknown("no answer")
+
+    async def _answer(self, attempt_id: str, asked: str, trip_s: float) -> AttemptAnswer:
+        await asyncio.sleep(trip_s)
+        if self.is_mute or self.weather.strikes("bank_answer_lost"):
+            return await self._hear_nothing()
+        entry = self.entries.get(attempt_id)
+        if entry is None or (self._is_new(entry) and self.weather.strikes("bank_not_found_yet")):
+            return AttemptAnswer(attempt_id, "not_found" if asked == "inquire" else "unknown")
+        attempt, amount_minor = entry.attempt, entry.amount_minor
+        if self.weather.strikes("bank_wrong_amount"):
+            amount_minor += 1
+        if self.weather.strikes("bank_garbled"):
+            attempt_id += "x"
+        self.trace.note(self.name, "says", asked, attempt_id, entry.state, amount_minor)
+        return AttemptAnswer(
+            attempt_id, entry.state, attempt.end_to_end_id, amount_minor, attempt.currency, entry.reference,
+            entry.decline_code,
+        )  # fmt: skip
+
+    def _is_new(self, entry: Entry) -> bool:
+        return self.now() - entry.at_s < self.late_s_max
+
+    def _process(self, attempt: Attempt) -> None:
+        """Take a request in; a repeat changes nothing."""
+        entry = self.entries.get(attempt.attempt_id)
+        if entry is not None:
+            if _asked(entry.attempt) != _asked(attempt):
+                self.trace.violate("I3", f"{attempt.attempt_id} was used for two requests")
+            return
+        entry = Entry(attempt, "pending", f"R-{attempt.attempt_id}", self.now(), attempt.amount_minor)
+        self.entries[attempt.attempt_id] = entry
+        if attempt.operation in ("collect", "payout") and self.weather.strikes("bank_moves_other_amount"):
+            entry.amount_minor += 7
+        if self.weather.strikes("bank_pending"):
+            self.later(self.weather.seconds(*DECIDE_S), lambda: self._decide(entry, is_late=True))
+        else:
+            self._decide(entry, is_late=False)
+
+    def _decide(self, entry: Entry, *, is_late: bool) -> None:
+        weather = self.weather
+        code = self._obstacle(entry)
+        if code is None and weather.strikes("bank_declines"):
+            code = weather.one_of(DECLINES_FINAL)
+        if code is None and weather.strikes("bank_declines_retryable"):
+            code = weather.one_of(DECLINES_RETRYABLE)
+        entry.state, entry.decline_code = ("confirmed", None) if code is None else ("declined", code)
+        entry.was_declined = code is not None
+        if code is None:
+            self._move(entry)
+            self._regret(entry)
+        elif entry.attempt.operation in ("collect", "authorise", "payout") and weather.strikes(
+            "bank_mind_changed"
+        ):
+            self.later(weather.seconds(0.0, 3600.0), lambda: self._change_mind(entry))
+        if is_late or weather.strikes("bank_callback"):
+            what = "confirmed" if code is None else "declined"
+            self.tell(self.told(entry, what), 0.0 if weather.strikes("bank_callback_early") else 1.0)
+
+    def _obstacle(self, entry: Entry) -> str | None:
+        """Why the bank cannot do what is asked; None: it can."""
+        attempt = entry.attempt
+        if attempt.operation not in ("capture", "void", "refund"):
+            return None
+        original = next((e for e in self.entries.values() if e.reference == attempt.original_reference), None)
+        if (
+            original is None
+            or original.state != "confirmed"
+            or original.attempt.end_to_end_id != attempt.end_to_end_id
+        ):
+            return "unknown_original"
+        if attempt.operation != "refund" and original.is_spent:
+            return "already_captured"
+        if attempt.operation == "capture" and attempt.amount_minor > original.attempt.amount_minor:
+            return "amount_too_large"
+        return None
+
+    def _move(self, entry: Entry) -> None:
+        """Do what was asked. A refund is paid whatever was refunded before: the limit is our duty."""
+        attempt = entry.attempt
+        sign = {"collect": 1, "capture": 1, "payout": -1, "refund": -1, "authorise": 0, "void": 0}
+        if attempt.operation in ("capture", "void"):
+            for original in self.entries.values():
+                if original.reference == attempt.original_reference:
+                    original.is_spent = True
+        self.movement(entry, attempt.operation, entry.amount_minor, sign[attempt.operation])
+
+    def _change_mind(self, entry: Entry) -> None:
+        """It said declined, and charged all the same."""
+        if entry.state == "declined":
+            entry.state, entry.decline_code = "confirmed", None
+            self._move(entry)
+            self.tell(self.told(entry, "confirmed"), 10.0)
+
+    def _regret(self, entry: Entry) -> None:
+        """What may come after a success, days later."""
+        operation, weather = entry.attempt.operation, self.weather
+        if entry.amount_minor != entry.attempt.amount_minor:
+            return
+        later = weather.seconds(1.0, timedelta(days=2).total_seconds())
+        if operation == "refund" and weather.strikes("bank_refund_bounces"):
+            self.later(later, lambda: self._bounce(entry))
+        if operation in ("collect", "capture"):
+            if weather.strikes("bank_dispute"):
+                self.later(later, lambda: self._dispute(entry))
+            elif weather.strikes("bank_returned"):
+                self.later(later, lambda: self._return(entry))
+            elif weather.strikes("bank_recall"):
+                self.later(later, lambda: self.tell(self.told(entry, "recalled"), 10.0))
+
+    def _bounce(self, entry: Entry) -> None:
+        self.movement(entry, "bounce", entry.attempt.amount_minor, 1)
+        self.tell(self.told(entry, "bounced"), 10.0)
+
+    def _left_minor(self, payment_id: str) -> int:
+        """What the bank has taken of a payer and not given back, by its own log."""
+        return sum(line.signed_minor for line in self.log if line.payment_id == payment_id)
+
+    def _return(self, entry: Entry) -> None:
+        left = min(self._left_minor(entry.attempt.end_to_end_id), entry.attempt.amount_minor)
+        if left > 0:
+            self.movement(entry, "return", left, -1)
+            self.tell(self.told(entry, "returned", amount_minor=left), 10.0)
+
+    def _dispute(self, entry: Entry) -> None:
+        left = min(self._left_minor(entry.attempt.end_to_end_id), entry.attempt.amount_minor)
+        if left > 0:
+            self.tell(self.told(entry, "dispute_opened", amount_minor=left), 10.0)
+            is_lost = self.weather.chance.random() < 0.5
+            end_s = self.weather.seconds(3600.0, timedelta(days=20).total_seconds())
+            self.later(end_s, lambda: self._end_dispute(entry, left, is_lost=is_lost))
+
+    def _end_dispute(self, entry: Entry, amount_minor: int, *, is_lost: bool) -> None:
+        if is_lost:
+            self.movement(entry, "chargeback", amount_minor, -1)
+        what = "dispute_lost" if is_lost else "dispute_won"
+        self.tell(self.told(entry, what, amount_minor=amount_minor), 10.0)
+
+
+def _asked(attempt: Attempt) -> tuple[object, ...]:
+    return (
+        attempt.end_to_end_id,
+        attempt.operation,
+        attempt.amount_minor,
+        attempt.currency,
+        attempt.instrument,
+    )

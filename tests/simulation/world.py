@@ -1,0 +1,254 @@
+"""One world: an engine of some workers, its record, banks, fraud service, merchants, and the weather.
+
+The workers are the product's own class, with the product's own decisions; what they hold on to is simulated.
+Then faults end, time passes, and everything is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import msgspec
+
+from services.payments.bank_calls import BankCalls
+from services.payments.machine.choice import Choice
+from services.payments.machine.events import AnswerKind, BankTold, Decisions
+from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Operation, Payment
+from services.payments.worker import Worker
+from tests.simulation.database import Database
+from tests.simulation.invariants import Invariants
+from tests.simulation.loop import Node, VirtualLoop
+from tests.simulation.merchants import Merchants
+from tests.simulation.reckoning import Reckoning
+from tests.simulation.shape import Shape
+from tests.simulation.sim_bank import SimBank
+from tests.simulation.sim_fraud import SimFraud
+from tests.simulation.sim_record import SimRecord
+from tests.simulation.storm import Storm
+from tests.simulation.trace import Trace
+from tests.simulation.weather import Weather
+
+# Longer than the slowest thing that must happen by itself: the longest pause between two questions, reviews,
+# authorisations, disputes and the banks' own late news.
+PATIENCE_S = 60 * 86_400.0
+# Between two looks whether everything has ended: short at first, then a quarter of a day.
+STEP_S_MIN, STEP_S_MAX = 30.0, 21_600.0
+_RETRY_S = 1.0
+
+
+@dataclass
+class Result:
+    """What became of one world.
+
+    Attributes:
+        digest: Of everything that happened; the same seed has the same one.
+    """
+
+    seed: int
+    violations: list[str]
+    digest: str
+    faults: Counter[str] = field(default_factory=Counter)
+    virtual_s: float = 0.0
+    commits: int = 0
+    calls: int = 0
+    events: int = 0
+    lines: int = 0
+    payments: int = 0
+
+
+class SimFacts:
+    """The banks as routing sees them; by the same payment always the same one."""
+
+    def __init__(self, weather: Weather, banks: tuple[str, ...], final_banks: frozenset[str]) -> None:
+        self.weather = weather
+        self.banks = banks
+        self.final_banks = final_banks
+
+    def routes(self) -> SimFacts:
+        return self
+
+    def note(
+        self,
+        bank: str,
+        operation: Operation,
+        kind: AnswerKind,
+        seconds: float,
+        decline_code: str | None = None,
+    ) -> None:
+        """Nothing here depends on it."""
+
+    def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:
+        left = [name for name in self.banks if name not in excluded]
+        if not left or self.weather.strikes("no_route"):
+            return Choice(bank=None, explanation="{}")
+        place = random.Random(payment.payment_id).random()
+        return Choice(bank=left[int(place * len(left))], explanation="{}")
+
+    def is_not_found_final(self, bank: str) -> bool:
+        return bank in self.final_banks
+
+
+class World:
+    """Everything of one seed.
+
+    Args:
+        is_loud: Print what happens.
+    """
+
+    def __init__(self, seed: int, *, is_loud: bool = False) -> None:
+        self.shape = shape = Shape.of(seed)
+        self.loop = VirtualLoop(seed)
+        self.trace = Trace(self.loop.time, is_loud=is_loud)
+        weather = Weather(seed, "weather", shape.rates)
+        self.database = Database(self.loop, Weather(seed, "database", shape.rates), self.trace)
+        self.banks = {
+            name: SimBank(
+                name, self.loop.time, self.later, Weather(seed, name, shape.rates), self.trace, self.tell,
+                shape.late_s[name not in shape.final_banks],
+            )
+            for name in shape.banks
+        }  # fmt: skip
+        self.fraud = SimFraud(seed, Weather(seed, "fraud", shape.rates), shape.shares)
+        self.facts = SimFacts(weather, shape.banks, shape.final_banks)
+        self.merchants = Merchants(shape, self.database, self.later)
+        self.invariants = Invariants(self.database, self.banks, self.fraud, shape.policy, self.trace)
+        parts = (self.database, self.banks, self.fraud)
+        self.storm = Storm(shape, self.loop, weather, self.trace, parts, self._start)
+        self.outstanding = 0  # Calls of the outside world that are still to come.
+        self.database.on_commit += [self._note, self.invariants.look, self.merchants.look]
+
+    def run(self) -> Result:
+        """Live through it."""
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_until_complete(self._live())
+        except Exception as fault:  # noqa: BLE001 - a world that breaks down is a finding, with its seed.
+            self.trace.violate("world", f"{type(fault).__name__}: {fault}")
+        finally:
+            asyncio.set_event_loop(None)
+            result = self._result()
+            self.loop.dispose()
+        return result
+
+    async def _live(self) -> None:
+        self.merchants.begin()
+        self.storm.start_all()
+        await self.storm.rage()
+        self.storm.heal()
+        await self._settle()
+        self._send_statements()
+        await self._settle()
+        for problem in Reckoning(self.invariants, self.merchants.refunds_asked).problems():
+            self.trace.violate(*problem)
+        for fault in self.loop.faults:
+            self.trace.violate("defect", str(fault.get("exception") or fault.get("message")))
+
+    def _start(self, number: int) -> Node:
+        node = Node(f"worker-{number}")
+        self.loop.start(node, self._work)
+        return node
+
+    async def _work(self) -> None:
+        worker = Worker(
+            SimRecord(self.database), BankCalls(cast("Any", self.banks)), self.fraud, self.facts,
+            self.shape.policy, self.shape.config, on_defect=self._defect,
+        )  # fmt: skip
+        await worker.run()
+
+    def _defect(self, event: Any, fault: Exception) -> None:
+        self.trace.violate("defect", f"{type(fault).__name__}: {fault} on {event}")
+
+    async def _settle(self) -> None:
+        step, deadline = STEP_S_MIN, self.loop.time() + PATIENCE_S
+        while not self._is_settled() and self.loop.time() < deadline:
+            await asyncio.sleep(step)
+            step = min(step * 1.5, STEP_S_MAX)
+
+    def _is_settled(self) -> bool:
+        rows = self.database.rows
+        return not (self.outstanding or rows.undone or rows.unposted) and all(
+            (
+                payment.status in PAYMENT_FINAL
+                and all(refund.status in REFUND_FINAL for refund in rows.whole(key).refunds)
+            )
+            or self.invariants.is_left_to_people(rows.whole(key))
+            for key, payment in rows.payments.items()
+        )
+
+    # The outside world.
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """Something that the outside world will do, whatever becomes of the workers."""
+        self.outstanding += 1
+
+        def happen() -> None:
+            self.outstanding -= 1
+            call()
+
+        self.loop.later(delay_s, happen)
+
+    def tell(self, told: BankTold, least_s: float) -> None:
+        """A bank's callback: sooner or later, perhaps more than once, perhaps wrong."""
+        weather, replace = self.banks[told.bank].weather, msgspec.structs.replace
+        wait = weather.chance.random() * least_s
+        if weather.strikes("bank_callback_late"):
+            wait = weather.seconds(60.0, 100_000.0)
+        if weather.strikes("bank_callback_wrong"):
+            event_id = f"{told.bank_event_id}-w"
+            wrong = replace(told, amount_minor=told.amount_minor + 1, bank_event_id=event_id)
+            self.later(wait, partial(self._deliver, wrong))
+        self.later(wait, partial(self._deliver, told))
+        if weather.strikes("bank_callback_twice"):
+            self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, told))
+        if weather.strikes("bank_callback_again"):
+            again = replace(told, bank_event_id=f"{told.bank_event_id}-a")
+            self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, again))
+
+    def _deliver(self, told: BankTold) -> None:
+        if self.database.is_away:
+            self.later(_RETRY_S, partial(self._deliver, told))
+        else:
+            self.database.mail_in(told, f"bank:{told.bank}", told.bank_event_id)
+
+    def _send_statements(self) -> None:
+        """The settlement files: what a bank has done and the record does not know of."""
+        for bank in self.banks.values():
+            for entry in bank.entries.values():
+                attempt = self.database.rows.attempts.get(entry.attempt.attempt_id)
+                is_news = attempt is not None and attempt.state not in ("confirmed", "reversed")
+                if entry.state == "confirmed" and is_news:
+                    self._deliver(bank.told(entry, "confirmed", number=9))
+
+    # What is told about it.
+
+    def _note(self, decisions: Decisions) -> None:
+        note = self.trace.note
+        for told in decisions.told:
+            note("told", told.payment_id, told.sequence, told.type, told.subject_id, told.decline_code)
+        for attempt in decisions.attempts:
+            note("attempt", attempt.attempt_id, attempt.bank, attempt.state, attempt.epoch)
+        for mail_id, outcome in decisions.mail_done:
+            note("mail", mail_id, outcome)
+
+    def _result(self) -> Result:
+        faults = Counter[str]()
+        for weather in self.storm.weathers():
+            faults += weather.counts
+        return Result(
+            seed=self.shape.seed,
+            violations=self.trace.violations,
+            digest=self.trace.digest,
+            faults=faults,
+            virtual_s=self.loop.time(),
+            commits=self.database.commits,
+            calls=sum(len(bank.entries) for bank in self.banks.values()),
+            events=len(self.database.rows.told_at),
+            lines=self.trace.lines,
+            payments=len(self.database.rows.payments),
+        )
