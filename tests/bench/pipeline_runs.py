@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from pki.identity import TRUST_DOMAIN_DEFAULT
 from services.node.config_file import NodeConfig
 from tests.bench.pipeline_record import PipelineRecord
 from tests.bench.pipeline_worker import WorkerOptions
-from tests.bench.process_times import ProcessTime, all_processes, trees, used_s
+from tests.bench.process_times import all_processes, used_s, with_children_s
+from tests.integration.postgres_server import PostgresServer
 
 BANK_S_MAX: Final = 0.05
 _ENDED_S_MAX: Final = 300.0
@@ -69,51 +70,75 @@ class Setting:
 Feed = Callable[[PipelineRecord], Awaitable[int]]
 
 
-async def run(record: PipelineRecord, folder: Path, setting: Setting, feed: Feed) -> Run:
+async def run(
+    server: PostgresServer, record: PipelineRecord, folder: Path, setting: Setting, feed: Feed
+) -> Run:
     """Let workers drive what is fed, and measure.
 
     Raises:
         TimeoutError: It did not end.
         RuntimeError: Some did not succeed.
     """
-    async with _working(record, folder, setting) as workers:
-        place, transactions = await record.place(), await record.transactions()
-        before = all_processes()
-        fed = await feed(record)
-        await record.until_ended(_ENDED_S_MAX)
-        after = all_processes()
+    async with _working(server, record, folder, setting) as workers:
+        groups = {"worker": {process.pid for process in workers}}
+        return await measured(record, feed, groups, server.process_id)
+
+
+async def measured(
+    record: PipelineRecord,
+    feed: Feed,
+    groups: Mapping[str, set[int]],
+    postgres_id: int,
+    *,
+    whole_server: bool = False,
+) -> Run:
+    """Feed, wait for every end, and say what it took of each group of processes.
+
+    Args:
+        whole_server: Count all of PostgreSQL but the feeding connection, instead of the engine's backends:
+            where connections are renewed meanwhile.
+
+    Raises:
+        TimeoutError: It did not end.
+        RuntimeError: Some did not succeed.
+    """
+    place, transactions = await record.place(), await record.transactions()
+    before = all_processes()
+    fed = await feed(record)
+    await record.until_ended(_ENDED_S_MAX)
+    after = all_processes()
+    cpu_s = used_s(groups, before, after)
+    feeding = {await record.own_backend()}
+    if whole_server:
+        used = with_children_s(after, postgres_id) - with_children_s(before, postgres_id)
+        cpu_s["postgres"] = used - used_s({"feeding": feeding}, before, after)["feeding"]
+    else:
         backends = await record.engine_backends()
-        groups = _groups(record, {process.pid for process in workers}, backends, after)
-        ages_s = await record.ages_s(place)
-        if len(ages_s) != fed:
-            raise RuntimeError(f"{fed - len(ages_s)} of {fed} payments did not succeed")
-        return Run(
-            payments=fed,
-            per_s=await record.rate_per_s(place),
-            ages_s=ages_s,
-            cpu_s=used_s(groups, before, after),
-            transactions=await record.transactions() - transactions,
-        )
-
-
-def _groups(
-    record: PipelineRecord, workers: set[int], backends: set[int], processes: dict[int, ProcessTime]
-) -> dict[str, set[int]]:
-    server = trees(processes, record.server.process_id) & {
-        process_id for process_id, process in processes.items()
-        if process.parent_id == record.server.process_id or process_id == record.server.process_id
-    }  # fmt: skip
-    return {"worker": workers, "postgres": backends & server}
+        # An id is only believed of a child of this server: its ids may be another namespace's.
+        backends &= {key for key, process in after.items() if process.parent_id == postgres_id}
+        cpu_s |= used_s({"postgres": backends}, before, after)
+    ages_s = await record.ages_s(place)
+    if len(ages_s) != fed:
+        raise RuntimeError(f"{fed - len(ages_s)} of {fed} payments did not succeed")
+    return Run(
+        payments=fed,
+        per_s=await record.rate_per_s(place),
+        ages_s=ages_s,
+        cpu_s=cpu_s,
+        transactions=await record.transactions() - transactions,
+    )
 
 
 @asynccontextmanager
 async def _working(
-    record: PipelineRecord, folder: Path, setting: Setting
+    server: PostgresServer, record: PipelineRecord, folder: Path, setting: Setting
 ) -> AsyncIterator[list[asyncio.subprocess.Process]]:
     processes: list[asyncio.subprocess.Process] = []
     try:
         for number in range(setting.workers):
-            processes.append(await _start(record, folder, setting, number))
+            processes.append(  # noqa: PERF401 - those that were started are ended, whatever happens
+                await _start(server, record, folder, setting, number)
+            )
         for process in processes:
             assert process.stdout is not None
             if await process.stdout.readline() != b"ready\n":
@@ -133,7 +158,7 @@ async def _working(
 
 
 async def _start(
-    record: PipelineRecord, folder: Path, setting: Setting, number: int
+    server: PostgresServer, record: PipelineRecord, folder: Path, setting: Setting, number: int
 ) -> asyncio.subprocess.Process:
     state = folder / f"worker-{number}"
     state.mkdir(exist_ok=True)
@@ -142,11 +167,11 @@ async def _start(
             name="payments",
             cell="eu",
             trust_domain=TRUST_DOMAIN_DEFAULT,
-            identity=str(record.server.pki.identity("payments")),
+            identity=str(server.pki.identity("payments")),
             state_dir=str(state),
             connection_age_s_max=_AGE_S_MAX,
         ),
-        postgres=record.server.reach("payments", record.database),
+        postgres=server.reach("payments", record.database),
         seed=number,
         answer_s_max=setting.answer_s_max,
         one_at_a_time=setting.one_at_a_time,

@@ -81,7 +81,7 @@ class InProcessBank:
 
 
 class InProcessScreener:
-    """The fraud service's own rules and pure code, without its store: velocity is counted within a question."""
+    """The fraud service's own rules and code without its store: velocity is counted within a question."""
 
     def __init__(self) -> None:
         document = (checkout_root() / "services" / "fraud" / "standard_rules.toml").read_bytes()

@@ -12,8 +12,7 @@ from typing import Final
 _PARENT: Final = 1
 _USER: Final = 11
 _SYSTEM: Final = 12
-_USER_OF_ENDED_CHILDREN: Final = 13
-_SYSTEM_OF_ENDED_CHILDREN: Final = 14
+_OF_ENDED_CHILDREN: Final = (13, 14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +22,12 @@ class ProcessTime:
     Attributes:
         parent_id: Its parent.
         cpu_s: Of all its threads, so far.
-        ended_children_s: Of children that have ended and were waited for.
+        ended_s: Of its children that have ended.
     """
 
     parent_id: int
     cpu_s: float
-    ended_children_s: float
+    ended_s: float = 0.0
 
 
 def parse_stat(text: str, ticks_per_s: int) -> ProcessTime:
@@ -37,10 +36,8 @@ def parse_stat(text: str, ticks_per_s: int) -> ProcessTime:
     return ProcessTime(
         parent_id=int(fields[_PARENT]),
         cpu_s=(int(fields[_USER]) + int(fields[_SYSTEM])) / ticks_per_s,
-        ended_children_s=(
-            int(fields[_USER_OF_ENDED_CHILDREN]) + int(fields[_SYSTEM_OF_ENDED_CHILDREN])
-        ) / ticks_per_s,
-    )  # fmt: skip
+        ended_s=sum(int(fields[place]) for place in _OF_ENDED_CHILDREN) / ticks_per_s,
+    )
 
 
 def all_processes() -> dict[int, ProcessTime]:
@@ -56,19 +53,11 @@ def all_processes() -> dict[int, ProcessTime]:
     return found
 
 
-def trees(processes: Mapping[int, ProcessTime], root_id: int) -> set[int]:
-    """The process and all its descendants (pure)."""
-    children: dict[int, list[int]] = {}
-    for process_id, process in processes.items():
-        children.setdefault(process.parent_id, []).append(process_id)
-    found: set[int] = set()
-    waiting = [root_id]
-    while waiting:
-        process_id = waiting.pop()
-        if process_id in processes and process_id not in found:
-            found.add(process_id)
-            waiting += children.get(process_id, ())
-    return found
+def with_children_s(processes: Mapping[int, ProcessTime], process_id: int) -> float:
+    """CPU of a process and its children so far, those that have ended included (pure)."""
+    parent = processes[process_id]
+    living = [process.cpu_s for process in processes.values() if process.parent_id == process_id]
+    return parent.cpu_s + parent.ended_s + sum(living)
 
 
 def used_s(
