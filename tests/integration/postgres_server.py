@@ -129,8 +129,8 @@ class PostgresServer:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
-    """Start a server on a free port; stop it and remove its files at the end."""
+def running_postgres(**more: str) -> Iterator[PostgresServer]:
+    """Start a server on a free port, with more settings; stop it and remove its files at the end."""
     # Not pytest's folder: that one is closed to the account which PostgreSQL runs as.
     home = Path(tempfile.mkdtemp(prefix="countermark-postgres-"))
     home.chmod(0o711)
@@ -140,7 +140,7 @@ def running_postgres() -> Iterator[PostgresServer]:
         certs.issue("postgres", "migrator", *ROLES, *PERSONS, owners={"postgres": owner})
         data = _make_cluster(home, become, owner)
         port = _free_port()
-        settings = _SETTINGS | {
+        settings = _SETTINGS | more | {
             "port": str(port),
             "ssl_cert_file": str(certs.identity("postgres") / "cert.pem"),
             "ssl_key_file": str(certs.identity("postgres") / "key.pem"),
