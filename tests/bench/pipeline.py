@@ -60,7 +60,7 @@ def measure(*, quick: bool) -> Report:
         folder.chmod(0o755)
     try:
         sizes = QUICK if quick else FULL
-        with running_postgres(track_commit_timestamp="on") as server:
+        with running_postgres(track_commit_timestamp="on", fsync="on") as server:
             runs = asyncio.run(_runs_beside(server, folder, sizes))
         _tell("through the mesh")
         runs["mesh"] = asyncio.run(mesh_run(folder / "mesh", (batch(sizes.warming), batch(sizes.mesh))))

@@ -47,7 +47,7 @@ _SETTINGS = {
     "shared_buffers": "64MB",
     "jit": "off",
     "log_min_messages": "error",
-    # Only a power cut could tell: the data is thrown away, and what is killed here leaves its pages in memory.
+    # Only a power cut could tell: the data is thrown away, and what is killed here leaves its pages.
     "fsync": "off",
 }
 
