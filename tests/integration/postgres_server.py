@@ -140,12 +140,16 @@ def running_postgres(**more: str) -> Iterator[PostgresServer]:
         certs.issue("postgres", "migrator", *ROLES, *PERSONS, owners={"postgres": owner})
         data = _make_cluster(home, become, owner)
         port = _free_port()
-        settings = _SETTINGS | more | {
-            "port": str(port),
-            "ssl_cert_file": str(certs.identity("postgres") / "cert.pem"),
-            "ssl_key_file": str(certs.identity("postgres") / "key.pem"),
-            "ssl_ca_file": str(certs.identity("postgres") / "trust.pem"),
-        }
+        settings = (
+            _SETTINGS
+            | more
+            | {
+                "port": str(port),
+                "ssl_cert_file": str(certs.identity("postgres") / "cert.pem"),
+                "ssl_key_file": str(certs.identity("postgres") / "key.pem"),
+                "ssl_ca_file": str(certs.identity("postgres") / "trust.pem"),
+            }
+        )
         command = [*become, _program("postgres"), "-D", str(data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
