@@ -160,6 +160,11 @@ begin
         raise exception 'the amount is 1 to 999999999999 minor units; a void has none'
             using errcode = 'invalid_parameter_value';
     end if;
+    if exists (select from payments.refund r
+               where r.refund_id = ask.request_id and r.payment_id <> ask.payment_id) then
+        raise exception '% is a refund of another payment: leave the request id out', ask.request_id
+            using errcode = 'unique_violation';
+    end if;
     case ask.action
         when 'capture' then body := body || jsonb_build_object('type', 'CaptureAsked');
         when 'void' then body := body || jsonb_build_object('type', 'VoidAsked');

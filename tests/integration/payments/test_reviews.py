@@ -7,8 +7,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.integration.payments.operators import ALICE, BRUNO, Operators, captured, in_review
+from tests.integration.payments.operators import ACCOUNT, ALICE, BRUNO, Operators, captured, in_review
 from tests.integration.payments.payment_world import PaymentWorld
+from tests.integration.payments.payments_samples import Request
 from tests.integration.postgres_server import PostgresServer
 
 SECOND_APPROVER_MINOR = 1_000_000
@@ -128,6 +129,20 @@ async def test_a_request_under_the_same_id_is_made_once(paying: PaymentWorld, op
 
     assert first == again
     assert 1 == await paying.world.owner.fetchval("select count(*) from payments.operator_action")
+
+
+async def test_a_refund_is_of_one_payment(paying: PaymentWorld, operators: Operators) -> None:
+    payment_id, refund_id = await captured(paying), "ref_eu_" + "0" * 26
+    merchant = str((await paying.world.payment(payment_id))["merchant_id"])
+    [other] = await paying.accept([Request(ACCOUNT, merchant=merchant)])
+    statement = "select payments.ask('refund', $1, $2, 100, 'broken')"
+    async with operators.connected(ALICE) as connection:
+        await connection.execute(statement, payment_id, refund_id)
+    await paying.waiting()
+
+    async with operators.connected(BRUNO) as connection:
+        with pytest.raises(asyncpg.UniqueViolationError, match="a refund of another payment"):
+            await connection.execute(statement, other, refund_id)
 
 
 @pytest.mark.parametrize(
