@@ -203,9 +203,15 @@ class Case:
 
     # The operator.
 
-    def call_operator(self, reason: str, since: datetime, subject_id: str | None = None) -> None:
-        """Show the payment to an operator, once for what began at `since`; it goes on all the same."""
-        if self._was_called(since):
+    def call_operator(self, reason: str, since: datetime | None, subject_id: str | None = None) -> None:
+        """Show the payment to an operator; it goes on all the same.
+
+        Args:
+            reason: For people.
+            since: Shown once for what began then. None: this happens once, and is new whatever was shown.
+            subject_id: The refund, dispute or attempt's subject it is about.
+        """
+        if since is not None and self._was_called(since):
             return
         details: Details = {"reason": reason}
         if subject_id is not None:

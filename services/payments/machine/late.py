@@ -65,4 +65,4 @@ def succeeded(case: Case, attempt: Attempt, bank_reference: str | None) -> None:
         return
     if attempt.operation in ("payout", "refund"):
         case.move(transfer_id, suspense, bank, attempt.amount_minor)
-    case.call_operator(f"{attempt.bank} has done what it had declined", case.now, attempt.subject_id)
+    case.call_operator(f"{attempt.bank} has done what it had declined", None, attempt.subject_id)

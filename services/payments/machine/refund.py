@@ -265,7 +265,7 @@ def _end(
     done = replace(refund, status=status, decline_code=code, due=None)
     if refund.origin == "system":
         case.put_refund(done)
-        case.call_operator("a late success was not given back", refund.asked_at, refund.refund_id)
+        case.call_operator("a late success was not given back", None, refund.refund_id)
         return
     if refund.status in ("reserved", "submitted", "unknown"):
         case.void_hold(refund.refund_id, refund.amount_minor)
@@ -286,7 +286,7 @@ def bounced(case: Case, attempt: Attempt) -> None:
     if refund.origin == "system":
         case.move(f"{refund.refund_id}/reverse", source, f"suspense:{case.row.currency}", amount_minor)
         case.put_refund(done)
-        case.call_operator("a late success was not given back", refund.asked_at, refund.refund_id)
+        case.call_operator("a late success was not given back", None, refund.refund_id)
         return
     case.balance.give_back(amount_minor)
     case.move(f"{refund.refund_id}/reverse", source, case.row.account_id, amount_minor)

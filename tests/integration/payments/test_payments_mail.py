@@ -220,3 +220,12 @@ async def test_unread_mail_is_found_to_be_overdue(paying: PaymentWorld) -> None:
     after = await paying.store.overdue(AN_HOUR)
 
     assert (0, 1) == (before, after)
+
+
+async def test_text_that_no_event_could_keep_is_refused_at_the_door(paying: PaymentWorld) -> None:
+    [identifier] = await _accepted(paying)
+
+    with pytest.raises(asyncpg.UntranslatableCharacterError):
+        await _put(paying.world.gateway, [VoidAsked(payment_id=identifier, by="a\0b")])
+
+    assert 0 == await paying.world.owner.fetchval("select count(*) from payments.mail")

@@ -192,3 +192,27 @@ def test_a_bounced_compensation_is_in_suspense_again(record: TinyRecord) -> None
 
     assert 1_000 == record.sums()["suspense:EUR"]
     assert ["refund.reversed", "needs_operator"] == record.types(payment_id)[-2:]
+
+
+def test_a_late_success_that_is_not_given_back_is_shown_though_its_missing_answer_was(
+    record: TinyRecord,
+) -> None:
+    payment_id = record.submit("collect", 1_000)
+    record.answer("declined")
+    _tell(record, "confirmed")
+    record.wait(record.payments[payment_id].refunds[0].refund_id, minutes=20)
+    shown = record.types(payment_id).count("needs_operator")
+    record.answer("declined", code="account_closed")
+
+    assert (1, 1_000) == (shown, record.sums()["suspense:EUR"])
+    assert ["refund.failed", "needs_operator"] == record.types(payment_id)[-2:]
+
+
+def test_a_payout_that_its_bank_returns_moves_nothing_and_is_shown(record: TinyRecord) -> None:
+    payment_id = record.submit("payout", 1_000)
+    record.answer("confirmed")
+    account, transfers = record.account, len(record.transfers)
+
+    assert "refused: contradiction" == _tell(record, "returned")
+    assert ("succeeded", account) == (record.status(payment_id), record.account)
+    assert (transfers, "contradiction") == (len(record.transfers), record.types(payment_id)[-1])
