@@ -233,15 +233,17 @@ def wait(case: Case, attempt: Attempt, due: datetime) -> None:
 
 
 def cancel_asked(case: Case, event: RefundCancelAsked) -> None:
-    """Withdraw a refund that no bank has.
+    """Withdraw a refund that no bank has. Only a merchant's own: what a bank recalls is not for it to end.
 
     Raises:
-        Refused: unknown_refund, state_conflict.
+        Refused: unknown_refund, origin_not_allowed, state_conflict.
     """
     refund = case.refund(event.refund_id)
     if refund is None:
         raise Refused("unknown_refund")
-    if refund.status in REFUND_FINAL or refund.origin == "system":
+    if refund.origin != "user":
+        raise Refused("origin_not_allowed")
+    if refund.status in REFUND_FINAL:
         raise Refused("state_conflict")
     if refund.status in ("submitted", "unknown"):
         last = attempts.same_key(case.row, refund.refund_id, "refund")[-1]

@@ -183,6 +183,16 @@ def test_a_refund_is_withdrawn_while_no_bank_has_it(record: TinyRecord) -> None:
     assert (1_000, 0) == (headroom_minor(record.payments[payment_id]), record.account.held_minor)
 
 
+def test_a_merchant_cannot_withdraw_what_others_asked_for(record: TinyRecord) -> None:
+    record.policy = Policy(refund_review_minor=1)
+    payment_id = record.succeed("collect", 1_000)
+    _ask(record, payment_id, origin="customer_service")
+    cancel = RefundCancelAsked(payment_id=payment_id, mail_id=2, refund_id=REFUND, by="key-1")
+
+    assert [(2, "refused: origin_not_allowed")] == record.turn(cancel).mail_done
+    assert "in_review" == _only(record, payment_id).status
+
+
 def test_customer_service_refunds_small_amounts_alone(record: TinyRecord) -> None:
     record.policy = Policy(refund_review_minor=401)
     payment_id = record.succeed()
