@@ -30,7 +30,7 @@ STEPS = [
     "enrolled",
     "request",
     "accepted",
-    *["webhook"] * 3,
+    *["webhook"] * 4,  # accepted, screening passed, submitted, succeeded
     "repeated",
     "stages",
     "evidence",
