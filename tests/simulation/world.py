@@ -18,8 +18,9 @@ import msgspec
 
 from services.payments.bank_calls import BankCalls
 from services.payments.machine.choice import Choice
-from services.payments.machine.events import AnswerKind, BankTold, Decisions
-from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Operation, Payment
+from services.payments.machine.events import BankTold, Decisions
+from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Payment
+from services.payments.routing_facts import EvenFacts
 from services.payments.worker import Worker
 from tests.simulation.database import REFUSAL, Database
 from tests.simulation.invariants import Invariants
@@ -64,26 +65,13 @@ class Result:
     payments: int = 0
 
 
-class SimFacts:
-    """The banks as routing sees them; by the same payment always the same one."""
+class SimFacts(EvenFacts):
+    """The banks as routing sees them; by the same payment always the same one, unless there is no route."""
 
     def __init__(self, weather: Weather, banks: tuple[str, ...], final_banks: frozenset[str]) -> None:
+        super().__init__(banks, final_banks)
         self.weather = weather
         self.banks = banks
-        self.final_banks = final_banks
-
-    def routes(self) -> SimFacts:
-        return self
-
-    def note(
-        self,
-        bank: str,
-        operation: Operation,
-        kind: AnswerKind,
-        seconds: float,
-        decline_code: str | None = None,
-    ) -> None:
-        """Nothing here depends on it."""
 
     def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:
         left = [name for name in self.banks if name not in excluded]
@@ -91,9 +79,6 @@ class SimFacts:
             return Choice(bank=None, explanation="{}")
         place = random.Random(payment.payment_id).random()
         return Choice(bank=left[int(place * len(left))], explanation="{}")
-
-    def is_not_found_final(self, bank: str) -> bool:
-        return bank in self.final_banks
 
 
 class World:
