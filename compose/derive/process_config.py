@@ -17,6 +17,7 @@ WEBHOOK_KEY_FILE = "webhook.key.pem"
 WEBHOOK_JWKS_FILE = "webhook.jwks.json"
 LOG_KEY_FILE = "log.key.pem"
 WITNESS_KEY_FILE = "witness.key.pem"
+CELL_KEY_FILE = "cell.keys"  # Versions of what the vault wraps by.
 RULES_FILE = "rules.toml"
 RULES_TRUST_FILE = "rules-trust.pem"  # Public keys of who may sign rules.
 TRUST_KEYS_FILE = "trust-keys.pem"  # Public keys with their roles; everyone may read them.
@@ -79,6 +80,7 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "receipt_key_file": str(secrets / RECEIPT_KEY_FILE),
                 "webhook_jwks_file": str(places.run / service.name / WEBHOOK_JWKS_FILE),
                 "trust_file": trust_file,
+                "vault": _egress(mesh, service, "vault", places),
             }
         case "payments":
             return {
@@ -88,12 +90,17 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "bank_terms": dict(mesh.bank_terms),
             }
         case "banks":
-            return {"banks": {bank: {**_direct(mesh, bank, places), "rail": _rail(bank)} for bank in banks}}
+            return {
+                "banks": {bank: {**_direct(mesh, bank, places), "rail": _rail(bank)} for bank in banks},
+                "vault": _egress(mesh, service, "vault", places),
+            }
         case "fraud":
             return {
                 "rules_file": str(places.run / service.name / RULES_FILE),
                 "rules_trust_file": str(places.run / service.name / RULES_TRUST_FILE),
             }
+        case "vault":
+            return {"cell_key_file": str(secrets / CELL_KEY_FILE)}
         case "notifications":
             return {
                 "webhook_key_file": str(secrets / WEBHOOK_KEY_FILE),

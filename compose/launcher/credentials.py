@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from compose.derive.process_config import (
+    CELL_KEY_FILE,
     LOG_KEY_FILE,
     PASSWORD_FILE,
     RECEIPT_KEY_FILE,
@@ -42,6 +43,7 @@ from pki.authority import (
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.policy import Policy, read_policy
 from pki.recorded_signing import attribution
+from services.vault.cell_keys import with_new_key
 from signing import SigningKey, keys_to_jwks
 from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
 
@@ -110,7 +112,15 @@ def provide_secrets(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) ->
     )
     _publish_trust(layout, accounts, write_trust(trust))
     provide_rules(layout, accounts["fraud"])
+    _provide_cell_key(layout.secrets / "vault" / CELL_KEY_FILE, accounts["vault"])
     return passwords
+
+
+def _provide_cell_key(file: Path, account: Account) -> None:
+    """The first version; further ones are made, and old ones destroyed, by people."""
+    own_folder(file.parent, account, writable=False)
+    if not file.exists():
+        write_readable(file, with_new_key(b""), account)
 
 
 def _publish_trust(layout: Layout, accounts: dict[str, Account], document: bytes) -> None:

@@ -106,7 +106,8 @@ def schema_folders(source: Path) -> list[tuple[str, Path]]:
     Args:
         source: The folder that holds `gateway/` and `services/`.
     """
-    # Everyone writes evidence, payments ask the registry about keys, and what banks tell goes to payments.
+    # Everyone writes evidence, payments ask the registry about keys, what banks tell goes to payments, and the
+    # vault checks commands of the gateway.
     return [
         ("evidence", source / "services" / "evidence" / "schema"),
         ("gateway", source / "gateway" / "schema"),
@@ -114,6 +115,7 @@ def schema_folders(source: Path) -> list[tuple[str, Path]]:
         ("banks", source / "services" / "banks" / "schema"),
         ("notifications", source / "services" / "notifications" / "schema"),
         ("fraud", source / "services" / "fraud" / "schema"),
+        ("vault", source / "services" / "vault" / "schema"),
     ]
 
 

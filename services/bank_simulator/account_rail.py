@@ -9,21 +9,23 @@ import msgspec
 
 from services.bank_simulator.rail import NotReadable, Page, Paths
 from services.bank_simulator.request import Answer, Request
+from services.bank_simulator.specimens import asked_of
+from services.banks.bank_messages import PutAttempt
 from services.banks.messages import (
     ATTEMPTS_PATH,
     INQUIRIES_PATH,
     SETTLEMENT_PATH,
-    Attempt,
     AttemptAnswer,
     Inquiry,
     SettlementAsk,
     SettlementLine,
     SettlementPage,
 )
+from services.node.redacted import decoder_of
 
 _Message = TypeVar("_Message")
 _encoder = msgspec.json.Encoder()
-_attempts = msgspec.json.Decoder(Attempt, strict=True)
+_attempts = decoder_of(PutAttempt)
 _inquiries = msgspec.json.Decoder(Inquiry, strict=True)
 _pages = msgspec.json.Decoder(SettlementAsk, strict=True)
 
@@ -36,9 +38,10 @@ class AccountRail:
     def read_move(self, body: bytes) -> tuple[str | None, Request]:
         """See `rail.Rail`."""
         attempt = _read(_attempts, body)
+        card = None if attempt.card is None else attempt.card.number
         return attempt.bank, Request(
             attempt.attempt_id, attempt.end_to_end_id, attempt.operation, attempt.amount_minor,
-            attempt.currency, attempt.instrument, attempt.original_reference, attempt.uetr,
+            attempt.currency, asked_of(attempt.instrument, card, attempt.iban), attempt.original_reference, attempt.uetr,
         )  # fmt: skip
 
     def read_inquiry(self, body: bytes) -> tuple[str | None, str]:

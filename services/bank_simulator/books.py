@@ -140,7 +140,7 @@ class Books:
         came = tables.execute(
             "select times from not_taken where attempt_id = ?", (request.attempt_id,)
         ).fetchone()
-        conduct = conduct_of(request.instrument, request.operation, self._bank)
+        conduct = conduct_of(_instrument_of(tables, request), request.operation, self._bank)
         conduct = conduct_under(self.script, conduct, request.attempt_id, came[0] if came else 0)
         known = _find(tables, request.attempt_id, None)
         if known is not None:
@@ -178,6 +178,14 @@ class Books:
         answer = _find(tables, request.attempt_id, None)
         assert answer is not None
         return answer
+
+
+def _instrument_of(tables: sqlite3.Connection, request: Request) -> str:
+    """What follows goes by the instrument that was charged: its number does not come a second time."""
+    charged = tables.execute(
+        "select instrument from attempt where bank_reference = ?", (request.original_reference,)
+    ).fetchone()
+    return request.instrument if charged is None else str(charged[0])
 
 
 def _refusal(tables: sqlite3.Connection, request: Request) -> str | None:

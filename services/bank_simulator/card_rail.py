@@ -16,6 +16,7 @@ from services.bank_simulator.behaviour import Operation
 from services.bank_simulator.rail import NotReadable, Page, Paths
 from services.bank_simulator.request import Answer, Request
 from services.bank_simulator.settlement import FEE_FIXED_MINOR
+from services.bank_simulator.specimens import asked_of
 from services.banks.card_messages import (
     APPROVED_CODE,
     CARD_EXPONENTS,
@@ -36,6 +37,7 @@ from services.banks.card_messages import (
 )
 from services.banks.exponents import AmountRefused, decimal_of, exponent_of, minor_of
 from services.banks.messages import Movement, SettlementLine
+from services.node.redacted import decoder_of
 
 # The network's word for whatever has no code of its own.
 _REFUSED_CODE: Final = "06"
@@ -48,7 +50,7 @@ _RECORD_TYPES: Final[MappingProxyType[Movement, ClearingType]] = MappingProxyTyp
 _CODES: Final = MappingProxyType({decline: code for code, decline in DECLINES.items()})
 _Message = TypeVar("_Message")
 _encoder = msgspec.json.Encoder()
-_transactions = msgspec.json.Decoder(CardTransaction, strict=True)
+_transactions = decoder_of(CardTransaction)
 _inquiries = msgspec.json.Decoder(CardInquiry, strict=True)
 _clearing = msgspec.json.Decoder(ClearingAsk, strict=True)
 
@@ -69,8 +71,8 @@ class CardRail:
             raise NotReadable
         return None, Request(
             asked.merchant_transaction_id, asked.merchant_order_id, _OPERATIONS[asked.transaction_type],
-            amount_minor, asked.transaction_currency, asked.card_token, asked.original_network_reference,
-            asked.uetr,
+            amount_minor, asked.transaction_currency, asked_of(asked.card_token, asked.card_number, None),
+            asked.original_network_reference, asked.uetr,
         )  # fmt: skip
 
     def read_inquiry(self, body: bytes) -> tuple[str | None, str]:

@@ -14,6 +14,7 @@ import msgspec
 
 from services.banks.exponents import ISO_EXPONENTS
 from services.banks.messages import LINE_MAX, BankReference, Currency, Identifier, Movement, Operation, Uetr
+from services.node.redacted import Redacted
 
 TRANSACTIONS_PATH = "/acquirer/transactions"
 CARD_INQUIRIES_PATH = "/acquirer/inquiries"
@@ -77,6 +78,7 @@ class CardTransaction(
         merchant_transaction_id: The attempt's id.
         merchant_order_id: The payment's id.
         original_network_reference: Of what is completed, reversed or refunded.
+        card_number, card_expiry: What the token stands for, if it is the vault's; the expiry as `YYMM`.
     """
 
     merchant_transaction_id: Identifier
@@ -87,6 +89,8 @@ class CardTransaction(
     transaction_currency: Currency
     card_token: Identifier
     original_network_reference: BankReference | None = None
+    card_number: Redacted | None = None
+    card_expiry: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{2}(0[1-9]|1[0-2])\Z")] | None = None
 
 
 class CardInquiry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename="camel"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from services.banks.bank_messages import PutAttempt, PutCard
 from services.banks.card_messages import (
     APPROVED_CODE,
     CARD_EXPONENTS,
@@ -34,9 +35,10 @@ from services.banks.messages import (
     SettlementLine,
     SettlementPage,
 )
-from services.banks.rail import AnswerRefused, Call
+from services.banks.rail import AnswerRefused, Call, InstrumentRefused
+from services.node.redacted import enc_hook
 
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=enc_hook)
 _answers = msgspec.json.Decoder(CardAnswer, strict=True)
 _files = msgspec.json.Decoder(ClearingFile, strict=True)
 _OUTCOMES: dict[str, OutcomeName] = {
@@ -50,6 +52,7 @@ class CardRail:
     operations: frozenset[Operation] = frozenset(CARD_TYPES)
 
     def move(self, attempt: Attempt) -> Call:
+        card = _card_of(attempt)
         transaction = CardTransaction(
             merchant_transaction_id=attempt.attempt_id,
             merchant_order_id=attempt.end_to_end_id,
@@ -59,6 +62,8 @@ class CardRail:
             transaction_currency=attempt.currency,
             card_token=attempt.instrument,
             original_network_reference=attempt.original_reference,
+            card_number=None if card is None else card.number,
+            card_expiry=None if card is None else f"{card.expiry_year % 100:02}{card.expiry_month:02}",
         )
         return Call(TRANSACTIONS_PATH, _encoder.encode(transaction))
 
@@ -95,6 +100,14 @@ class CardRail:
             return SettlementPage([_line(record) for record in _files.decode(body).records])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AmountRefused) as fault:
             raise AnswerRefused("the clearing file cannot be read") from fault
+
+
+def _card_of(attempt: Attempt) -> PutCard | None:
+    if not isinstance(attempt, PutAttempt):
+        return None
+    if attempt.iban is not None:
+        raise InstrumentRefused("a card network has no words for an account number")
+    return attempt.card
 
 
 def _check_codes(answer: CardAnswer) -> None:

@@ -22,8 +22,10 @@ class BanksConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=T
         listen: Own listener; only the own sidecar is admitted.
         banks: Bank name to how it is reached; these names may also tell us things.
         postgres: Where what they tell is kept.
+        vault: The way out to the vault, which alone knows what its tokens stand for.
     """
 
     listen: ListenConfig
     banks: dict[str, BankConfig]
     postgres: PostgresConfig
+    vault: EgressConfig

@@ -30,11 +30,13 @@ from services.banks.messages import (
 from services.banks.rail import (
     AnswerRefused,
     Call,
+    InstrumentRefused,
     Rail,
     believed,
     believed_of_inquiry,
     believed_page,
 )
+from services.banks.resolving import Resolver, Unresolved, open_resolver
 from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.hop_client import ANSWER_BYTES_MAX, HopClient
@@ -69,18 +71,23 @@ class Connector(Protocol):
 class RailConnector:
     """A bank that is reached over one started client and speaks one rail's words."""
 
-    def __init__(self, bank: str, rail: Rail, client: HopClient) -> None:
+    def __init__(self, bank: str, rail: Rail, client: HopClient, resolver: Resolver) -> None:
         self._bank = bank
         self._rail = rail
         self._client = client
+        self._resolver = resolver
 
     async def move(self, attempt: Attempt) -> AttemptAnswer:
         if attempt.operation not in self._rail.operations:
             return self._refused_here(attempt.attempt_id, "the rail has no such operation")
         try:
-            call = self._rail.move(attempt)
-        except AmountRefused as fault:
+            call = self._rail.move(await self._resolver.resolve(attempt))
+        except (AmountRefused, InstrumentRefused) as fault:
             return self._refused_here(attempt.attempt_id, str(fault))
+        except Unresolved as fault:
+            if fault.alarm is not None:
+                return self._refused_here(attempt.attempt_id, fault.alarm)
+            return self._unanswered(attempt.attempt_id, HopUnsent(str(fault)))
         try:
             body = await self._post(call, MESSAGE_BYTES_MAX, key=attempt.attempt_id)
             return believed(self._rail.read(body), attempt)
@@ -137,10 +144,11 @@ class RailConnector:
 async def open_banks(config: BanksConfig) -> AsyncIterator[dict[str, Connector]]:
     """A connector for every configured bank, closed at the end."""
     async with AsyncExitStack() as stack:
+        resolver = await stack.enter_async_context(open_resolver(config))
         banks: dict[str, Connector] = {}
         for name, bank in config.banks.items():
             client = HopClient(config, bank, timeout_s=BANK_CALL_S_MAX, believes_unsent=False)
             await client.start()
             stack.push_async_callback(client.close)
-            banks[name] = RailConnector(name, RAILS[bank.rail], client)
+            banks[name] = RailConnector(name, RAILS[bank.rail], client, resolver)
         yield banks

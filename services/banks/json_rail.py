@@ -16,8 +16,9 @@ from services.banks.messages import (
     SettlementPage,
 )
 from services.banks.rail import AnswerRefused, Call
+from services.node.redacted import enc_hook
 
-_encoder = msgspec.json.Encoder()
+_encoder = msgspec.json.Encoder(enc_hook=enc_hook)
 _answers = msgspec.json.Decoder(AttemptAnswer, strict=True)
 _pages = msgspec.json.Decoder(SettlementPage, strict=True)
 

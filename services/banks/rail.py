@@ -32,6 +32,12 @@ class AnswerRefused(Exception):
     code = "answer-refused"
 
 
+class InstrumentRefused(Exception):
+    """The rail has no words for this kind of instrument. The sentence is for an operator."""
+
+    code = "instrument-refused"
+
+
 class Rail(Protocol):
     """The words of one kind of bank.
 
@@ -44,8 +50,12 @@ class Rail(Protocol):
     def move(self, attempt: Attempt) -> Call:
         """The request; a function of the attempt alone, so that a repeat is byte for byte the same.
 
+        Args:
+            attempt: A `PutAttempt` where there is a number.
+
         Raises:
             AmountRefused: The rail has no words for this amount or currency.
+            InstrumentRefused: Nor for this kind of instrument.
         """
         ...
 
