@@ -17,6 +17,7 @@ from gateway.access.replay import ReplayMemory
 from gateway.access.self_test import require_working_verification
 from gateway.api.answers import answering
 from gateway.api.evidence import EvidenceHandlers
+from gateway.api.instruments import InstrumentHandlers
 from gateway.api.keys import KeyHandlers
 from gateway.api.payment_commands import PaymentCommandHandlers
 from gateway.api.payments import PaymentHandlers
@@ -32,15 +33,20 @@ from gateway.store.published_log import PublishedLog
 from gateway.store.readiness import Readiness
 from gateway.store.registry import Registry
 from services.node.cache import open_redis
+from services.node.hop_client import HopClient
 from services.node.postgres import open_pool
 from services.node.process import until_stopped
 from services.node.server import serve
+from services.vault.client import VaultClient
+from services.vault.messages import KEEPING_CALL_S_MAX
 from signing import SigningKey, keys_from_jwks, keys_to_jwks
 from signing.evidence.trust import parse_trust
 from signing.profile import BODY_BYTES_MAX
 
 # One connection writes payments, one the audit; the rest serves reads. More workers, not more of these.
 CONNECTIONS_MAX = 8
+# The vault's own deadline plus half a second for two sidecars and a busy host.
+VAULT_CALL_S_MAX = KEEPING_CALL_S_MAX + 0.5
 
 
 async def main(config: GatewayConfig) -> None:
@@ -87,6 +93,11 @@ async def main(config: GatewayConfig) -> None:
                 cell=config.cell,
             ),
             PaymentCommandHandlers(payments=payments, performing=performing, cell=config.cell),
+            InstrumentHandlers(
+                vault=await stack.enter_async_context(_open_vault(config)),
+                performing=performing,
+                cell=config.cell,
+            ),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
             EvidenceHandlers(
                 evidence=evidence,
@@ -104,6 +115,17 @@ async def main(config: GatewayConfig) -> None:
             serve(app, config, config.listen, callers=CALLERS, ready=lambda: readiness.ready)
         )
         await until_stopped()
+
+
+@asynccontextmanager
+async def _open_vault(config: GatewayConfig) -> AsyncIterator[VaultClient]:
+    """The vault through the own sidecar; nothing is connected before the first instrument comes."""
+    hop = HopClient(config, config.vault, timeout_s=VAULT_CALL_S_MAX, believes_unsent=True, callee="vault")
+    await hop.start()
+    try:
+        yield VaultClient(hop)
+    finally:
+        await hop.close()
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.node.config_file import ListenConfig, NodeConfig, PostgresConfig, RedisConfig
+from services.node.config_file import EgressConfig, ListenConfig, NodeConfig, PostgresConfig, RedisConfig
 
 
 class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -17,6 +17,7 @@ class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only
         receipt_key_file: PEM private key that signs every answer; readable by this service alone.
         webhook_jwks_file: JWKS with the public keys that sign webhooks, published beside the receipt key.
         trust_file: public keys with their roles (gateway, log, witness); they go into bundles of evidence.
+        vault: the way out to the vault, for instruments.
     """
 
     listen: ListenConfig
@@ -26,6 +27,7 @@ class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only
     receipt_key_file: str
     webhook_jwks_file: str
     trust_file: str
+    vault: EgressConfig
 
 
 class OperatorConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from .client import random_text, real_surroundings, require_origin
 from .exchange import Party, Send, Sign, Sleep, conduct
 from .gateway_keys import GatewayKeys
+from .instruments import Instruments
 from .operations import Events, Evidence, Keys, Payments, Refunds
 from .retries import RetryPolicy
 
@@ -78,6 +79,7 @@ class AsyncGateway:
         )
         self.payments: Payments[Awaitable[Answer]] = Payments(self.run, random_text)
         self.refunds: Refunds[Awaitable[Answer]] = Refunds(self.run, random_text)
+        self.instruments: Instruments[Awaitable[Answer]] = Instruments(self.run, random_text)
         self.keys: Keys[Awaitable[Answer]] = Keys(self.run, random_text)
         self.events: Events[Awaitable[Answer]] = Events(self.run, random_text)
         self.evidence: Evidence[Awaitable[bytes]] = Evidence(self._run_for_body, random_text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from . import profile
@@ -31,9 +31,9 @@ class Call:
     """One operation.
 
     Attributes:
-        method: GET or POST.
+        method: GET, POST or DELETE.
         path: with its query, as it is signed after the origin.
-        body: the exact bytes; None for a GET.
+        body: the exact bytes; None for a GET. Not in the `repr`: it may hold a card number.
         idempotency_key: without quotes; None for a GET.
         answer_type: the media type of the result.
         answer_bytes_max: longer answers are not read.
@@ -43,7 +43,7 @@ class Call:
 
     method: str
     path: str
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     idempotency_key: str | None = None
     answer_type: str = profile.MEDIA_TYPE
     answer_bytes_max: int = ANSWER_BYTES_MAX
@@ -80,8 +80,8 @@ def read(path: str, query: Mapping[str, Plain | None] | None = None) -> Call:
     return Call("GET", f"{path}?{asked}" if asked else path)
 
 
-def act(path: str, members: Mapping[str, object], *, idempotency_key: str) -> Call:
-    """Return a POST; members that are None are left out.
+def act(path: str, members: Mapping[str, object], *, idempotency_key: str, method: str = "POST") -> Call:
+    """Return a request that acts; members that are None are left out.
 
     Raises:
         IdempotencyKeyInvalid: the key is not of the accepted form.
@@ -96,7 +96,7 @@ def act(path: str, members: Mapping[str, object], *, idempotency_key: str) -> Ca
         body = json.dumps(present, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise UnsignableRequest("the body cannot be written as JSON in UTF-8") from error
-    return Call("POST", path, body, idempotency_key)
+    return Call(method, path, body, idempotency_key)
 
 
 def evidence(payment_id: str, *, wait_s_max: float) -> Call:

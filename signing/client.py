@@ -15,6 +15,7 @@ from .answers import ANSWER_S_MAX
 from .errors import UnsignableRequest
 from .exchange import Party, Send, Sign, Sleep, Surroundings, conduct
 from .gateway_keys import GatewayKeys
+from .instruments import Instruments
 from .operations import Events, Evidence, Keys, Payments, Refunds
 from .retries import RetryPolicy
 
@@ -116,6 +117,7 @@ class Gateway:
         self._transport = transport
         self.payments: Payments[Answer] = Payments(self.run, random_text)
         self.refunds: Refunds[Answer] = Refunds(self.run, random_text)
+        self.instruments: Instruments[Answer] = Instruments(self.run, random_text)
         self.keys: Keys[Answer] = Keys(self.run, random_text)
         self.events: Events[Answer] = Events(self.run, random_text)
         self.evidence: Evidence[bytes] = Evidence(lambda call: self.run(call).body, random_text)

@@ -7,7 +7,7 @@ attacker can use. Source: RFC 9421 §2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,14 @@ class Request:
             `https://edge.countermark.internal:8443/v1/payments`. The origin comes from
             configuration, never from a header field.
         headers: name and value of each field line in order, names in any case.
-        body: raw bytes as received; None or empty when there is none.
+        body: raw bytes as received; None or empty when there is none. Not in the `repr`: it may hold a
+            card number.
     """
 
     method: str
     target_uri: str
     headers: tuple[tuple[str, str], ...]
-    body: bytes | None
+    body: bytes | None = field(repr=False)
 
     def with_headers(self, added: tuple[tuple[str, str], ...]) -> Request:
         """Return the same request with more field lines at the end."""

@@ -106,8 +106,8 @@ def schema_folders(source: Path) -> list[tuple[str, Path]]:
     Args:
         source: The folder that holds `gateway/` and `services/`.
     """
-    # Everyone writes evidence, payments ask the registry about keys, what banks tell goes to payments, and the
-    # vault checks commands of the gateway.
+    # Everyone writes evidence, payments ask the registry about keys, what banks tell goes to payments, and
+    # the vault checks commands of the gateway.
     return [
         ("evidence", source / "services" / "evidence" / "schema"),
         ("gateway", source / "gateway" / "schema"),

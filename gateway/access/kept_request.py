@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from gateway.api.instrument_orders import ROUTE as INSTRUMENTS_ROUTE
+from gateway.api.instrument_orders import is_blinded
 from signing import Request
 
 # About five times an ordinary head. A longer one is kept without the fields that no signature covers, so that
@@ -48,6 +50,19 @@ def refused_body(request: Request, route: str) -> bytes | None:
     if any(_is_luhn(found[0]) for found in _CARD_NUMBER.finditer(body)) or _IBAN.search(body):
         return None
     return body
+
+
+def is_kept(request: Request, route: str) -> bool:
+    """Whether a refused exchange is evidence at all.
+
+    Head and signature base hold the digest of the body. Where that is a number and nothing else, the number
+    is found by trying: such an exchange leaves a row of the audit log, and no digest.
+
+    Args:
+        request: as received.
+        route: the template that matched.
+    """
+    return route != INSTRUMENTS_ROUTE or is_blinded(request.body or b"")
 
 
 def _is_luhn(digits: bytes) -> bool:

@@ -21,6 +21,7 @@ from gateway.access.exchange import EXCHANGE, Exchange
 from gateway.access.kept_request import request_head
 from gateway.access.merchants import AccountDirectory
 from gateway.access.receipts import make_receipt
+from gateway.api.instruments import require_own
 from gateway.api.operations import Bound, Operation, Scope
 from gateway.api.parsing import PaymentOrder, parse_command
 from gateway.api.replies import (
@@ -38,6 +39,7 @@ from gateway.metrics import Metrics
 from gateway.store.payments import Acceptance, Payments
 from services.node.crash_points import reach
 from services.node.identifiers import RANDOM_BITS, new_id
+from services.vault.tokens import is_token
 from signing import Signer
 from signing.evidence.entry import utc_text
 
@@ -96,6 +98,8 @@ class PaymentHandlers:
         exchange = request[EXCHANGE]
         known, verified = exchange.require_caller()
         order = parse_command(verified.request.body or b"", PaymentOrder)
+        if is_token(order.instrument):
+            require_own(order.instrument, known.merchant_id)
         account_id = await self._accounts.find(known.merchant_id, order.currency)
         if account_id is None:
             raise CurrencyNotSupported("there is no account in this currency: ask your operator to open one")

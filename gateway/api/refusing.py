@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from gateway.access.exchange import Exchange
-from gateway.access.kept_request import refused_body, request_head
+from gateway.access.kept_request import is_kept, refused_body, request_head
 from gateway.access.receipts import Receipt, make_receipt
 from gateway.access.refusals import RefusalLog
 from gateway.api.problems import INTERNAL, PROBLEM_MEDIA_TYPE, ProblemAnswer, describe
@@ -69,7 +69,8 @@ class Refusing:
                 key=self.receipt_key,
                 now=int(self.now_s),
             )
-            await self.refusals.keep_evidence(self._refused(problem, known.merchant_id, receipt))
+            if is_kept(verified.request, self.exchange.route):
+                await self.refusals.keep_evidence(self._refused(problem, known.merchant_id, receipt))
             await self.refusals.record(self.exchange, problem.code)
             self.exchange.receipt = receipt.headers
         else:

@@ -41,6 +41,7 @@ def object_id_of(request: web.Request, kind: str, this_cell: str) -> str:
 
 _PATH_PARTS = {
     "dsp": "dispute", "evt": "event", "ins": "instrument", "pay": "payment", "ref": "refund",
+    "tok": "instrument",
     "whe": "webhook_endpoint", "whd": "delivery",
 }  # fmt: skip
 

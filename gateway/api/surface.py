@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.api import evidence, keys, payment_commands, payments
+from gateway.api import evidence, instruments, keys, payment_commands, payments
 from gateway.api.operations import Operation
 from gateway.api.problems import CATALOGUE_PATH
 
@@ -17,6 +17,7 @@ PROBLEMS = Operation(
 OPERATIONS: tuple[Operation, ...] = (
     *payments.OPERATIONS,
     *payment_commands.OPERATIONS,
+    *instruments.OPERATIONS,
     *keys.OPERATIONS,
     *evidence.OPERATIONS,
     PROBLEMS,

@@ -41,7 +41,8 @@ class AccountRail:
         card = None if attempt.card is None else attempt.card.number
         return attempt.bank, Request(
             attempt.attempt_id, attempt.end_to_end_id, attempt.operation, attempt.amount_minor,
-            attempt.currency, asked_of(attempt.instrument, card, attempt.iban), attempt.original_reference, attempt.uetr,
+            attempt.currency, asked_of(attempt.instrument, card, attempt.iban),
+            attempt.original_reference, attempt.uetr,
         )  # fmt: skip
 
     def read_inquiry(self, body: bytes) -> tuple[str | None, str]:

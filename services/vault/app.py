@@ -16,7 +16,6 @@ import prometheus_client
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from services.node.crash_points import reach
 from services.node.errors import ConfigError
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
@@ -100,13 +99,11 @@ class Vault:
         else:
             assert keeping.iban is not None
             shown = check_iban(keeping.iban)
-        reach("vault.instrument_taken")
         async with asyncio.timeout(KEEPING_CALL_S_MAX):
             with counters.BATCH_S.labels("keep").time():
                 outcome = await self._group.submit(Order(keeping, shown))
         if not isinstance(outcome, Display):
             raise outcome
-        reach("vault.instrument_kept")
         return _json(outcome)
 
     async def _show(self, request: web.Request) -> web.Response:
@@ -116,7 +113,6 @@ class Vault:
     async def _shred(self, request: web.Request) -> web.Response:
         token, owner = _about(request), _read(_owners, await request.read())
         counters.SHREDDED.inc(await self._store.shred(owner.merchant_id, token))
-        reach("vault.instrument_shredded")
         return self._found(await self._store.show(owner.merchant_id, token))
 
     def _found(self, display: Display | None) -> web.Response:
@@ -129,7 +125,6 @@ class Vault:
                 results = await self._keeper.resolve(request[CALLER], items)
         for result in results:
             counters.RESOLVED.labels(result.outcome).inc()
-        reach("vault.tokens_resolved")
         return _json(Answers(results))
 
 

@@ -80,7 +80,9 @@ class Parts:
     folder: Path
     server: PostgresServer
     client: BanksClient
-    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in [*RAILS, "banks"]})
+    ports: dict[str, int] = field(
+        default_factory=lambda: {name: free_port() for name in [*RAILS, "banks", "vault"]}
+    )
     _exits: AsyncExitStack = field(default_factory=AsyncExitStack)
     _hops: dict[tuple[str, str], HopClient] = field(default_factory=dict)
     _banks: dict[str, AsyncExitStack] = field(default_factory=dict)
@@ -167,6 +169,7 @@ async def banks_service(parts: Parts, database: str) -> AsyncIterator[None]:
             for name, rail in RAILS.items()
         },
         postgres=parts.server.reach("banks", database),
+        vault=parts.egress("vault"),
     )
     paths = ("/v1/attempts", "/v1/inquiries", "/v1/settlement")
     callers = {path: frozenset({"payments"}) for path in paths} | {CALLBACKS_PATH: frozenset(RAILS)}
