@@ -29,7 +29,7 @@ from compose.launcher.databases import schema_folders
 from gateway.config import GatewayConfig, OperatorConfig
 from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
 from pki.tls import client_context
-from services.node.config_file import ListenConfig, NodeConfig, RedisConfig
+from services.node.config_file import ListenConfig, RedisConfig
 from signing import (
     Request,
     Response,
@@ -41,9 +41,11 @@ from signing import (
     verify_receipt,
 )
 from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
+from tests.integration.gateway.config_text import config_text
 from tests.integration.gateway.gateway_stores import Redis, Relay, free_port, running_redis
 from tests.integration.gateway.merchant_requests import HOST, ORIGIN, first_key_request
 from tests.integration.postgres_server import PostgresServer, running_postgres
+from tests.integration.vault.vault_stack import VaultStack
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMAS = schema_folders(ROOT)
@@ -72,12 +74,13 @@ class Gateway:
     operator_config: Path
     home: Path
     log_key: SigningKey
+    vault: VaultStack
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _merchant: Merchant | None = None
 
     def start(self) -> None:
         config_file = self.home / "gateway.toml"
-        config_file.write_bytes(_toml(self.config))
+        config_file.write_bytes(config_text(self.config))
         log = (self.home / "gateway.log").open("ab")
         command = [sys.executable, "-m", "gateway", "--config", str(config_file)]
         self.processes.append(subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log))
@@ -220,18 +223,6 @@ class Gateway:
         return dict((await self.query(f"select {counts}"))[0])
 
 
-def _toml(config: NodeConfig) -> bytes:
-    """Strings, numbers and lists have the same spelling in JSON; a structure becomes a table."""
-    fields = msgspec.to_builtins(config)
-    plain = [f"{k} = {json.dumps(v)}" for k, v in fields.items() if not isinstance(v, dict)]
-    tables = [
-        "\n".join([f"[{k}]", *(f"{name} = {json.dumps(value)}" for name, value in v.items())])
-        for k, v in fields.items()
-        if isinstance(v, dict)
-    ]
-    return "\n".join([*plain, *tables]).encode()
-
-
 @asynccontextmanager
 async def running_gateway() -> AsyncIterator[Gateway]:
     home = Path(tempfile.mkdtemp(prefix="countermark-gateway-"))
@@ -241,11 +232,13 @@ async def running_gateway() -> AsyncIterator[Gateway]:
             database = await server.create_database("countermark", SCHEMAS)
             relay = Relay(server.port)
             await relay.mend()
-            gateway = _gateway(server, database, relay, redis, redis_config, home)
+            vault = VaultStack.create(home, server, database)
+            gateway = _gateway(server, database, relay, redis, redis_config, home, vault)
             gateway.start()
             try:
-                await gateway.await_ready()
-                yield gateway
+                async with vault.running():
+                    await gateway.await_ready()
+                    yield gateway
             finally:
                 # In a thread, because the relay lives in this loop and the pool says good-bye through it.
                 codes = await asyncio.to_thread(gateway.stop)
@@ -262,6 +255,7 @@ def _gateway(
     redis: Redis,
     redis_config: RedisConfig,
     home: Path,
+    vault: VaultStack,
 ) -> Gateway:
     receipt_file, jwks_file = home / "receipt.pem", home / "webhook.jwks"
     receipt_key, log_key = SigningKey.generate("ed25519"), SigningKey.generate("ed25519")
@@ -287,6 +281,7 @@ def _gateway(
         receipt_key_file=str(receipt_file),
         webhook_jwks_file=str(jwks_file),
         trust_file=str(trust_file),
+        vault=vault.egress,
         **node,
     )
     operator = OperatorConfig(
@@ -296,5 +291,5 @@ def _gateway(
         **node,
     )
     operator_file = home / "operator.toml"
-    operator_file.write_bytes(_toml(operator))
-    return Gateway(server, database, relay, redis, config, operator_file, home, log_key)
+    operator_file.write_bytes(config_text(operator))
+    return Gateway(server, database, relay, redis, config, operator_file, home, log_key, vault)
