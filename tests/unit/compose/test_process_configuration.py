@@ -22,6 +22,7 @@ from services.fraud.config import FraudConfig
 from services.node.config_file import ListenConfig, NodeConfig, load_config
 from services.notifications.config import NotificationsConfig
 from services.payments.config import PaymentsConfig
+from services.vault.config import VaultConfig
 from services.witness.app import WitnessConfig
 from signing import SigningKey
 from signing.evidence.trust import parse_trust
@@ -34,6 +35,7 @@ CLASSES: dict[str, type[NodeConfig]] = {
     "payments": PaymentsConfig,
     "banks": BanksConfig,
     "fraud": FraudConfig,
+    "vault": VaultConfig,
     "notifications": NotificationsConfig,
     "bank-alpha": BankSimulatorConfig,
     "bank-bravo": BankSimulatorConfig,
@@ -86,7 +88,7 @@ def test_every_store_must_prove_its_own_identity(deployment: Deployment) -> None
 
 
 def test_a_role_is_the_name_of_its_service(deployment: Deployment) -> None:
-    for role in ("gateway", "payments", "notifications", "evidence", "fraud", "operator"):
+    for role in ("gateway", "payments", "notifications", "evidence", "fraud", "vault", "operator"):
         assert role == loaded(deployment, role).postgres.user
 
 
