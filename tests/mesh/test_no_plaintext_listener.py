@@ -40,6 +40,8 @@ def socket_inodes(pids: list[int]) -> set[str]:
             links = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
         except FileNotFoundError:
             continue  # A backend that ended, or a file it closed, while we looked: it listens on nothing.
+        except PermissionError:
+            pytest.skip("who handles card numbers is closed to its own account: run this as root")
         found |= {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
     return found
 

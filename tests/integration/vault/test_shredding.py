@@ -175,7 +175,7 @@ async def test_a_row_that_is_moved_or_changed_is_unreadable_and_not_gone(
         "update vault.instrument i set sealed = o.sealed, key_id = o.key_id from vault.instrument o"
         " where i.token = $1 and o.token = $2", mine.token, theirs.token)  # fmt: skip
     await stack.query(
-        "update vault.instrument set sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) where token = $1",
+        "update vault.instrument set sealed = set_byte(sealed, 20, get_byte(sealed, 20) # 1) where token = $1",  # noqa: E501 - see above
         theirs.token,
     )
 

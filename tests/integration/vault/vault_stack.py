@@ -44,8 +44,10 @@ class VaultStack:
     port: int
 
     @classmethod
-    def create(cls, folder: Path, server: PostgresServer, database: str) -> VaultStack:
-        stack = cls(folder, server, database, free_port())
+    def create(
+        cls, folder: Path, server: PostgresServer, database: str, port: int | None = None
+    ) -> VaultStack:
+        stack = cls(folder, server, database, port or free_port())
         stack.key_file.write_bytes(with_new_key(b""))
         stack.key_file.chmod(0o600)
         return stack
