@@ -34,16 +34,10 @@ def configured(stack: VaultStack) -> Path:
 
 
 def run(stack: VaultStack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "services.vault",
-        *arguments,
-        "--config",
-        str(configured(stack)),
-        "--json",
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "services.vault", *arguments, "--config", str(configured(stack))]
+    if arguments:
+        command.append("--json")
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_S_MAX)
 
 
 @asynccontextmanager
@@ -105,7 +99,8 @@ async def test_the_process_does_not_start_without_its_keys(stack: VaultStack) ->
 
     done = await asyncio.to_thread(run, stack)
 
-    assert 0 != done.returncode
+    assert 1 == done.returncode
+    assert "the file of cell keys has lines" in done.stderr
     assert "not-a-key" not in done.stdout + done.stderr
 
 
