@@ -1,7 +1,8 @@
 """How the banks are, as far as this worker knows: what its calls came to, and what operators say.
 
 Promises: nothing that happens here stops a payment that a bank may already have; a bank that was drained gets
-no new payment a second later, and stays drained while the database is away. Every worker has its own figures.
+no new payment a second later, and stays drained while the database is away; before operators were heard the
+first time no bank gets any. Every worker has its own figures.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ _log = get_log("payments.bank_health")
 class BankHealth:
     """Ask `routes` for each turn, tell `note` of each call that ended, keep `run` running.
 
+    `follow` once before the first turn, and no payment has to wait for the first word of operators.
+
     Args:
         terms: Of each bank that is connected.
         controls: Which banks operators have drained, by name.
@@ -61,7 +64,7 @@ class BankHealth:
         self._room_min = room_min
         self._clock = clock
         self._today = today
-        self._drained: frozenset[str] = frozenset()
+        self._drained: frozenset[str] | None = None
         self._breakers: dict[tuple[str, Operation], Breaker] = {}
         self._windows: dict[tuple[str, Operation], CallWindow] = {}
         self._fine: dict[tuple[str, FineKey], CallWindow] = {}
@@ -134,7 +137,7 @@ class BankHealth:
         """
         said = await self._controls()
         drained = frozenset(bank for bank, is_drained in said.items() if is_drained and bank in self._terms)
-        for bank in drained ^ self._drained:
+        for bank in drained ^ (self._drained or frozenset()):
             _log.warning("an operator has spoken", bank=bank, drained=bank in drained)
         for bank in self._terms:
             counters.DRAINED.labels(bank).set(bank in drained)
@@ -168,7 +171,7 @@ class BankHealth:
                 BankFacts(
                     name=bank,
                     terms=terms,
-                    drained=bank in self._drained,
+                    drained=self._drained is None or bank in self._drained,
                     has_room=bank not in full,
                     breakers={key[1]: state for key, state in states.items() if key[0] == bank},
                     coarse=coarse,

@@ -63,8 +63,21 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+async def desk() -> Desk:
+    desk = Desk()
+    await desk.health.follow()
+    return desk
+
+
+async def test_before_operators_are_heard_no_bank_gets_a_payment() -> None:
+    desk = Desk(is_away=True)
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+        await desk.health.follow()
+    unheard = desk.banks()
+    desk.is_away = False
+    await desk.health.follow()
+
+    assert ({None}, {*NAMES}) == (unheard, desk.banks())
 
 
 async def test_a_drained_bank_gets_nothing_even_while_the_record_is_away(desk: Desk) -> None:
