@@ -43,7 +43,7 @@ class Regrets:
 
     def _deny(self, entry: Entry) -> None:
         """It did it, and says that it did not."""
-        entry.was_declined = True
+        entry.was_declined = entry.is_denied = True
         self.bank.tell(self.bank.told(entry, "declined", number=2), 1.0)
 
     def _bounce(self, entry: Entry) -> None:
