@@ -42,7 +42,9 @@ class Regrets:
                 self.bank.later(later, lambda: self.bank.tell(self.bank.told(entry, "recalled"), 10.0))
 
     def _deny(self, entry: Entry) -> None:
-        """It did it, and says that it did not."""
+        """It did it, and says that it did not; its file tells the truth, or nobody could find out."""
+        if entry.is_misfiled:
+            return
         entry.was_declined = entry.is_denied = True
         self.bank.tell(self.bank.told(entry, "declined", number=2), 1.0)
 

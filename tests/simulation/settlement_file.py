@@ -51,8 +51,10 @@ class SettlementFile:
         }  # fmt: skip
         if not entry.is_told_by_file_alone:
             if strikes("settlement_missing"):
+                entry.is_misfiled = True
                 return
             if operation not in _TAKEN_BACK and strikes("settlement_wrong"):
+                entry.is_misfiled = True
                 line |= {"amount_minor": amount_minor + 3}
         if strikes("settlement_strange"):
             self._gather(line | {"attempt_id": "att_sim_none_1"})

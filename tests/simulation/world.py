@@ -28,6 +28,7 @@ from tests.simulation.loop import Node, VirtualLoop
 from tests.simulation.merchants import Merchants
 from tests.simulation.operators import Operators
 from tests.simulation.reckoning import Reckoning
+from tests.simulation.routing_invariants import RoutingInvariants
 from tests.simulation.settlement_reckoning import settlement_problems
 from tests.simulation.shape import Shape
 from tests.simulation.sim_bank import SimBank
@@ -96,7 +97,8 @@ class World:
         parts = (self.database, self.banks, self.fraud)
         self.storm = Storm(shape, self.loop, self.weather, self.trace, parts, self._start, self.operators)
         self.outstanding = 0  # Calls of the outside world that are still to come.
-        self.database.on_commit += [self._note, self.invariants.look, self.merchants.look]
+        routing = RoutingInvariants(shape, self.database)
+        self.database.on_commit += [self._note, self.invariants.look, routing.look, self.merchants.look]
         self.settlements = Settlements(self.database, {name: bank.file for name, bank in self.banks.items()})
 
     def run(self) -> Result:
