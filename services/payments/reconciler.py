@@ -115,7 +115,8 @@ class Reconciler:
                 _log.warning("a settlement break", bank=self._bank, line=line.line, kind=judgement.kind)
             judged.append(judgement)
             earlier[line.attempt_id, line.movement] += 1
-            if line.movement in ("returned", "chargeback"):
+            # What a line of nobody's attempt took back was not taken from this payment.
+            if judgement.kind != "unknown_attempt" and line.movement in ("returned", "chargeback"):
                 taken[line.end_to_end_id] += line.amount_minor
         return judged
 

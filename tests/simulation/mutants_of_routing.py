@@ -93,7 +93,8 @@ def drain_is_forgotten_while_away() -> Patch:
         try:
             await follow(self)
         except DATABASE_AWAY:
-            self._drained = frozenset()
+            if self._drained is not None:
+                self._drained = frozenset()
             raise
 
     return patch.object(BankHealth, "follow", forget)
@@ -133,11 +134,13 @@ def unknown_price_is_free() -> Patch:
 
 @mutant("the dearest bank gets the payment")
 def dearest_bank_is_chosen() -> Patch:
-    return patch.object(routing, "_costs", _negative(routing._costs))
+    costs_of = routing._costs
 
+    def turned_round(*given: Any) -> list[int]:
+        costs = costs_of(*given)
+        return [max(costs) + min(costs) - cost for cost in costs]
 
-def _negative(costs: Callable[..., list[int]]) -> Callable[..., list[int]]:
-    return lambda *given: [1_000_000_000 - cost for cost in costs(*given)]
+    return patch.object(routing, "_costs", turned_round)
 
 
 def _facts_as(change: Callable[[BankFacts], BankFacts]) -> Patch:

@@ -65,6 +65,7 @@ class SettlementRows:
                 each.amount_minor for kept in self.lines.values() for each in kept.values()
                 if each.end_to_end_id == attempt.payment_id and each.movement in _TAKEN_BACK
                 and (each.bank, each.line) < (bank, line.line)
+                and self._is_of(each, attempt.payment_id)
             )  # fmt: skip
         return Booked(
             attempt_id=attempt.attempt_id, payment_id=attempt.payment_id, bank=attempt.bank,
@@ -77,6 +78,10 @@ class SettlementRows:
             ),
             taken_back_minor=taken_back, taken_before_minor=taken_before,
         )  # fmt: skip
+
+    def _is_of(self, line: FileLine, payment_id: str) -> bool:
+        attempt = self.rows.attempts.get(line.attempt_id)
+        return attempt is not None and (attempt.payment_id, attempt.bank) == (payment_id, line.bank)
 
     def open_breaks(self, bank: str) -> list[Break]:
         return [each for each in self.breaks if each.bank == bank and each.reason is None]

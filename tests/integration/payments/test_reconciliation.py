@@ -13,7 +13,7 @@ import pytest
 
 from services.banks.messages import SettlementLine, SettlementPage
 from services.payments import reconciler as reconciling
-from services.payments.machine.events import Order
+from services.payments.machine.events import BankTold, Order
 from services.payments.reconciler import Reconciler
 from services.payments.settlement_store import SettlementStore
 from tests.integration.payments.operators import ALICE, Operators
@@ -164,6 +164,28 @@ async def test_breaks_move_nothing(paying: PaymentWorld, files: Files) -> None:
     ]
     assert before == await paying.balance("acc_breaks")
     assert [] == await paying.faults()
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+async def test_a_line_of_nobodys_attempt_takes_nothing_from_a_payment(
+    paying: PaymentWorld, files: Files, pages: int
+) -> None:
+    [order] = await charged(paying, f"acc_nobodys_{pages}")
+    await paying.answer_all()
+    files.write(order)
+    files.write(order, attempt_id="att_eu_of_somebody_else_1", operation="returned")
+    if pages > 1:
+        await reconciler(paying, files).reconcile()
+    files.write(order, operation="returned")
+    returned = BankTold(
+        payment_id=order.payment_id, bank="bank-alpha", what="returned", bank_event_id="r-1",
+        attempt_id=order.attempt_id, amount_minor=order.amount_minor, currency=order.currency,
+    )  # fmt: skip
+    await paying.about([returned])
+
+    await reconciler(paying, files).reconcile()
+
+    assert ["unknown_attempt"] == [row["kind"] for row in await breaks(paying)]
 
 
 async def test_what_no_file_has_is_missing_until_its_line_comes(paying: PaymentWorld, files: Files) -> None:
