@@ -23,6 +23,8 @@ from tests.simulation.settlement_rows import SettlementRows
 SEEDS = 6
 ROUNDS = 12
 PAGE_LINES = 6
+# Of the seven kinds of break; with fewer a seed compares little.
+KINDS_MIN = 4
 _MOVEMENTS = ("collect", "capture", "payout", "refund", "bounced", "returned", "chargeback")
 
 
@@ -56,7 +58,7 @@ async def test_both_keep_and_judge_the_same_lines(paying: PaymentWorld, seed: in
         assert missing == await store.find_missing(bank, timedelta(0))
     breaks = [msgspec.to_builtins(each) for each in rows.breaks]
     assert _sorted(breaks) == _sorted(await _breaks(paying))
-    assert {"unknown_attempt", "different", "missing"} <= {each["kind"] for each in breaks}
+    assert KINDS_MIN <= len({each["kind"] for each in breaks})
 
 
 async def _lived(paying: PaymentWorld, seed: int) -> Life:
