@@ -163,6 +163,5 @@ class Reckoning:
             for entry in bank.entries.values():
                 asked = entry.attempt
                 is_live = asked.operation == "authorise" and entry.state == "confirmed" and not entry.is_spent
-                # No file has authorisations: one that its bank denies nobody can know of.
-                if is_live and not entry.is_denied and asked.end_to_end_id == payment.payment_id:
+                if is_live and asked.end_to_end_id == payment.payment_id:
                     yield "I3", f"{payment.payment_id} is {payment.status}, {bank.name} still reserves for it"

@@ -49,7 +49,6 @@ class Entry:
     is_spent: bool = False  # An authorisation that was captured or voided.
     is_told_by_file_alone: bool = False
     is_misfiled: bool = False  # Its line is not there, or has another amount.
-    is_denied: bool = False  # It has done it, and its last word is that it has not.
 
 
 @dataclass(frozen=True)
