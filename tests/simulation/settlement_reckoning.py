@@ -13,6 +13,8 @@ from tests.simulation.settlement_rows import Break, taken_back_minor
 from tests.simulation.sim_settlement import Settlements
 
 _TAKEN_BACK = {"returned", "chargeback"}
+# What a declined attempt carries once it is known to have moved money all the same.
+_LATE = {"late_success", "late_excess"}
 _MOVES = {"collect", "capture", "payout", "refund"}
 
 
@@ -72,7 +74,7 @@ def _wanted(rows: Rows, line: FileLine, attempt: Attempt | None, seen: int) -> s
         return "twice"
     if line.movement == "bounced":
         return None if attempt.state == "reversed" else "open"
-    if attempt.state in ("confirmed", "reversed") or attempt.decline_code == "late_success":
+    if attempt.state in ("confirmed", "reversed") or attempt.decline_code in _LATE:
         return None
     return "open" if attempt.state == "unknown" else "late"
 
