@@ -84,8 +84,8 @@ def _map(mesh: Mesh, role: str) -> str:
 
 
 # What PostgreSQL lets every role do in every database, and none of ours needs: to hold a lock by its number,
-# which are the fraud service's pen, a signing key's hold and the migrator's own, and to keep large objects, which
-# nobody would find or remove. Our functions take such locks as their owner.
+# which are the fraud service's pen, a signing key's hold and the migrator's own, and to keep large objects,
+# which nobody would find or remove. Our functions take such locks as their owner.
 NARROW_PUBLIC: Final = (
     "do $$ declare f regprocedure; begin "
     "for f in select oid from pg_proc where pronamespace = 'pg_catalog'::regnamespace "
