@@ -74,6 +74,12 @@ def _repeated(rows: Rows, decisions: Decisions) -> Iterator[str]:
     credited = [each.source_id for each in decisions.credits]
     if len(credited) > len(set(credited)) or any(each in rows.credits for each in credited):
         yield f"credit_pkey: {credited}"
+    born: set[str] = set()
+    for refund in decisions.refunds:
+        known = rows.refunds.get(refund.refund_id)
+        if refund.refund_id in born or (known is not None and known.payment_id != refund.payment_id):
+            yield f"refund_pkey: {refund.refund_id}"
+        born.add(refund.refund_id)
     seen: set[str] = set()
     for transfer in decisions.transfers:
         if transfer.transfer_id in rows.transfers or transfer.transfer_id in seen:

@@ -160,6 +160,18 @@ def refund_asked_twice_is_made_twice() -> Patch:
     return together(decides("RefundAsked", ask), patch.object(Rows, "put_mail", put))
 
 
+@mutant("nobody looks whether another payment has a refund of this id")
+def refund_id_of_another_payment() -> Patch:
+    def ask(case: Case, event: RefundAsked) -> None:
+        known, case.refund_owners = case.refund_owners, {}
+        try:
+            refund.asked(case, event)
+        finally:
+            case.refund_owners = known
+
+    return decides("RefundAsked", ask)
+
+
 @mutant("a declined refund keeps its part of the headroom and its hold")
 def declined_refund_keeps_its_hold() -> Patch:
     def end(case: Case, one: Refund, status: Any, code: str | None = None, by: str | None = None) -> None:

@@ -44,6 +44,8 @@ def asked(case: Case, event: RefundAsked) -> None:
         raise Refused("already_known")
     if _REFUND_ID.fullmatch(event.refund_id) is None:
         raise Refused("id_invalid")
+    if case.refund_owners.get(event.refund_id, case.row.payment_id) != case.row.payment_id:
+        raise Refused("refund_id_taken")
     # PostgreSQL takes no NUL, and one mail that cannot be written would come back for ever.
     is_kept = len(event.reason) <= REASON_CHARS_MAX and "\0" not in event.reason
     if not (is_kept and 1 <= len(event.by) <= BY_CHARS_MAX and event.by.isprintable()):
