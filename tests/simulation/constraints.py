@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import asyncpg
 
 from services.payments.machine.events import Decisions
-from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Attempt, headroom_minor
+from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Attempt, unclaimed_minor
 from tests.simulation.rows import Rows
 
 _GONE = {"declined", "not_processed", "reversed"}
@@ -45,7 +45,7 @@ def _broken_checks(rows: Rows, decisions: Decisions) -> Iterator[str]:
     for payment in decisions.payments:
         if (payment.status in PAYMENT_FINAL) != (payment.due is None):
             yield f"payment_reminder: {payment.payment_id} {payment.status}"
-        if headroom_minor(payment) < 0 or payment.captured_minor > payment.amount_minor:
+        if unclaimed_minor(payment) < 0 or payment.captured_minor > payment.amount_minor:
             yield f"payment_headroom: {payment.payment_id}"
         if payment.refund_reserved_minor < 0 or payment.refunded_minor < 0 or payment.disputed_minor < 0:
             yield f"payment_headroom: {payment.payment_id}"

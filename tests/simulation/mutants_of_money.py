@@ -9,11 +9,11 @@ from unittest.mock import patch
 
 import msgspec
 
-from services.payments.machine import answers, attempts, dispute, payment, refund
+from services.payments.machine import answers, attempts, dispute, late, payment, refund
 from services.payments.machine.account import Balance
 from services.payments.machine.case import Case
 from services.payments.machine.events import Event, RefundAsked
-from services.payments.machine.model import Attempt, Credit, Refund, derived_id
+from services.payments.machine.model import LATE_SUCCESS, Attempt, Credit, Refund, derived_id
 from tests.simulation.mutants import decides, mutant, together
 from tests.simulation.rows import Rows
 
@@ -170,6 +170,15 @@ def refund_id_of_another_payment() -> Patch:
             case.refund_owners = known
 
     return decides("RefundAsked", ask)
+
+
+@mutant("a refund that was given after its decline leaves its part of the headroom free")
+def late_refund_leaves_headroom() -> Patch:
+    def count(case: Case, attempt: Attempt, of: Refund, bank_reference: str | None) -> None:
+        late._mark(case, attempt, LATE_SUCCESS, bank_reference)
+        case.take_back(of.refund_id, attempt.bank, attempt.amount_minor)
+
+    return patch.object(late, "_count_as_refunded", count)
 
 
 @mutant("a declined refund keeps its part of the headroom and its hold")

@@ -24,6 +24,7 @@ from services.payments.machine.events import (
     TurnCame,
 )
 from services.payments.machine.model import (
+    LATE_SUCCESS,
     PAYMENT_FINAL,
     REFUND_FINAL,
     Account,
@@ -35,7 +36,8 @@ from services.payments.machine.model import (
     Payment,
     Refund,
     Transfer,
-    headroom_minor,
+    late_refunds_minor,
+    unclaimed_minor,
 )
 from services.payments.machine.policy import Policy
 from services.payments.machine.turn import decide
@@ -279,7 +281,8 @@ class TinyRecord:
         assert all((r.status in REFUND_FINAL) == (r.due is None) for r in payment.refunds)
         assert all((d.status == "opened") == (d.due is not None) for d in payment.disputes)
         assert [] == [key for key, count in counting.items() if count > 1]
-        assert headroom_minor(payment) >= 0
+        assert unclaimed_minor(payment) >= 0
+        assert payment.refunded_minor == given_back + late_refunds_minor(payment, LATE_SUCCESS)
         assert given_back <= payment.captured_minor
         assert list(range(2, 2 + len(story))) == [told.sequence for told in story]
         assert payment.sequence == 1 + len(story)
