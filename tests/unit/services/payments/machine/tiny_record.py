@@ -173,11 +173,7 @@ class TinyRecord:
             events=events,
             accounts={} if without_account else {ACCOUNT: self.account},
             payments={} if without_payments else {e.payment_id: self.payments[e.payment_id] for e in events},
-            refund_owners={
-                refund.refund_id: payment.payment_id
-                for payment in self.payments.values()
-                for refund in payment.refunds
-            },
+            refund_owners={r.refund_id: r.payment_id for p in self.payments.values() for r in p.refunds},
         )
         return decide(snapshot, self.banks, self.policy)
 
