@@ -13,7 +13,7 @@ from typing import TypeAlias
 import asyncpg
 
 from services.node.crash_points import reach
-from services.payments.machine.events import Decisions, Event, Snapshot
+from services.payments.machine.events import Decisions, Event, RefundAsked, Snapshot
 from services.payments.packing import EventRow, Position
 from services.payments.record import About, Decide, Overdue, Waiting, Work
 from services.payments.store_rows import accounts_from, events_from, payments_from, written
@@ -25,6 +25,7 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 _WAITING = "select * from payments.take_waiting($1, $2)"
 _OVERDUE = "select * from payments.take_overdue($1, $2)"
 _ABOUT = "select * from payments.take_about($1)"
+_REFUND_OWNERS = "select * from payments.refund_owners($1)"
 _WRITE = "select payments.write_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 
@@ -127,4 +128,8 @@ async def _take(
         accounts=accounts_from(row["accounts"]),
         payments=payments_from(row["payments"]),
     )
+    asked = [event.refund_id for event in events if isinstance(event, RefundAsked)]
+    if asked:
+        owners = await connection.fetch(_REFUND_OWNERS, asked)
+        seen.refund_owners = {owner["refund_id"]: owner["payment_id"] for owner in owners}
     return seen, refused
