@@ -188,6 +188,10 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
                coalesce(sum(r.amount_minor) filter (where r.due is not null), 0)::bigint as reserved
         from payments.refund r where r.payment_id = p.payment_id and r.origin <> 'system') claimed
     cross join lateral (
+        -- Failed, and given all the same: it counts as refunded.
+        select coalesce(sum(a.amount_minor), 0)::bigint as amount from payments.attempt a
+        where a.payment_id = p.payment_id and a.operation = 'refund' and a.decline_code = 'late_success') late
+    cross join lateral (
         select coalesce(sum(d.amount_minor) filter (where d.status <> 'won'), 0)::bigint as amount
         from payments.dispute d where d.payment_id = p.payment_id) disputed
     cross join lateral (
@@ -201,7 +205,7 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as
         ('credits of the payment', case p.kind when 'collect' then p.captured_minor else 0 end, paid.amount),
         ('hold of the payment', case when p.kind = 'payout' and p.status in ('reserved', 'submitted', 'unknown')
                                      then p.amount_minor else 0 end, hold.amount),
-        ('refunded column', claimed.refunded, p.refunded_minor),
+        ('refunded column', claimed.refunded + late.amount, p.refunded_minor),
         ('refund reserved column', claimed.reserved, p.refund_reserved_minor),
         ('disputed column', disputed.amount, p.disputed_minor),
         ('posts of the payout', (p.kind = 'payout' and p.status = 'succeeded')::int::bigint, post.many))
