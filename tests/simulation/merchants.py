@@ -150,10 +150,12 @@ class Merchants:
     def _refund(self, payment: Payment, wait: float, share: float) -> None:
         chance = self.chance
         whole = payment.captured_minor or payment.amount_minor
-        digits = "".join(chance.choice(_DIGITS) for _ in range(26))
+        refund_id = "ref_sim_" + "".join(chance.choice(_DIGITS) for _ in range(26))
+        if self.refunds_asked and chance.random() < 0.1:
+            refund_id = chance.choice(sorted(self.refunds_asked))  # Of this payment, or of whichever.
         origin = "user" if chance.random() < 0.7 else "customer_service"
         asked = RefundAsked(
-            payment_id=payment.payment_id, refund_id=f"ref_sim_{digits}",
+            payment_id=payment.payment_id, refund_id=refund_id,
             amount_minor=max(1, int(whole * share)), origin=origin, reason="asked for", by="ada",  # type: ignore[arg-type]
         )  # fmt: skip
         self.refunds_asked.add(asked.refund_id)

@@ -231,7 +231,7 @@ class SimBank:
         if code is None:
             self._move(entry)
             self.regrets.begin(entry)
-        elif entry.attempt.operation in ("collect", "authorise", "payout") and weather.strikes(
+        elif entry.attempt.operation in ("collect", "authorise", "payout", "refund") and weather.strikes(
             "bank_mind_changed"
         ):
             self.later(weather.seconds(0.0, 3600.0), lambda: self._change_mind(entry))

@@ -216,12 +216,15 @@ class Snapshot(msgspec.Struct, kw_only=True):
         now: The database's clock, in this transaction.
         payments: With attempts, refunds and disputes; every payment that an event names.
         accounts: The accounts of these payments.
+        refund_owners: Refund id to the payment that has it, of the ids that `RefundAsked` events name; an id
+            is one in the whole record, and no payment sees another's refunds.
     """
 
     now: datetime
     events: Sequence[Event]
     accounts: dict[str, Account]
     payments: dict[str, Payment]
+    refund_owners: dict[str, str] = {}
 
 
 class Decisions(msgspec.Struct, kw_only=True):
