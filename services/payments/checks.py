@@ -1,7 +1,8 @@
 """Ask the record the questions that must be answered by zero rows, and tell an operator when they are not.
 
-I1 and I3: `ledger_imbalance`. I2: `reminders_missing`. `overdue`: the engine is away or too slow. Every
-worker asks; the answers are gauges, and an error in the log while one is not zero.
+I1 and I3: `ledger_imbalance`. I2: `reminders_missing`. `overdue`: the engine is away or too slow.
+`set_aside`: engine or record have a defect. Every worker asks; the answers are gauges, and an error in the
+log while one is not zero.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Checks:
     async def check_open(self) -> None:
         """Check the open payments once."""
         _tell("reminders_missing", await self._store.reminders_missing())
+        _tell("set_aside", await self._store.asides())
         _tell("overdue", await self._store.overdue(OVERDUE_GRACE))
 
 
