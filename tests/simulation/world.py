@@ -198,8 +198,7 @@ class World:
         self.later(wait, partial(self._deliver, told))
         if weather.strikes("bank_callback_twice"):
             self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, told))
-        # What can happen more than once has a new id each time: only its own id tells a repeat of it.
-        if told.what not in ("returned", "recalled") and weather.strikes("bank_callback_again"):
+        if weather.strikes("bank_callback_again"):
             again = replace(told, bank_event_id=f"{told.bank_event_id}-a")
             self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, again))
 
