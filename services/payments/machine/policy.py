@@ -21,6 +21,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         dispute_deadline: A dispute that the bank does not end is shown to an operator then, and stays open.
         raise_after: An unknown outcome older than this is shown to an operator, once.
         resend_age_max: Banks keep idempotency keys for 24 hours at least; four hours are left as a margin.
+        final_resend_age_max: The same at a bank whose "not found" is final. Until then a crash of ours is the
+            likelier reason why it has nothing; from then on it is asked only, and another bank can have the
+            payment within a quarter of an hour.
         attempts_max: Banks tried for one payment, after certain refusals only.
         not_found_quiet: "Not found" counts as "not processed" only if said at least `not_founds_min` times
             with this much time between the first and the last, by a bank whose contract says so.
@@ -37,6 +40,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     dispute_deadline: timedelta = timedelta(days=45)
     raise_after: timedelta = timedelta(minutes=15)
     resend_age_max: timedelta = timedelta(hours=20)
+    final_resend_age_max: timedelta = timedelta(minutes=1)
     attempts_max: int = 3
     not_found_quiet: timedelta = timedelta(minutes=10)
     not_founds_min: int = 2
