@@ -20,7 +20,6 @@ from services.payments.bank_health import BankHealth, controls_of
 from services.payments.checks import Checks
 from services.payments.config import FRAUD_HOP_CALL_S_MAX, HOP_CALL_S_MAX, PaymentsConfig, WorkerConfig
 from services.payments.fraud_calls import FraudCalls
-from services.payments.machine.policy import Policy
 from services.payments.machine.terms import terms_of
 from services.payments.reconciler import Reconciler
 from services.payments.relay import Relay
@@ -54,7 +53,7 @@ async def main(config: PaymentsConfig) -> None:
             BankCalls(banks),
             FraudCalls(fraud),
             health,
-            Policy(),
+            config.approvals.policy(),
             WorkerConfig(bank_names=tuple(config.bank_names)),
         )
         app = web.Application()

@@ -194,6 +194,9 @@ class World:
         if weather.strikes("bank_callback_wrong"):
             event_id = f"{told.bank_event_id}-w"
             wrong = replace(told, amount_minor=told.amount_minor + 1, bank_event_id=event_id)
+            if told.what in ("returned", "recalled"):
+                # Nobody can tell another part from a wrong one; the currency can be told.
+                wrong = replace(told, currency="XTS", bank_event_id=event_id)
             self.later(wait, partial(self._deliver, wrong))
         self.later(wait, partial(self._deliver, told))
         if weather.strikes("bank_callback_twice"):
