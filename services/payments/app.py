@@ -63,7 +63,11 @@ async def main(config: PaymentsConfig) -> None:
         )
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
-            beside = [Relay(config, config.nats, store).run(), Checks(store).run(), health.run()]
+            beside = [
+                Relay(config, config.nats, store).run(),
+                Checks(store, config.bank_names).run(),
+                health.run(),
+            ]
             settled = SettlementStore(pool)
             beside += [Reconciler(settled, banks[name], name).run() for name in banks]
             tasks = [group.create_task(loop) for loop in beside]

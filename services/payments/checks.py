@@ -1,13 +1,14 @@
 """Ask the record the questions that must be answered by zero rows, and tell an operator when they are not.
 
 I1 and I3: `ledger_imbalance`. I2: `reminders_missing`. `overdue`: the engine is away or too slow.
-`set_aside`: engine or record have a defect. Every worker asks; the answers are gauges, and an error in the
-log while one is not zero.
+`set_aside`: engine or record have a defect. `undriven`: a bank was taken out of the configuration. Every
+worker asks; the answers are gauges, and an error in the log while one is not zero.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from services.node.logs import get_log
@@ -23,10 +24,15 @@ _log = get_log("payments.checks")
 
 
 class Checks:
-    """Runs each check at its period until cancelled."""
+    """Runs each check at its period, first of all at once, until cancelled.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        bank_names: The banks that this engine drives.
+    """
+
+    def __init__(self, store: Store, bank_names: Sequence[str]) -> None:
         self._store = store
+        self._bank_names = bank_names
 
     async def run(self) -> None:
         """Check until cancelled; a database that is away is asked again at the next period."""
@@ -45,6 +51,14 @@ class Checks:
     async def check_open(self) -> None:
         """Check the open payments once."""
         _tell("reminders_missing", await self._store.reminders_missing())
+        left = await self._store.undriven(self._bank_names)
+        for bank, rows in left.items():
+            _log.error(
+                "a bank has open payments and is not in the configuration: nobody drives them. Put it back, "
+                "with retired = true in its terms",
+                bank=bank, rows=rows,
+            )  # fmt: skip
+        _tell("undriven", sum(left.values()))
         _tell("set_aside", await self._store.asides())
         _tell("overdue", await self._store.overdue(OVERDUE_GRACE))
 

@@ -84,6 +84,11 @@ class Store:
         """How many payments are set aside and still wait; 1,000 stands for more."""
         return int(await self._pool.fetchval("select count(*) from payments.asides(1000)"))
 
+    async def undriven(self, banks: Sequence[str]) -> dict[str, int]:
+        """Bank to how much it has that is open, of the banks that are none of these."""
+        rows = await self._pool.fetch("select * from payments.undriven($1)", list(banks))
+        return {row["bank"]: row["open"] for row in rows}
+
     async def ledger_imbalances(self) -> int:
         """In how many ways balances, transfers and payments disagree; reads the whole ledger."""
         async with self._pool.acquire() as connection, connection.transaction():

@@ -73,6 +73,7 @@ async def test_no_service_reads_a_table(
         ("operator", "payments.take_waiting(1, 1)"),
         ("gateway", "payments.refund_owners(array['ref_x'])"),
         ("gateway", "payments.asides(1)"),
+        ("gateway", "payments.undriven(array['x'])"),
         ("gateway", "payments.put_aside('pay_x', 'x', '1 s', '1 s')"),
         ("operator", "payments.put_aside('pay_x', 'x', '1 s', '1 s')"),
         ("operator", "payments.refund_owners(array['ref_x'])"),

@@ -17,7 +17,7 @@ from services.payments.record import ASIDE_MAX, ASIDE_MIN, Decide, Work
 from services.payments.store import Store
 from tests.integration.payments.operators import ALICE, Operators
 from tests.integration.payments.payment_world import PaymentWorld
-from tests.integration.payments.payments_samples import Request
+from tests.integration.payments.payments_samples import BANKS, Request
 from tests.integration.payments.payments_stack import until
 from tests.integration.payments.worker_surroundings import SomeBanks, accepted, open_payments, working
 from tests.integration.postgres_server import PostgresServer
@@ -185,7 +185,7 @@ async def test_a_person_lists_what_is_set_aside_and_the_checks_count_it(
     [name] = await accepted(paying, 1)
     nothing = await operators.run(ALICE, "aside", "list")
     await paying.store.set_aside(name, "VoidAsked: ZeroDivisionError: once?more")
-    await Checks(paying.store).check_open()
+    await Checks(paying.store, BANKS).check_open()
 
     listed = await operators.run(ALICE, "aside", "list", "--json")
     shown = await operators.run(ALICE, "aside", "list")
