@@ -18,7 +18,7 @@ from services.payments.packing import EventRow, Position
 from services.payments.record import ASIDE_MAX, ASIDE_MIN, About, Decide, Overdue, Waiting, Work
 from services.payments.store_rows import accounts_from, events_from, payments_from, written
 
-LEDGER_MS_MAX = 60_000  # A second for each million transfers or so; it holds no lock that others wait for.
+LEDGER_MS_MAX = 600_000  # A second for each million payments or so; it holds no lock that others wait for.
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
@@ -89,12 +89,30 @@ class Store:
         rows = await self._pool.fetch("select * from payments.undriven($1)", list(banks))
         return {row["bank"]: row["open"] for row in rows}
 
-    async def ledger_imbalances(self) -> int:
-        """In how many ways balances, transfers and payments disagree; reads the whole ledger."""
+    async def balances_imbalance(self) -> int:
+        """In how many ways accounts disagree with the ledger; reads the whole ledger.
+
+        Raises:
+            asyncpg.QueryCanceledError, TimeoutError: It takes longer than it may.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(f"set local statement_timeout = {LEDGER_MS_MAX}")
-            count = "select count(*) from payments.ledger_imbalance()"
+            count = "select count(*) from payments.balances_imbalance()"
             return int(await connection.fetchval(count, timeout=LEDGER_MS_MAX / 1000))
+
+    async def check_claims(self, after: str | None, payments_max: int) -> tuple[int, str | None]:
+        """In how many ways the next payments disagree with their credits, holds, refunds and disputes.
+
+        Args:
+            after: The payment before the first one; None: from the beginning.
+            payments_max: How many.
+
+        Returns:
+            How many ways, and the last payment; None: it was the last of all.
+        """
+        row = await self._pool.fetchrow("select * from payments.check_claims($1, $2)", after, payments_max)
+        assert row is not None
+        return row["problems"], row["last"]
 
     async def outbox_after(self, place: Position, rows_max: int) -> list[EventRow]:
         """Events after a place, in order; never skips one that commits late."""
