@@ -7,7 +7,10 @@ its effect, ask before repeating). Whatever cannot be proven unsent is unknown.
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import aiohttp
 from yarl import URL
@@ -110,6 +113,46 @@ class HopClient:
             HopUnsent: No byte of the request was written, or the next hop vouches that it forwarded none.
             HopUnknown: Anything else that is not a complete answer of the callee.
         """
+        async with self._answered(method, path, body, headers or {}) as response:
+            return HopAnswer(
+                response.status,
+                await _whole_body(response, answer_bytes_max),
+                {k.lower(): v for k, v in response.headers.items()},
+            )
+
+    async def call_for_lines(
+        self, path: str, body: bytes, take: Callable[[bytes], None], *, answer_bytes_max: int
+    ) -> None:
+        """POST, and hand on each line of the answer as it comes, without its end.
+
+        Args:
+            take: What it raises ends the call.
+            answer_bytes_max: All lines together, their ends included.
+
+        Raises:
+            HopUnsent: As `call`; no line was handed on.
+            HopUnknown: Any other status than 200, or an answer that ended too early; lines that were handed
+                on before are true all the same.
+        """
+        async with self._answered("POST", path, body, {}) as response:
+            if response.status != HTTPStatus.OK:
+                raise HopUnknown(f"status {response.status}")
+            received, rest = 0, b""
+            async for chunk in response.content.iter_any():
+                received += len(chunk)
+                if received > answer_bytes_max:
+                    raise HopUnknown("the answer is too large to be one of ours")
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    take(line)
+            if rest:
+                raise HopUnknown("the answer ends within a line")
+
+    @asynccontextmanager
+    async def _answered(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; its answer has begun. Faults are told as `call` promises, while it is read too."""
         if self._sessions is None:
             raise HopUnsent("the client was not started")
         fields = {"content-type": "application/json"} if body is not None else {}
@@ -119,23 +162,19 @@ class HopClient:
                     method,
                     URL(self._egress.url + path, encoded=True),  # As it stands: nothing is quoted anew.
                     data=body,
-                    headers=fields | (headers or {}),
+                    headers=fields | headers,
                     allow_redirects=False,
                 ) as response:
-                    answer = HopAnswer(
-                        response.status,
-                        await _whole_body(response, answer_bytes_max),
-                        {k.lower(): v for k, v in response.headers.items()},
-                    )
+                    if self._believes_unsent and response.headers.get(UNSENT_HEADER) == "1":
+                        await _whole_body(response, ANSWER_BYTES_MAX)  # So that the connection is kept.
+                        raise HopUnsent(f"the next hop could not forward it (status {response.status})")
+                    yield response
         except (aiohttp.ClientConnectorError, ssl.SSLCertVerificationError) as fault:
             raise HopUnsent(type(fault).__name__) from fault
         except aiohttp.ConnectionTimeoutError as fault:
             raise HopUnsent("no connection in time") from fault
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise HopUnknown(type(fault).__name__) from fault
-        if self._believes_unsent and answer.headers.get(UNSENT_HEADER) == "1":
-            raise HopUnsent(f"the next hop could not forward it (status {answer.status})")
-        return answer
 
 
 async def _whole_body(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
