@@ -7,7 +7,7 @@ believed once for each place, and a line that cannot be one of ours ends the bel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -70,15 +70,6 @@ _answers = msgspec.json.Decoder(BatchAnswer, strict=True)
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def in_order(items: Iterable[Item]) -> list[Item]:
-    """In the order of their places in a batch."""
-    kept = list(items)
-    return [
-        *(item for item in kept if isinstance(item, Attempt)),
-        *(item for item in kept if isinstance(item, Inquiry)),
-    ]
-
-
 def write_batch(items: Sequence[Item]) -> bytes:
     """Write items, which are in order of their places.
 
@@ -108,7 +99,7 @@ def is_readable(item: Item) -> bool:
     """Whether the other side would read it: one bad item would have its whole batch refused, each time."""
     try:
         return item == (_attempts if isinstance(item, Attempt) else _inquiries).decode(_encoder.encode(item))
-    except _UNREADABLE:
+    except (*_UNREADABLE, UnicodeEncodeError, OverflowError):
         return False
 
 

@@ -31,7 +31,7 @@ PURE = (
     "services/fraud/evaluation.py", "services/fraud/inputs.py", "services/fraud/replaying.py",
     "services/fraud/rule_file.py", "services/fraud/rules.py", "services/fraud/velocity.py",
     "services/payments/bulkheads.py", "services/payments/routing_facts.py",
-    "services/banks/exponents.py", "services/banks/rail.py", "services/banks/json_rail.py",
+    "services/banks/batches.py", "services/banks/exponents.py", "services/banks/rail.py", "services/banks/json_rail.py",
     "services/banks/card_rail.py", "services/bank_simulator/behaviour.py",
     "services/bank_simulator/script.py",
     "services/bank_simulator/rulebook.py", "services/bank_simulator/settlement.py",
