@@ -10,6 +10,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 
 import aiohttp
@@ -33,6 +34,7 @@ IDLE_SHARE = 0.05
 # An outside party without a sidecar is left by the session's own age; a burst of calls that comes a second
 # after the last one must not pay for a handshake each.
 IDLE_SHARE_OUTSIDE = 0.2
+URLS_KEPT_MAX = 256  # A few paths of each callee; parsing one takes as long as sending it.
 UNSENT_HEADER = "x-countermark-unsent"  # A sidecar or connector sets it when it never reached the next hop.
 
 
@@ -91,6 +93,8 @@ class HopClient:
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=self._timeout_s * CONNECT_SHARE),
             auto_decompress=False,
             headers={"accept-encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),  # A callee sets nothing that later calls would carry.
+            skip_auto_headers=("user-agent",),
         )
 
     async def close(self) -> None:
@@ -163,7 +167,7 @@ class HopClient:
             with self._sessions.lend() as session:
                 async with session.request(
                     method,
-                    URL(self._egress.url + path, encoded=True),  # As it stands: nothing is quoted anew.
+                    _url_of(self._egress.url + path),
                     data=body,
                     headers=fields | headers,
                     allow_redirects=False,
@@ -178,6 +182,11 @@ class HopClient:
             raise HopUnsent("no connection in time") from fault
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise HopUnknown(type(fault).__name__) from fault
+
+
+@lru_cache(maxsize=URLS_KEPT_MAX)
+def _url_of(text: str) -> URL:
+    return URL(text, encoded=True)  # As it stands: nothing is quoted anew.
 
 
 def idle_s_max(connection_age_s_max: float, *, is_sidecar: bool) -> float:

@@ -75,6 +75,15 @@ def test_what_is_no_batch_is_refused(body: bytes) -> None:
         read_batch(body)
 
 
+@given(st.binary(max_size=200) | st.text(max_size=100).map(lambda text: text.encode(errors="replace")))
+def test_any_bytes_are_a_batch_or_refused(body: bytes) -> None:
+    try:
+        items = read_batch(body).items
+    except BatchMalformed:
+        return
+    assert 1 <= len(items) <= BATCH_ITEMS_MAX
+
+
 @given(st.integers(0, 4), st.sampled_from(["amount_minor", "uetr", "operation", "instrument"]))
 def test_one_bad_item_has_its_whole_batch_refused(guilty: int, field: str) -> None:
     attempts = [msgspec.to_builtins(attempt(number)) for number in range(5)]
