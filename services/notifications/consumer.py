@@ -32,8 +32,6 @@ FETCH_MAX = 16
 # One pull request lasts this long on the server; a message that arrives meanwhile comes at once.
 FETCH_S_MAX = 2.0
 FETCH_S_MIN = 0.1
-# Messages trickle in; each transaction costs what sixteen messages in one do.
-GATHER_S = 0.02
 # Longer than the slowest commit here. What was taken by a process that died comes back after it; what comes
 # back although it was committed is a duplicate and changes nothing.
 ACK_WAIT_S = 8.0
@@ -121,8 +119,6 @@ class Consumer:
                 return  # The consumer or the stream was deleted under the request.
             if messages:
                 await self._store(messages)
-                if len(messages) < FETCH_MAX:
-                    await asyncio.sleep(GATHER_S)
                 continue
             try:
                 await subscription.consumer_info()
