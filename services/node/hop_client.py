@@ -94,7 +94,6 @@ class HopClient:
             auto_decompress=False,
             headers={"accept-encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),  # A callee sets nothing that later calls would carry.
-            skip_auto_headers=("user-agent",),
         )
 
     async def close(self) -> None:

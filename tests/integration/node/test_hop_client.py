@@ -15,7 +15,7 @@ import trustme
 from pki.tls import server_context
 from services.node.config_file import EgressConfig
 from services.node.errors import HopUnknown, HopUnsent
-from services.node.hop_client import ANSWER_BYTES_MAX, UNSENT_HEADER, HopClient, idle_s_max
+from services.node.hop_client import ANSWER_BYTES_MAX, UNSENT_HEADER, HopClient
 from tests.integration.node.mtls import node_config, spiffe
 from tests.integration.postgres_server import ThrowAwayPki
 
@@ -289,21 +289,3 @@ async def test_the_client_works_again_after_a_fault(hop: Hop) -> None:
             await client.call("GET", "/v1/attempts/x")
         async with hop.callee.running(hop.proving(), answering("200 OK", b"{}")):
             assert 200 == (await client.call("GET", "/v1/attempts/x")).status
-
-
-async def test_what_a_callee_sets_as_a_cookie_is_never_carried_back(hop: Hop) -> None:
-    behave = answering("200 OK\r\nset-cookie: whose=yours", b"{}")
-    async with hop.callee.running(hop.proving(), behave), hop.client() as client:
-        for _ in range(2):
-            await client.call("POST", "/v1/attempts", BODY)
-
-    assert [False, False] == [b"cookie" in request.lower() for request in hop.callee.requests]
-
-
-@pytest.mark.parametrize(
-    ("age_s", "is_sidecar", "kept_s"), [(10, True, 0.5), (10, False, 2), (300, True, 2), (300, False, 2)]
-)
-def test_an_idle_connection_is_left_before_the_other_side_leaves_it(
-    age_s: float, is_sidecar: bool, kept_s: float
-) -> None:
-    assert kept_s == idle_s_max(age_s, is_sidecar=is_sidecar)
