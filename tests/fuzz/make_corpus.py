@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from services.vault.tokens import make_token
 from signing import (
     Response,
     keys_to_jwks,
@@ -25,6 +26,10 @@ from tests.unit.signing import signing_samples as samples
 
 CORPUS: Final = Path(__file__).with_name("corpus")
 _PROOF = "A" * 86 + "=="
+
+
+def _order(members: bytes) -> bytes:
+    return b'{"blind":"AAECAwQFBgcICQoLDA0ODw",' + members + b"}"
 
 
 def seeds() -> dict[str, dict[str, bytes]]:
@@ -69,6 +74,25 @@ def seeds() -> dict[str, dict[str, bytes]]:
                 {"public_key": keys[1].to_jwk(), "proof": _PROOF, "issued_at": samples.NOW}
             ).encode(),
             "refused-float": b'{"amount":19.99,"list":[1e3,null,true,"\\u00e9"]}',
+        },
+        "instrument_order": {
+            "card": _order(b'"card":{"number":"4242424242424242","expiry_month":12,"expiry_year":2030}'),
+            "iban": _order(b'"iban":"DE89370400440532013000"'),
+            "refused-cvc": _order(b'"card":{"number":"4242424242424242","cvc":"123"}'),
+            "refused-unblinded": b'{"iban":"DE89370400440532013000"}',
+        },
+        "number": {
+            "card": b"4242424242424242",
+            "iban": b"MT84MALT011000012345MTLCAST001S",
+            "refused-check": b"4242424242424241",
+        },
+        "token": {
+            "one": make_token("eu", "mer_eu_one", 2**79 + 1).encode(),
+            "refused-name": b"tok_visa_ok",
+        },
+        "cell_keys": {
+            "two": b"1 " + b"A" * 43 + b"=\n2 " + b"B" * 42 + b"A=\n",
+            "refused-falling": b"2 %s=\n1 %s=\n" % (b"A" * 43, b"B" * 42 + b"A"),
         },
     }
 

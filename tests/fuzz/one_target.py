@@ -11,7 +11,15 @@ from typing import Any
 
 atheris: Any = importlib.import_module("atheris")  # untyped, and absent where it has no wheel
 
-with atheris.instrument_imports(include=["signing", "gateway.api.parsing", "tests.fuzz"]):
+with atheris.instrument_imports(
+    include=[
+        "signing",
+        "gateway.api.parsing",
+        "gateway.api.instrument_orders",
+        "services.vault",
+        "tests.fuzz",
+    ]
+):
     from tests.fuzz.targets import TARGETS
 
 

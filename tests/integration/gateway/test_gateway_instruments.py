@@ -168,3 +168,38 @@ async def test_the_evidence_of_an_instrument_holds_its_token_and_no_body(stack: 
         header(answer, "Request-Id"),
     )
     assert [("command", "accepted", None, answer.body)] == [tuple(row) for row in rows]
+
+
+async def test_while_the_vault_is_away_it_is_said_and_payments_go_on(stack: Gateway) -> None:
+    # A key that the vault does not have: to a merchant it is as much away as a vault that is down.
+    keys = stack.vault.key_file.read_bytes()
+    stack.vault.key_file.write_bytes(keys + b"#\n")
+    request = keep(card("4000009000000045"))
+    try:
+        answer = await stack.ask(request)
+        paid = await stack.ask(payment_request())
+    finally:
+        stack.vault.key_file.write_bytes(keys)
+
+    again = await stack.ask(request)
+    assert (503, "cell_unavailable") == (answer.status, problem(answer)["code"])
+    assert "1" == header(answer, "Retry-After")
+    assert 202 == paid.status
+    assert 201 == again.status
+
+
+async def test_a_key_without_the_scope_neither_keeps_nor_deletes(stack: Gateway) -> None:
+    merchant = await stack.enrol("Narrow", "EUR")
+    await stack.query("alter table registry.merchant_key disable trigger only_revoked_once")
+    await stack.query(
+        "update registry.merchant_key set scopes = array['pay', 'read'] where key_id = $1",
+        merchant.key.key_id,
+    )
+    await stack.query("alter table registry.merchant_key enable trigger only_revoked_once")
+
+    kept = await stack.ask(keep(card()), merchant)
+    deleted = await stack.ask(delete("tok_eu_0000000000000000000000000z"), merchant)
+
+    assert [(403, "key_scope")] * 2 == [
+        (answer.status, problem(answer)["code"]) for answer in (kept, deleted)
+    ]
