@@ -21,6 +21,7 @@ from tests.faults.crash_sites import CrashSite
 from tests.faults.doctored import doctored_runs
 from tests.faults.kills import BACK_S_MAX, Deaths, Killer
 from tests.faults.load import Load
+from tests.faults.more_workers import ENGINE, start_workers
 from tests.faults.observing import Watcher
 from tests.faults.planted_faults import planted_faults
 from tests.faults.system_faults import FAULTS
@@ -29,7 +30,9 @@ from tests.mesh.enrolled_merchant import enrol_merchant
 
 RATE_PER_S: Final = 6.0  # Two cores carry much more; what is wanted is a payment at every point, not a queue.
 # Kills at each point between two checks: few enough to tell which it was, and checks take time, too.
-ROUNDS_PER_CHECK: Final = 5
+ROUNDS_PER_CHECK: Final = 10
+# The engine has more than a third of all points; more of them share these, and die at the same time.
+WORKERS: Final = 3
 WARM_S: Final = 1.0
 AUDIT_EVERY_S: Final = 1.0
 
@@ -44,6 +47,7 @@ class Plan:
         sites: crash points to kill at, `kills` times each.
         faults: names of system faults, in this order.
         check_each: check after each fault rather than once after all of them.
+        workers: engines beside each other, each killed at its share of their points.
     """
 
     sites: Sequence[CrashSite]
@@ -52,6 +56,7 @@ class Plan:
     seed: int
     rate_per_s: float = RATE_PER_S
     check_each: bool = True
+    workers: int = WORKERS
 
 
 @dataclass(slots=True)
@@ -128,10 +133,11 @@ class Campaign:
     async def run(self, plan: Plan) -> Findings:
         """Kill, break, check, and try the checkers."""
         if plan.sites:
+            self._findings.deaths.wanted = plan.kills * len(plan.sites)
             for first in range(0, plan.kills, ROUNDS_PER_CHECK):
                 rounds = min(ROUNDS_PER_CHECK, plan.kills - first)
-                await self._under_load(self._kill(plan.sites, rounds))
-                await self._check(f"{sum(self._findings.deaths.at.values())} kills")
+                await self._under_load(self._kill(plan.sites, rounds, plan.workers))
+                await self._check(f"{self._findings.deaths.count} kills")
         if plan.check_each:
             for name in plan.faults:
                 await self._under_load(self._break(name))
@@ -165,16 +171,18 @@ class Campaign:
                 self._findings.violations += [f"I1 under load: {row}" for row in rows]
             await asyncio.sleep(AUDIT_EVERY_S)
 
-    async def _kill(self, sites: Sequence[CrashSite], rounds: int) -> None:
+    async def _kill(self, sites: Sequence[CrashSite], rounds: int, workers: int) -> None:
         """All processes at once, each at its own points one after the other."""
-        by_process: dict[str, list[CrashSite]] = defaultdict(list)
+        by_service: dict[str, list[CrashSite]] = defaultdict(list)
         for site in sites:
-            by_process[site.process].append(site)
+            by_service[site.process].append(site)
         killers = []
-        for process, own in by_process.items():
+        for service, own in by_service.items():
             order = [site for _ in range(rounds) for site in self._chance.sample(own, len(own))]
-            killer = Killer(self._stack, process, self._findings.deaths, self._tell, self._chance)
-            killers.append(killer.run(order))
+            names = await start_workers(self._stack, workers) if service == ENGINE else [service]
+            for first, name in enumerate(names):
+                killer = Killer(self._stack, name, self._findings.deaths, self._tell, self._chance)
+                killers.append(killer.run(order[first :: len(names)]))
         await asyncio.gather(*killers)
 
     async def _break_all(self, names: Sequence[str]) -> None:

@@ -1,4 +1,7 @@
-"""Kill one process at its crash points, one after the other, and see how fast it is back each time."""
+"""Kill one process at its crash points, one after the other, and see how fast it is back each time.
+
+Every process has a killer of its own, and all work at the same time: most deaths fall into others' absence.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from compose.launcher.stack import Stack
@@ -30,14 +34,26 @@ class Deaths:
     """What happened to the processes.
 
     Attributes:
-        at: deaths at each point, by the process's own word.
-        back_s: from a death to being ready again; where it died once more before, to being ready after that.
+        wanted: how many deaths there are to be.
+        at: deaths at each point, by the process's own word just before, and the kernel's afterwards.
+        back_s: by point, from a death to being ready again; where it died once more before, to being ready
+            after that.
+        overlapping: deaths while at least one other process was dead or not ready yet.
+        away: processes that are dead or not ready yet, at this moment.
         findings: points that were not reached, processes that were not back in time.
     """
 
+    wanted: int = 0
     at: Counter[str] = field(default_factory=Counter)
-    back_s: list[float] = field(default_factory=list)
+    back_s: dict[str, list[float]] = field(default_factory=dict)
+    overlapping: int = 0
+    away: int = 0
     findings: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """All deaths so far."""
+        return sum(self.at.values())
 
 
 class Killer:
@@ -45,7 +61,7 @@ class Killer:
 
     Args:
         stack: with a load on it.
-        process: its name in mesh.toml.
+        process: its name to the supervisor.
         deaths: is added to.
         tell: called with one line for each death.
     """
@@ -90,14 +106,19 @@ class Killer:
                     await asyncio.sleep(LOOK_EVERY_S)  # Told by a file of another process.
         except TimeoutError:
             self._deaths.findings.append(f"{site.name} ({site.place}) was not reached")
-            self._tell(f"{site.name:36} not reached within {REACHED_S_MAX:.0f} s")
+            self._tell(f"{self._process:13} {site.name:36} not reached within {REACHED_S_MAX:.0f} s")
             await self._kill()
             return
-        self._deaths.at[site.name] += 1
+        self._deaths.overlapping += self._deaths.away > 0
         seconds = await self._back(dead[-1])
+        if Path(f"/proc/{dead[-1]}").exists():
+            self._deaths.findings.append(f"{site.name}: {dead[-1]} said that it dies, and lives")
+            return
+        self._deaths.at[site.name] += 1
         if seen:
-            self._deaths.back_s.append(seconds)
-        self._tell(f"{site.name:36} died, {f'back after {seconds:.1f} s' if seen else 'while it came back'}")
+            self._deaths.back_s.setdefault(site.name, []).append(seconds)
+        progress = f"{self._deaths.count:5} of {self._deaths.wanted}  {self._process:13} {site.name:36}"
+        self._tell(f"{progress} died, {f'back after {seconds:.1f} s' if seen else 'while it came back'}")
         if not is_taken(self._stack, self._process):
             await self._kill()  # It was back before the next point was written down.
 
@@ -121,6 +142,13 @@ class Killer:
 
     async def _back(self, dead: int) -> float:
         """Wait until another process than the dead one is ready; return the seconds since the last death."""
+        self._deaths.away += 1
+        try:
+            return await self._ready_after(dead)
+        finally:
+            self._deaths.away -= 1
+
+    async def _ready_after(self, dead: int) -> float:
         loop = asyncio.get_running_loop()
         died, lives = loop.time(), False
         while loop.time() - died < BACK_S_MAX:
