@@ -17,15 +17,19 @@ from typing import Any, Final
 from compose.launcher.stack import Stack, StackOptions
 from services.node.process import cancel_until_heard
 from tests.faults.client_log import ClientLog, read_client_log
+from tests.faults.commands import Commander, CommandLog
 from tests.faults.crash_sites import CrashSite
 from tests.faults.doctored import doctored_runs
+from tests.faults.doors import Doors
 from tests.faults.kills import BACK_S_MAX, Deaths, Killer
 from tests.faults.load import Load
 from tests.faults.more_workers import ENGINE, start_workers
+from tests.faults.observed import Observation
 from tests.faults.observing import Watcher
 from tests.faults.planted_faults import planted_faults
+from tests.faults.stories import Stories
 from tests.faults.system_faults import FAULTS
-from tests.faults.verdicts import Observation, judge
+from tests.faults.verdicts import judge
 from tests.mesh.enrolled_merchant import enrol_merchant
 
 RATE_PER_S: Final = 6.0  # Two cores carry much more; what is wanted is a payment at every point, not a queue.
@@ -34,6 +38,7 @@ ROUNDS_PER_CHECK: Final = 10
 # The engine has more than a third of all points; more of them share these, and die at the same time.
 WORKERS: Final = 3
 WARM_S: Final = 1.0
+PROMISES_SPOILED: Final = 50  # Enough to find one of each kind among them.
 AUDIT_EVERY_S: Final = 1.0
 
 Tell = Callable[[str], None]
@@ -65,6 +70,7 @@ class Findings:
 
     Attributes:
         audits: reads of the whole ledger while the load went on.
+        stories: how often each second act was played to its end.
         checkers: name of a fault planted for the checkers, and whether they saw it.
     """
 
@@ -76,6 +82,7 @@ class Findings:
     violations: list[str] = field(default_factory=list)
     checkers: dict[str, bool] = field(default_factory=dict)
     load: dict[str, Any] = field(default_factory=dict)
+    stories: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -103,10 +110,14 @@ async def run_campaign(plan: Plan, tell: Tell) -> Findings:
                 log = ClientLog(folder / "client.jsonl")
                 chance = random.Random(f"campaign {plan.seed}")
                 load = Load(merchant, log, plan.rate_per_s, plan.seed)
-                watcher = Watcher(stack, merchant, load, chance)
-                campaign = Campaign(stack, load, log, watcher, chance, tell)
+                commands, doors = CommandLog(folder / "commands.jsonl"), Doors(stack)
+                stories = Stories(load, Commander(doors, merchant, commands), plan.seed)
+                watcher = Watcher(stack, merchant, load, commands, chance)
+                campaign = Campaign(stack, load, stories, log, watcher, chance, tell)
                 findings = await campaign.run(plan)
+                await doors.close()
                 log.close()
+                commands.close()
         finally:
             await stack.stop()
     finally:
@@ -119,10 +130,18 @@ class Campaign:
     """The steps over one running stack."""
 
     def __init__(
-        self, stack: Stack, load: Load, log: ClientLog, watcher: Watcher, chance: random.Random, tell: Tell
+        self,
+        stack: Stack,
+        load: Load,
+        stories: Stories,
+        log: ClientLog,
+        watcher: Watcher,
+        chance: random.Random,
+        tell: Tell,
     ) -> None:
         self._stack = stack
         self._load = load
+        self._stories = stories
         self._log = log
         self._watcher = watcher
         self._chance = chance
@@ -149,6 +168,7 @@ class Campaign:
         self._findings.violations += self._findings.deaths.findings
         self._findings.violations += self._load.findings
         self._findings.load = self._load.figures()
+        self._findings.stories = dict(sorted(self._stories.told.items()))
         return self._findings
 
     async def _under_load(self, work: Coroutine[Any, Any, None]) -> None:
@@ -218,16 +238,19 @@ class Campaign:
 
     async def _try_checkers(self) -> None:
         """Plant faults into what was seen, and into what is looked at; each must be seen."""
+        await self._stories.each()  # So that there is something of each kind to be wrong about.
         late = await self._watcher.until_quiet()
         promises = read_client_log(self._log.path)
-        seen = await self._watcher.observe(promises[-ROUNDS_PER_CHECK * 10 :])
+        seen = await self._watcher.observe(promises[-PROMISES_SPOILED:])
         before = set(judge(seen))
 
-        def is_caught(doctored: Observation, invariant: str) -> bool:
-            return any(violation.invariant == invariant for violation in set(judge(doctored)) - before)
+        def is_caught(doctored: Observation, invariant: str, says: str = "") -> bool:
+            found = set(judge(doctored)) - before
+            return any(new.invariant == invariant and says in new.what for new in found)
 
         for planted in planted_faults():
-            self._findings.checkers[planted.name] = is_caught(planted.spoil(seen), planted.invariant)
+            caught = is_caught(planted.spoil(seen), planted.invariant, planted.says)
+            self._findings.checkers[planted.name] = caught
         for name, invariant, doctored in await doctored_runs(self._stack, self._watcher, self._log):
             self._findings.checkers[name] = is_caught(doctored, invariant)
         self._findings.violations += late

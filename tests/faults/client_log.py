@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +26,27 @@ class Promise:
     response_body: str
 
 
+def open_log(path: Path) -> int:
+    """Open a file to append lines to; return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def append_line(descriptor: int, fields: Mapping[str, Any]) -> None:
+    """Write a line by one call, so that lines of several writers do not mix, and wait until it is on disk."""
+    os.write(descriptor, json.dumps(fields).encode() + b"\n")
+    os.fsync(descriptor)
+
+
 class ClientLog:
     """Appends to one file; `write` returns when the line is on disk."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_log(path)
 
     def write(self, promise: Promise) -> None:
-        """Keep one promise; a line is written by one call, so lines of several writers do not mix."""
-        os.write(self._descriptor, json.dumps(asdict(promise)).encode() + b"\n")
-        os.fsync(self._descriptor)
+        """Keep one promise."""
+        append_line(self._descriptor, asdict(promise))
 
     def close(self) -> None:
         os.close(self._descriptor)

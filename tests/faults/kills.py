@@ -9,7 +9,7 @@ import asyncio
 import os
 import random
 import signal
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from tests.faults.crash_sites import WHEN_STOPPED, CrashSite
 BACK_S_MAX: Final = 10.0  # I7: what the product promises after a fault has ended.
 # The rarest point needs an outcome that stays unknown until somebody else asks.
 REACHED_S_MAX: Final = 60.0
+TRIES_MAX: Final = 3  # The load is only as good as chance; a point that nothing reaches is never reached.
 LOOK_EVERY_S: Final = 0.02
 PROBE_S_MAX: Final = 0.5
 # Which pass is the last: the first ones are a fresh process's, later ones fall anywhere into the load.
@@ -77,25 +78,46 @@ class Killer:
         self._before = 0
 
     async def run(self, sites: Sequence[CrashSite]) -> None:
-        """Kill it once at each point, in this order; afterwards it runs unarmed."""
-        if not sites:
-            return
-        self._arm(sites[0])
-        await self._kill()
-        for site, following in zip(sites, [*sites[1:], None], strict=True):
-            before = self._before
-            if following is not None:
-                self._arm(following)
-            await self._die_at(site, before)
+        """Kill it once at each point, in this order; what is not reached comes again at the end.
+
+        Afterwards it runs unarmed.
+        """
+        queue, missed = deque(sites), Counter[str]()
+        armed = await self._begin(queue)
+        while armed is not None:
+            site, before = armed, self._before
+            armed = queue.popleft() if queue else None
+            if armed is not None:
+                self._arm(armed)
+            if await self._die_at(site, before):
+                continue
+            missed[site.name] += 1
+            if missed[site.name] < TRIES_MAX:
+                queue.append(site)
+            else:
+                self._deaths.findings.append(f"{site.name} ({site.place}) was not reached")
+            if armed is None:
+                armed = await self._begin(queue)
+            else:
+                await self._kill()
         disarm(self._stack, self._process)
+
+    async def _begin(self, queue: deque[CrashSite]) -> CrashSite | None:
+        """Let a life begin that is armed for the first of the queue; None if there is none."""
+        if not queue:
+            return None
+        first = queue.popleft()
+        self._arm(first)
+        await self._kill()
+        return first
 
     def _arm(self, site: CrashSite) -> None:
         self._before = len(deaths_at(self._stack, self._process, site.name))
         count = 1 if site.name in WHEN_STOPPED else self._chance.randint(1, COUNT_MAX)
         arm_next_life(self._stack, self._process, site.name, count)
 
-    async def _die_at(self, site: CrashSite, before: int) -> None:
-        """Wait for the death that was armed, or bring about another one so that the next can be armed."""
+    async def _die_at(self, site: CrashSite, before: int) -> bool:
+        """Wait for the death that was armed; False if it does not come, and the process lives on."""
         if site.name in WHEN_STOPPED:
             await self._stop()
         # It can die again while its last death is still waited for; how long ago that was is then not known.
@@ -105,15 +127,13 @@ class Killer:
                 while len(dead := deaths_at(self._stack, self._process, site.name)) == before:  # noqa: ASYNC110
                     await asyncio.sleep(LOOK_EVERY_S)  # Told by a file of another process.
         except TimeoutError:
-            self._deaths.findings.append(f"{site.name} ({site.place}) was not reached")
             self._tell(f"{self._process:13} {site.name:36} not reached within {REACHED_S_MAX:.0f} s")
-            await self._kill()
-            return
+            return False
         self._deaths.overlapping += self._deaths.away > 0
         seconds = await self._back(dead[-1])
         if Path(f"/proc/{dead[-1]}").exists():
             self._deaths.findings.append(f"{site.name}: {dead[-1]} said that it dies, and lives")
-            return
+            return True
         self._deaths.at[site.name] += 1
         if seen:
             self._deaths.back_s.setdefault(site.name, []).append(seconds)
@@ -121,6 +141,7 @@ class Killer:
         self._tell(f"{progress} died, {f'back after {seconds:.1f} s' if seen else 'while it came back'}")
         if not is_taken(self._stack, self._process):
             await self._kill()  # It was back before the next point was written down.
+        return True
 
     async def _stop(self) -> None:
         async with asyncio.timeout(BACK_S_MAX):

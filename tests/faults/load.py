@@ -11,6 +11,7 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import aiohttp
@@ -42,6 +43,7 @@ AMOUNT_MINOR_MIN, AMOUNT_MINOR_MAX = 100, 999
 PAYOUT_SHARE: Final = 0.1
 TWICE_AT_ONCE_SHARE: Final = 0.1
 REPEATED_SHARE: Final = 0.2
+STORY_SHARE: Final = 0.2  # Each is worth several payments.
 AWAY: Final = (aiohttp.ClientError, OSError, TimeoutError, SigningError)
 
 
@@ -52,6 +54,7 @@ class Load:
         accepted: 202s on disk, repeats not counted.
         tries: kinds of answers and failures of single tries, and how often each came.
         findings: answers that must never come, and requests that were never answered.
+        story: tells a payment with a second act instead of a plain one, now and then.
     """
 
     def __init__(self, merchant: EnrolledMerchant, log: ClientLog, rate_per_s: float, seed: int) -> None:
@@ -64,6 +67,7 @@ class Load:
         self.accepted = 0
         self.tries: Counter[str] = Counter()
         self.findings: list[str] = []
+        self.story: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     async def run(self) -> None:
         """Send at an even rate; while nothing is answered, as many as a patient merchant would."""
@@ -71,13 +75,19 @@ class Load:
         due = time.monotonic()
         while not self._stop.is_set():
             if len(self._under_way) < UNDER_WAY_MAX:
-                task = asyncio.create_task(self._pay())
+                task = asyncio.create_task(self._next())
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
             due = max(due + self._every_s, time.monotonic())
             await asyncio.sleep(max(0.0, due - time.monotonic()))
         if self._under_way:
             await asyncio.gather(*self._under_way)
+
+    async def _next(self) -> None:
+        if self.story is not None and self._random.random() < STORY_SHARE:
+            await self.story()
+        else:
+            await self._pay()
 
     def stop(self) -> None:
         """Send no new ones; what is under way is answered first."""
@@ -101,10 +111,16 @@ class Load:
         if bodies:
             self._keep(key, body, bodies.pop())
 
-    def _keep(self, key: str, body: bytes, answer: bytes) -> None:
+    async def accepted_payment(self, body: bytes, key: str) -> str | None:
+        """Send one until there is a 202, keep the promise, and return its payment; None after a finding."""
+        answer = await self.answered(body, key)
+        return None if answer is None else self._keep(key, body, answer.response.body)
+
+    def _keep(self, key: str, body: bytes, answer: bytes) -> str:
         payment_id = str(json.loads(answer)["id"])
         self._log.write(Promise(payment_id, key, body.decode(), ACCEPTED, answer.decode()))
         self.accepted += 1
+        return payment_id
 
     async def answered(self, body: bytes, key: str) -> Exchange | None:
         """Send, freshly signed each time, until there is a 202; None after a finding."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from typing import Final
@@ -10,8 +11,11 @@ from compose.derive.configuration import CONFIG_FILE
 from compose.launcher.layout import own_folder, write_readable
 from compose.launcher.ports import LOOPBACK
 from compose.launcher.process_spec import plan_processes
-from compose.launcher.readiness import answers_health
+from compose.launcher.readiness import PROBE_S_MAX
 from compose.launcher.stack import Stack
+from pki.errors import PKIError
+from pki.tls import client_context
+from services.node.peers import XFCC_HEADER
 
 ENGINE: Final = "payments"
 
@@ -55,9 +59,26 @@ def _start(stack: Stack, name: str) -> None:
     file = folder / f"{name}.toml"
     write_readable(file, text, account)
 
-    own_address = replace(address, host=LOOPBACK, port=port)
-    places = replace(stack.places, addresses={**stack.places.addresses, f"{name}.app": own_address})
+    async def ready() -> bool:
+        try:
+            async with asyncio.timeout(PROBE_S_MAX):
+                return b" 200 " in await _health(stack, port)
+        except (OSError, TimeoutError, PKIError):
+            return False
+
     specs = plan_processes(stack.mesh, stack.places, stack.release, stack.accounts)
     spec = next(spec for spec in specs if spec.name == ENGINE)
-    ready = answers_health(stack.mesh, places, f"{name}.app", ENGINE)
     stack.supervisor.start([replace(spec, name=name, argv=[*spec.argv[:-1], str(file)], ready=ready)])
+
+
+async def _health(stack: Stack, port: int) -> bytes:
+    """The first line of its answer, asked as the sidecar, whom alone it admits."""
+    sidecar = stack.mesh.services[ENGINE].sidecar_name
+    context = client_context(stack.places.identity(sidecar), expect=frozenset({stack.mesh.spiffe(ENGINE)}))
+    reader, writer = await asyncio.open_connection(LOOPBACK, port, ssl=context)
+    try:
+        caller = f"{XFCC_HEADER}: URI={stack.mesh.spiffe('supervisor')}"
+        writer.write(f"GET /healthz HTTP/1.1\r\nhost: health\r\n{caller}\r\n\r\n".encode())
+        return await reader.readline()
+    finally:
+        writer.close()
