@@ -98,6 +98,7 @@ def _summary(findings: Findings) -> str:
         f"{deaths.count} kills at {len(deaths.at)} points, {deaths.overlapping} while others were away"
         + (f", back after {median(back):.1f} s (median), {back[-1]:.1f} s (worst)" if back else ""),
         f"{len(findings.recovered_s)} faults, {findings.judged} payments judged in {findings.checks} checks",
+        f"second acts: {findings.stories}",
         f"{findings.audits} audits of the ledger under load; answers: {findings.load}",
         f"checkers: {len(findings.checkers)} planted faults, not seen: {findings.blind or 'none'}",
         f"after {findings.seconds:.0f} s, violations: {len(findings.violations)}",
