@@ -18,11 +18,14 @@ from gateway.access.self_test import require_working_verification
 from gateway.api.answers import answering
 from gateway.api.evidence import EvidenceHandlers
 from gateway.api.keys import KeyHandlers
+from gateway.api.payment_commands import PaymentCommandHandlers
 from gateway.api.payments import PaymentHandlers
+from gateway.api.performing import Performing
 from gateway.api.routes import CALLERS, add_routes
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.store.audit import AuditStore
+from gateway.store.commands import Commands
 from gateway.store.evidence import EvidenceStore
 from gateway.store.payments import Payments
 from gateway.store.published_log import PublishedLog
@@ -74,25 +77,26 @@ async def main(config: GatewayConfig) -> None:
                 )
             ],
         )
-        add_routes(
-            app,
-            payments=PaymentHandlers(
+        performing = Performing(Commands(pool), receipt_key)
+        handlers = (
+            PaymentHandlers(
                 payments=payments,
                 accounts=AccountDirectory(payments.accounts_of, time.monotonic),
                 receipt_key=receipt_key,
                 metrics=metrics,
                 cell=config.cell,
             ),
-            keys=KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
-            evidence=EvidenceHandlers(
+            PaymentCommandHandlers(payments=payments, performing=performing, cell=config.cell),
+            KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
+            EvidenceHandlers(
                 evidence=evidence,
                 published=published,
                 receipt_key=receipt_key,
                 trust=parse_trust(Path(config.trust_file).read_bytes()),
                 cell=config.cell,
             ),
-            metrics=metrics,
         )
+        add_routes(app, [bound for each in handlers for bound in each.bound()], metrics)
         for part in (payments, keys, refusals, published):
             stack.push_async_callback(part.close)
         await stack.enter_async_context(_in_background(readiness.run, refusals.run))

@@ -65,6 +65,18 @@ class NotPermitted(GatewayRefusal):
     code = "not_permitted"
 
 
+class KeyScope(GatewayRefusal):
+    """The key is good and was not given what this operation needs."""
+
+    code = "key_scope"
+
+
+class BothCursors(GatewayRefusal):
+    """A page was asked for that lies after one item and before another."""
+
+    code = "both_cursors"
+
+
 class NotFound(GatewayRefusal):
     """There is no such thing for this merchant."""
 

@@ -17,8 +17,10 @@ from gateway.access.authenticate import Authenticator
 from gateway.access.exchange import EXCHANGE, Exchange
 from gateway.access.receipts import make_receipt
 from gateway.access.refusals import RefusalLog
+from gateway.api.operations import require_scope
 from gateway.api.problems import PROBLEM_MEDIA_TYPE, ProblemAnswer
 from gateway.api.refusing import Refusing
+from gateway.api.surface import BY_ROUTE
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.metrics import Metrics
 from services.node.identifiers import RANDOM_BITS, new_id
@@ -57,6 +59,7 @@ def answering(
             if request.path.startswith(SIGNED_PREFIX):
                 await _recognise(request, exchange, authenticator, int(now()))
             _require_route(request)
+            _require_scope(exchange)
             response = await handler(request)
         except Exception as fault:  # noqa: BLE001 - the HTTP edge: whatever it was becomes one answer
             refusing = Refusing(exchange, refusals, metrics, receipt_key, now())
@@ -97,6 +100,13 @@ def _require_route(request: web.Request) -> None:
         raise MethodNotAllowed("this route has no such method", allowed)
     if missing is not None:
         raise NotFound("there is no such route")
+
+
+def _require_scope(exchange: Exchange) -> None:
+    """What a known key may do; a key that introduces itself is its handler's to judge."""
+    operation = BY_ROUTE.get((exchange.method, exchange.route))
+    if operation is not None and exchange.known is not None:
+        require_scope(exchange.known.scopes, operation.scope)
 
 
 def _respond(problem: ProblemAnswer) -> web.Response:

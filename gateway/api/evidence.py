@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from gateway.access.exchange import EXCHANGE
-from gateway.api.payments import payment_id_of
+from gateway.api.operations import Bound, Operation, Scope
+from gateway.api.replies import object_id_of
 from gateway.errors import EvidencePending, NotFound, StateConflict
 from gateway.store.evidence import EvidenceStore, Located, SignedCheckpoint
 from gateway.store.published_log import PublishedLog
@@ -40,6 +41,27 @@ BUNDLE_MEDIA_TYPE = "application/gzip"
 # must not keep a merchant from its evidence.
 WITNESS_GRACE = timedelta(seconds=3)
 _TEXT = "text/plain; charset=utf-8"
+
+EXPORT = Operation(
+    name="exportEvidence", method="GET", path="/v1/payments/{payment_id}/evidence", scope=Scope.READ,
+    summary="Everything an arbiter needs, verifiable offline", answers={200: BUNDLE_MEDIA_TYPE},
+    problems=frozenset({"evidence_pending", "not_found", "state_conflict"}),
+)  # fmt: skip
+TRUST = Operation(
+    name="readTrustedKeys", method="GET", path="/.well-known/countermark-trust", signed=False,
+    summary="The keys that evidence is verified under", answers={200: "text/plain"},
+)  # fmt: skip
+CHECKPOINT = Operation(
+    name="readCheckpoint", method="GET", path="/.well-known/countermark-log/checkpoint", signed=False,
+    summary="The newest signed checkpoint of the evidence log", answers={200: "text/plain"},
+    problems=frozenset({"not_found"}),
+)  # fmt: skip
+TILE = Operation(
+    name="readTile", method="GET", path="/.well-known/countermark-log/tile/{tile:.+}", signed=False,
+    summary="The hashes of one tile of the evidence log", answers={200: "application/octet-stream"},
+    problems=frozenset({"not_found"}),
+)  # fmt: skip
+OPERATIONS = (EXPORT, TRUST, CHECKPOINT, TILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +101,19 @@ class EvidenceHandlers:
         self._trust_text = write_trust(trust)
         self._cell = cell
 
+    def bound(self) -> tuple[Bound, ...]:
+        """Return the operations with what carries them out."""
+        return (
+            (EXPORT, self.export),
+            (TRUST, self.trusted_keys),
+            (CHECKPOINT, self.checkpoint),
+            (TILE, self.tile),
+        )
+
     async def export(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}/evidence: the bundle, as a tar.gz."""
         known, _ = request[EXCHANGE].require_caller()
-        payment_id = payment_id_of(request, self._cell)
+        payment_id = object_id_of(request, "pay", self._cell)
         payment = await self._evidence.find(known.merchant_id, "payment", payment_id)
         if payment is None:
             raise NotFound("there is no such payment")

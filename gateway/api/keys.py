@@ -24,8 +24,10 @@ from gateway.access.authenticate import verify_introduction
 from gateway.access.exchange import EXCHANGE, Exchange
 from gateway.access.kept_request import request_head
 from gateway.access.receipts import make_receipt
+from gateway.api.operations import ALL_SCOPES, Bound, Operation, Scope, require_scope
 from gateway.api.parsing import KeyOrder, parse_command
-from gateway.api.payments import MEDIA_TYPE, fingerprint_of, require_idempotency_key
+from gateway.api.replies import MEDIA_TYPE, fingerprint_of, json_reply, require_idempotency_key
+from gateway.api.shapes import Key
 from gateway.errors import FieldFault, NotPermitted, StateConflict, ValidationFailed
 from gateway.idempotency import key_hash
 from gateway.store.registry import Registered, Registration, Registry
@@ -39,6 +41,17 @@ from signing import (
     registration_statement,
     verify_possession,
 )
+
+REGISTER = Operation(
+    name="registerKey", method="POST", path="/v1/keys", body=KeyOrder,
+    summary="Register a key: the first with an enrolment token, a later one by a key that may manage keys",
+    answers={201: Key}, problems=frozenset({"not_permitted", "state_conflict"}),
+)  # fmt: skip
+PUBLISHED = Operation(
+    name="readGatewayKeys", method="GET", path="/.well-known/countermark-keys", signed=False,
+    summary="The keys that verify receipts and webhooks", answers={200: "application/jwk-set+json"},
+)  # fmt: skip
+OPERATIONS = (REGISTER, PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -72,11 +85,16 @@ class KeyHandlers:
         self._jwks = jwks
         self._now = now
 
+    def bound(self) -> tuple[Bound, ...]:
+        """Return the operations with what carries them out."""
+        return ((REGISTER, self.register), (PUBLISHED, self.published))
+
     async def register(self, request: web.Request) -> web.Response:
         """POST /v1/keys."""
         exchange = request[EXCHANGE]
         if exchange.known is None:
             return await self._register_first(exchange)
+        require_scope(exchange.known.scopes, Scope.MANAGE_KEYS)
         return await self._register_again(exchange)
 
     async def published(self, _: web.Request) -> web.Response:
@@ -133,13 +151,13 @@ class KeyHandlers:
         verified = _require_verified(exchange)
         now = self._now()
         body = msgspec.json.encode(
-            {
-                "key_id": vouched.key.key_id,
-                "object": "key",
-                "merchant_id": vouched.merchant_id,
-                "alg": vouched.key.alg,
-                "status": "active",
-            }
+            Key(
+                key_id=vouched.key.key_id,
+                merchant_id=vouched.merchant_id,
+                alg=vouched.key.alg,
+                status="active",
+                scopes=sorted(ALL_SCOPES),
+            )
         )
         receipt = make_receipt(
             verified.signed,
@@ -176,12 +194,12 @@ class KeyHandlers:
     def _answer(
         self, exchange: Exchange, registered: Registered, receipt: tuple[tuple[str, str], ...] | None
     ) -> web.Response:
-        headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
         if registered.repeat:
-            headers["Idempotent-Replayed"] = "true"
+            headers = {"Idempotent-Replayed": "true"}
         else:
+            headers = {}
             exchange.receipt = receipt
-        return web.Response(status=registered.response_status, body=registered.response_body, headers=headers)
+        return json_reply(registered.response_body, status=registered.response_status, headers=headers)
 
 
 def split_token(token: str) -> tuple[str, str]:

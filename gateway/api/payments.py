@@ -21,18 +21,41 @@ from gateway.access.exchange import EXCHANGE, Exchange
 from gateway.access.kept_request import request_head
 from gateway.access.merchants import AccountDirectory
 from gateway.access.receipts import make_receipt
+from gateway.api.operations import Bound, Operation, Scope
 from gateway.api.parsing import PaymentOrder, parse_command
-from gateway.errors import CurrencyNotSupported, NotFound, WrongCell
-from gateway.idempotency import fingerprint, key_hash
+from gateway.api.replies import (
+    MEDIA_TYPE,
+    POLL_HINT_S,
+    fingerprint_of,
+    json_reply,
+    object_id_of,
+    require_idempotency_key,
+)
+from gateway.api.shapes import Decline, Payment, PaymentAccepted, PaymentEvent, PaymentEvents
+from gateway.errors import CurrencyNotSupported, NotFound
+from gateway.idempotency import key_hash
 from gateway.metrics import Metrics
 from gateway.store.payments import Acceptance, Payments
 from services.node.crash_points import reach
-from services.node.identifiers import RANDOM_BITS, is_id, new_id
-from signing import Signer, VerifiedRequest
+from services.node.identifiers import RANDOM_BITS, new_id
+from signing import Signer
 from signing.evidence.entry import utc_text
 
-MEDIA_TYPE = "application/json"
-POLL_HINT_S = 1  # Most payments end within it; polling sooner only costs both sides.
+CREATE = Operation(
+    name="createPayment", method="POST", path="/v1/payments", scope=Scope.PAY, body=PaymentOrder,
+    summary="Accept a payment, once per idempotency key", answers={202: PaymentAccepted},
+    problems=frozenset({"currency_not_supported"}),
+)  # fmt: skip
+READ = Operation(
+    name="readPayment", method="GET", path="/v1/payments/{payment_id}", scope=Scope.READ,
+    summary="A payment as it is now", answers={200: Payment}, problems=frozenset({"not_found"}),
+)  # fmt: skip
+EVENTS = Operation(
+    name="listPaymentEvents", method="GET", path="/v1/payments/{payment_id}/events", scope=Scope.READ,
+    summary="What happened to a payment, in order", answers={200: PaymentEvents},
+    problems=frozenset({"not_found"}),
+)  # fmt: skip
+OPERATIONS = (CREATE, READ, EVENTS)
 
 
 class PaymentHandlers:
@@ -64,6 +87,10 @@ class PaymentHandlers:
         self._cell = cell
         self._now = now
 
+    def bound(self) -> tuple[Bound, ...]:
+        """Return the operations with what carries them out."""
+        return ((CREATE, self.create), (READ, self.read), (EVENTS, self.events))
+
     async def create(self, request: web.Request) -> web.Response:
         """POST /v1/payments: accept a payment, once per idempotency key."""
         exchange = request[EXCHANGE]
@@ -83,7 +110,7 @@ class PaymentHandlers:
             headers["Idempotent-Replayed"] = "true"
         else:
             exchange.receipt = receipt
-        return _json(accepted.response_body, status=accepted.response_status, headers=headers)
+        return json_reply(accepted.response_body, status=accepted.response_status, headers=headers)
 
     def _prepare(
         self, exchange: Exchange, order: PaymentOrder, account_id: str
@@ -130,99 +157,55 @@ class PaymentHandlers:
     async def read(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}: the payment as it is now."""
         known, _ = request[EXCHANGE].require_caller()
-        row = await self._payments.find(known.merchant_id, payment_id_of(request, self._cell))
+        row = await self._payments.find(known.merchant_id, object_id_of(request, "pay", self._cell))
         if row is None:
             raise NotFound("there is no such payment")
         body = msgspec.json.encode(_payment_body(row))
-        return _json(body, headers={"ETag": f'"{row["sequence"]}"'})
+        return json_reply(body, headers={"ETag": f'"{row["sequence"]}"'})
 
     async def events(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}/events: what happened to the payment, in order."""
         known, _ = request[EXCHANGE].require_caller()
-        rows = await self._payments.events_of(known.merchant_id, payment_id_of(request, self._cell))
+        rows = await self._payments.events_of(known.merchant_id, object_id_of(request, "pay", self._cell))
         if not rows:  # every payment has at least the event of its acceptance
             raise NotFound("there is no such payment")
-        return _json(msgspec.json.encode({"object": "list", "data": [_told(dict(row)) for row in rows]}))
+        return json_reply(msgspec.json.encode(PaymentEvents(data=[_told(dict(row)) for row in rows])))
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _told(row: Mapping[str, Any]) -> PaymentEvent:
     """One event of a story; subject, decline and details only where it has them."""
-    event = {"sequence": row["sequence"], "type": row["type"], "at": utc_text(row["at"])}
-    if row["subject_id"] is not None:
-        event["subject"] = row["subject_id"]
-    if row["decline_code"] is not None:
-        event["decline_code"] = row["decline_code"]
-    if row["details"] is not None and (details := msgspec.json.decode(row["details"])):
-        event["details"] = details
-    return event
-
-
-def payment_id_of(request: web.Request, this_cell: str) -> str:
-    """Return the payment id in the path.
-
-    Raises:
-        NotFound: it is no payment id.
-        WrongCell: the payment is in another cell.
-    """
-    payment_id = request.match_info["payment_id"]
-    if not is_id(payment_id, "pay"):
-        raise NotFound("there is no such payment")
-    cell = payment_id.split("_")[1]
-    if cell != this_cell:
-        raise WrongCell(f"this payment is in the cell {cell}: ask there")
-    return payment_id
-
-
-def require_idempotency_key(verified: VerifiedRequest) -> str:
-    """Return the key that the signature profile demands of every request that acts."""
-    if verified.idempotency_key is None:
-        raise RuntimeError("a request that acts was verified without an idempotency key")
-    return verified.idempotency_key
-
-
-def fingerprint_of(exchange: Exchange, verified: VerifiedRequest) -> bytes:
-    """Return what a repeat of this request must have in common with it."""
-    return fingerprint(
-        method=exchange.method,
-        route=exchange.route,
-        query=verified.request.target_uri.partition("?")[2],
-        content_digest=verified.signed.content_digest or "",
+    details = None if row["details"] is None else msgspec.json.decode(row["details"])
+    return PaymentEvent(
+        sequence=row["sequence"],
+        type=row["type"],
+        at=utc_text(row["at"]),
+        subject=row["subject_id"],
+        decline_code=row["decline_code"],
+        details=details or None,
     )
 
 
-def _accepted_body(payment_id: str, order: PaymentOrder, accepted_at: datetime) -> Mapping[str, Any]:
-    return {
-        "id": payment_id,
-        "object": "payment",
-        "kind": order.kind,
-        "status": "accepted",
-        "sequence": 1,
-        "amount": order.amount,
-        "currency": order.currency,
-        "merchant_reference": order.merchant_reference,
-        "created_at": utc_text(accepted_at),
-    }
+def _accepted_body(payment_id: str, order: PaymentOrder, accepted_at: datetime) -> PaymentAccepted:
+    return PaymentAccepted(
+        id=payment_id,
+        kind=order.kind,
+        amount=order.amount,
+        currency=order.currency,
+        merchant_reference=order.merchant_reference,
+        created_at=utc_text(accepted_at),
+    )
 
 
-def _payment_body(row: asyncpg.Record) -> Mapping[str, Any]:
-    declined = None if row["decline_code"] is None else {"code": row["decline_code"]}
-    return {
-        "id": row["id"],
-        "object": "payment",
-        "kind": row["kind"],
-        "status": row["status"],
-        "sequence": row["sequence"],
-        "amount": row["amount_minor"],
-        "currency": row["currency"],
-        "merchant_reference": row["merchant_reference"],
-        "decline": declined,
-        "created_at": utc_text(row["accepted_at"]),
-        "updated_at": utc_text(row["updated_at"]),
-    }
-
-
-def _json(
-    body: bytes, *, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
-) -> web.Response:
-    fields = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **(headers or {})}
-    return web.Response(status=status, body=body, headers=fields)
+def _payment_body(row: asyncpg.Record) -> Payment:
+    return Payment(
+        id=row["id"],
+        kind=row["kind"],
+        status=row["status"],
+        sequence=row["sequence"],
+        amount=row["amount_minor"],
+        currency=row["currency"],
+        merchant_reference=row["merchant_reference"],
+        decline=None if row["decline_code"] is None else Decline(code=row["decline_code"]),
+        created_at=utc_text(row["accepted_at"]),
+        updated_at=utc_text(row["updated_at"]),
+    )

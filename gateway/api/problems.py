@@ -38,6 +38,7 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
     {
         # 400: the request cannot be read in one way.
         "malformed_json": Problem(400, "The body is not strict JSON"),
+        "both_cursors": Problem(400, "A page has one cursor"),
         "idempotency_key_missing": Problem(400, "An idempotency key is required"),
         "idempotency_key_invalid": Problem(400, "The idempotency key is not of the accepted form"),
         "signature_malformed": Problem(400, "The signature is not of the profile"),
@@ -61,6 +62,7 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
         "digest_mismatch": Problem(401, "The body is not the one that was signed"),
         # 403 to 431: recognised, and refused.
         "not_permitted": Problem(403, "This is not permitted"),
+        "key_scope": Problem(403, "The key may not do this"),
         "not_found": Problem(404, "There is no such thing here"),
         "method_not_allowed": Problem(405, "The route has no such method"),
         "state_conflict": Problem(409, "The state does not admit this"),

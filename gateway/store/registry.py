@@ -28,6 +28,7 @@ class KnownKey:
         home_cell: where the owner's record is.
         api_version: the version pinned for the owner, `YYYY-MM-DD`.
         revoked: true from the revocation on.
+        scopes: what the key may do.
     """
 
     key: VerifyingKey
@@ -35,6 +36,7 @@ class KnownKey:
     home_cell: str
     api_version: str
     revoked: bool
+    scopes: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class Registry:
                 home_cell=row["home_cell"],
                 api_version=row["api_version"].isoformat(),
                 revoked=row["revoked_at"] is not None,
+                scopes=frozenset(row["scopes"]),
             )
             for row in rows
         ]

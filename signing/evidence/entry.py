@@ -19,7 +19,7 @@ from .. import profile
 from ..keys import SIGNATURE_BYTES
 from .errors import EntryMalformed, RecordUnfit
 
-Kind = Literal["payment", "refusal", "key-registration", "key-revocation", "ledger-head"]
+Kind = Literal["payment", "command", "refusal", "key-registration", "key-revocation", "ledger-head"]
 
 TITLE: Final = "countermark-evidence-v1"
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)

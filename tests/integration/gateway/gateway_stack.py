@@ -192,6 +192,11 @@ class Gateway:
         fields = sign_request(request, key, now=moment, nonce=secrets.token_urlsafe(24))
         return request.with_headers(fields)
 
+    async def ask(self, request: Request, merchant: Merchant | None = None) -> Response:
+        """Send a request as the merchant of this stack, or another one, signed just now."""
+        sender = merchant or await self.merchant()
+        return await self.send(self.sign(request, sender.key))
+
     async def receipt(self, request: Request, answer: Response) -> VerifiedReceipt:
         """Verify the answer's receipt with the keys that the gateway publishes."""
         published = await self.send(Request("GET", f"{ORIGIN}/.well-known/countermark-keys", (), None))

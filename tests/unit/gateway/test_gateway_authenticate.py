@@ -10,6 +10,7 @@ from multidict import CIMultiDict
 from gateway.access.authenticate import Authenticator, verify_introduction
 from gateway.access.exchange import Exchange
 from gateway.access.merchants import Recalled
+from gateway.api.operations import ALL_SCOPES
 from gateway.errors import CellUnavailable, SignatureReplayed, WrongCell
 from gateway.store.registry import KnownKey
 from signing import (
@@ -33,7 +34,9 @@ class Keys:
     """A key directory that holds one key."""
 
     def __init__(self, *, revoked: bool = False, current: bool = True, home_cell: str = "eu") -> None:
-        known = KnownKey(KEY.verifying_key, "mer_eu_1", home_cell, "2026-10-01", revoked=revoked)
+        known = KnownKey(
+            KEY.verifying_key, "mer_eu_1", home_cell, "2026-10-01", revoked=revoked, scopes=ALL_SCOPES
+        )
         self.recalled = Recalled(known, current=current)
 
     async def find(self, key_id: str) -> Recalled[KnownKey] | None:

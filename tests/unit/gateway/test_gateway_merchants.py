@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from gateway.access.merchants import KEY_AGE_S_MAX, AccountDirectory, KeyDirectory, Memory
+from gateway.api.operations import ALL_SCOPES
 from gateway.errors import CellUnavailable
 from gateway.store.registry import KnownKey
 from signing import SigningKey
 
 KEY = SigningKey.generate("ed25519").verifying_key
-KNOWN = KnownKey(KEY, "mer_eu_1", "eu", "2026-10-01", revoked=False)
+KNOWN = KnownKey(KEY, "mer_eu_1", "eu", "2026-10-01", revoked=False, scopes=ALL_SCOPES)
 
 
 class Clock:

@@ -1,0 +1,130 @@
+"""A command's way from a verified request to its answer: answer and receipt first, then one transaction.
+
+Every operation that acts, but for a payment's acceptance and a key's registration, goes through here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from gateway.access.exchange import Exchange
+from gateway.access.kept_request import request_head
+from gateway.access.receipts import make_receipt
+from gateway.api.replies import MEDIA_TYPE, fingerprint_of, json_reply, require_idempotency_key
+from gateway.idempotency import key_hash
+from gateway.store.commands import Command, Commands, Performed
+from signing import Signer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What a command does and how it is answered.
+
+    Attributes:
+        name: in `commands.effect`.
+        arguments: what the effect takes.
+        resource_id: what the answer is about.
+        body: the answer.
+        status: of the answer.
+        keep_request_body: false where the evidence must not hold it.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    resource_id: str
+    body: msgspec.Struct
+    status: HTTPStatus = HTTPStatus.ACCEPTED
+    keep_request_body: bool = True
+
+
+class Performing:
+    """Performs commands.
+
+    Args:
+        commands: where they are recorded.
+        receipt_key: signs the receipt that goes into the evidence.
+        now: seconds since the epoch, UTC.
+    """
+
+    def __init__(self, commands: Commands, receipt_key: Signer, now: Callable[[], float] = time.time) -> None:
+        self._commands = commands
+        self._receipt_key = receipt_key
+        self._now = now
+
+    @property
+    def now_s(self) -> float:
+        """The time that ids and answers are made with."""
+        return self._now()
+
+    async def repeat(self, exchange: Exchange) -> web.Response | None:
+        """Return the stored answer if this request is a repeat: look before you judge the thing's state.
+
+        Raises:
+            IdempotencyKeyReused: the key was used for another request.
+            CellUnavailable: the record is away.
+        """
+        known, verified = exchange.require_caller()
+        found = await self._commands.find_repeat(
+            known.merchant_id,
+            f"{exchange.method} {exchange.route}",
+            key_hash(require_idempotency_key(verified)),
+            fingerprint_of(exchange, verified),
+        )
+        return None if found is None else _reply(found)
+
+    async def perform(self, exchange: Exchange, effect: Effect) -> web.Response:
+        """Do it, once per idempotency key, and answer.
+
+        Raises:
+            GatewayRefusal: see `Commands.perform`.
+            KeyRevoked: the key that signed was revoked meanwhile.
+        """
+        known, verified = exchange.require_caller()
+        now = self._now()
+        body = msgspec.json.encode(effect.body)
+        receipt = make_receipt(
+            verified.signed,
+            status=effect.status,
+            content_type=MEDIA_TYPE,
+            body=body,
+            key=self._receipt_key,
+            now=int(now),
+        )
+        performed = await self._commands.perform(
+            Command(
+                merchant_id=known.merchant_id,
+                route=f"{exchange.method} {exchange.route}",
+                key_hash=key_hash(require_idempotency_key(verified)),
+                fingerprint=fingerprint_of(exchange, verified),
+                response_status=effect.status,
+                response_body=body,
+                resource_id=effect.resource_id,
+                request_id=exchange.request_id,
+                at=datetime.fromtimestamp(now, UTC),
+                key_id=verified.key_id,
+                request_head=request_head(verified.request),
+                request_base=verified.signature_base,
+                request_signature=verified.signature,
+                request_body=(verified.request.body or b"") if effect.keep_request_body else None,
+                receipt_base=receipt.base,
+                receipt_signature=receipt.signature,
+                effect=effect.name,
+                arguments=effect.arguments,
+            )
+        )
+        if not performed.repeat:
+            exchange.receipt = receipt.headers
+        return _reply(performed)
+
+
+def _reply(performed: Performed) -> web.Response:
+    headers = {"Idempotent-Replayed": "true"} if performed.repeat else {}
+    return json_reply(performed.response_body, status=performed.response_status, headers=headers)

@@ -1,0 +1,70 @@
+"""What handlers have in common: ids in paths, idempotency keys, JSON answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from aiohttp import web
+
+from gateway.access.exchange import Exchange
+from gateway.errors import NotFound, WrongCell
+from gateway.idempotency import fingerprint
+from services.node.identifiers import is_id
+from signing import VerifiedRequest
+
+MEDIA_TYPE = "application/json"
+POLL_HINT_S = 1  # Most payments end within it; polling sooner only costs both sides.
+
+
+def object_id_of(request: web.Request, kind: str, this_cell: str) -> str:
+    """Return the object's id in the path.
+
+    Args:
+        request: its route has a part `{KIND_id}`, as `{payment_id}`, named in `_PATH_PARTS`.
+        kind: the prefix, as `pay`.
+        this_cell: where this gateway's record is.
+
+    Raises:
+        NotFound: it is no id of this kind.
+        WrongCell: the object is in another cell.
+    """
+    name = _PATH_PARTS[kind]
+    text = request.match_info[f"{name}_id"]
+    if not is_id(text, kind):
+        raise NotFound(f"there is no such {name.replace('_', ' ')}")
+    cell = text.split("_")[1]
+    if cell != this_cell:
+        raise WrongCell(f"this {name.replace('_', ' ')} is in the cell {cell}: ask there")
+    return text
+
+
+_PATH_PARTS = {
+    "dsp": "dispute", "evt": "event", "ins": "instrument", "pay": "payment", "ref": "refund",
+    "whe": "webhook_endpoint", "whd": "delivery",
+}  # fmt: skip
+
+
+def require_idempotency_key(verified: VerifiedRequest) -> str:
+    """Return the key that the signature profile demands of every request that acts."""
+    if verified.idempotency_key is None:
+        raise RuntimeError("a request that acts was verified without an idempotency key")
+    return verified.idempotency_key
+
+
+def fingerprint_of(exchange: Exchange, verified: VerifiedRequest) -> bytes:
+    """Return what a repeat of this request must have in common with it."""
+    return fingerprint(
+        method=exchange.method,
+        route=exchange.route,
+        query=verified.request.target_uri.partition("?")[2],
+        content_digest=verified.signed.content_digest or "",
+    )
+
+
+def json_reply(
+    body: bytes, *, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return an answer that no cache may keep: it is about one merchant."""
+    fields = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **(headers or {})}
+    return web.Response(status=status, body=body, headers=fields)

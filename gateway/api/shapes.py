@@ -1,0 +1,91 @@
+"""What answers hold: the types that encode them, and that the OpenAPI document is generated from (pure).
+
+Amounts are integer minor units; times are RFC 3339 in UTC with microseconds. A member is added here, never
+renamed or removed: those who are here already read the old ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer."""
+
+
+class Decline(Shape, frozen=True, kw_only=True):
+    """Why a payment failed."""
+
+    code: str
+
+
+class PaymentAccepted(Shape, frozen=True, kw_only=True):
+    """The answer to a payment: it will be driven to one outcome, whatever happens."""
+
+    id: str
+    object: Literal["payment"] = "payment"
+    kind: Literal["collect", "payout"]
+    status: Literal["accepted"] = "accepted"
+    sequence: Literal[1] = 1
+    amount: int
+    currency: str
+    merchant_reference: str | None
+    created_at: str
+
+
+class Payment(Shape, frozen=True, kw_only=True):
+    """A payment as it is now; `sequence` is that of its last event."""
+
+    id: str
+    object: Literal["payment"] = "payment"
+    kind: Literal["collect", "payout"]
+    status: str
+    sequence: int
+    amount: int
+    currency: str
+    merchant_reference: str | None
+    decline: Decline | None
+    created_at: str
+    updated_at: str
+
+
+class PaymentEvent(Shape, frozen=True, kw_only=True, omit_defaults=True):
+    """One event of a payment's story; `subject` is the refund or dispute that it is about."""
+
+    sequence: int
+    type: str
+    at: str
+    subject: str | None = None
+    decline_code: str | None = None
+    details: dict[str, Any] | None = None
+
+
+class PaymentEvents(Shape, frozen=True, kw_only=True):
+    """A payment's story, in order."""
+
+    object: Literal["list"] = "list"
+    data: list[PaymentEvent]
+
+
+class Key(Shape, frozen=True, kw_only=True):
+    """A registered key."""
+
+    key_id: str
+    object: Literal["key"] = "key"
+    merchant_id: str
+    alg: str
+    status: Literal["active", "revoked"]
+    scopes: list[str]
+
+
+class PaymentCommand(Shape, frozen=True, kw_only=True):
+    """What was asked of a payment; its events tell what came of it."""
+
+    id: str
+    object: Literal["payment_command"] = "payment_command"
+    action: str
+    payment_id: str
+    amount: int | None
+    status: Literal["accepted"] = "accepted"

@@ -1,0 +1,35 @@
+"""The whole public interface: every operation, found by method and route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gateway.api import evidence, keys, payment_commands, payments
+from gateway.api.operations import Operation
+from gateway.api.problems import CATALOGUE_PATH
+
+PROBLEMS = Operation(
+    name="listProblems", method="GET", path=CATALOGUE_PATH, signed=False,
+    summary="Every problem type, with its status", answers={200: "application/json"},
+)  # fmt: skip
+
+OPERATIONS: tuple[Operation, ...] = (
+    *payments.OPERATIONS,
+    *payment_commands.OPERATIONS,
+    *keys.OPERATIONS,
+    *evidence.OPERATIONS,
+    PROBLEMS,
+)
+
+
+def _canonical(path: str) -> str:
+    """A route as aiohttp names it: without the expressions of its parts."""
+    return path.replace("{tile:.+}", "{tile}")
+
+
+BY_ROUTE: Mapping[tuple[str, str], Operation] = MappingProxyType(
+    {(operation.method, _canonical(operation.path)): operation for operation in OPERATIONS}
+)
+if len(BY_ROUTE) != len(OPERATIONS):
+    raise ValueError("two operations have one method and route")
