@@ -120,6 +120,10 @@ class Supervisor:
             if s.process is not None and s.process.returncode is None
         }
 
+    def has_been_ready(self, name: str) -> bool:
+        """Whether the process that runs now under this name has become ready."""
+        return name in self.pids() and self._supervised[name].ready_at is not None
+
     def restarts(self) -> dict[str, int]:
         """How often each process has ended by itself so far."""
         return {name: s.exits for name, s in self._supervised.items()}

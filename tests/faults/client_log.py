@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+PAYMENTS_PATH: Final = "/v1/payments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,8 @@ class Promise:
     """One 202.
 
     Attributes:
+        payment_id: what was made: the payment, or a command about one, by its request's id.
+        path: where it was sent to.
         request_body: as it was signed; with the idempotency key it is all that a repeat needs.
         response_body: as it came.
     """
@@ -24,6 +28,12 @@ class Promise:
     request_body: str
     status: int
     response_body: str
+    path: str = PAYMENTS_PATH
+
+    @property
+    def is_payment(self) -> bool:
+        """Whether a payment was accepted, and not a command about one."""
+        return self.path == PAYMENTS_PATH
 
 
 def open_log(path: Path) -> int:

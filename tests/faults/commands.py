@@ -1,7 +1,7 @@
 """What is asked for after a payment was accepted, and what was said to it: on disk before it counts.
 
-Merchants' commands go through the gateway's door to the mailbox, persons' through their own: by the ways that
-the product has, under the same names however often they are asked.
+Merchants ask over the edge, or by the gateway's door where there is no route yet, persons by their own: in
+the ways that the product has, and under the same names however often they ask.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +22,11 @@ import asyncpg
 
 from gateway.store.payments import _ACCEPT, Acceptance
 from services.node.identifiers import RANDOM_BITS, new_id
-from tests.faults.client_log import append_line, open_log
+from tests.faults.client_log import PAYMENTS_PATH, append_line, open_log
 from tests.faults.doors import Doors
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
+Send: TypeAlias = Callable[[str, bytes], Awaitable[str | None]]
 Action: TypeAlias = Literal["accept", "capture", "void", "refund", "cancel", "approve", "reject"]
 
 GATEWAY: Final = "gateway"
@@ -35,10 +36,8 @@ APPLIED: Final = "applied"
 # Longer than any fault that the load meets; the mailbox is read again within a second of its end.
 TAKEN_S_MAX: Final = 60.0
 LOOK_EVERY_S: Final = 0.2
-_MAIL_TYPES: Final = {
-    "capture": "CaptureAsked", "void": "VoidAsked", "refund": "RefundAsked", "cancel": "RefundCancelAsked",
-}  # fmt: skip
-# By whom it was asked, and the rest of what makes the record know it again.
+_ROUTES: Final = {"capture": "capture", "void": "cancel"}
+_MAIL_TYPES: Final = {"refund": "RefundAsked", "cancel": "RefundCancelAsked"}
 _REFUSED: Final = (
     asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.InsufficientPrivilegeError,
     asyncpg.UniqueViolationError, asyncpg.NoDataFoundError,
@@ -93,11 +92,13 @@ class Commander:
     """Asks in the name of one merchant and of two persons.
 
     Args:
+        send: a path and a body, until there is a 202; returns the request's id, or None after a refusal.
         log: is written as soon as there is a result.
     """
 
-    def __init__(self, doors: Doors, merchant: EnrolledMerchant, log: CommandLog) -> None:
+    def __init__(self, doors: Doors, merchant: EnrolledMerchant, send: Send, log: CommandLog) -> None:
         self._doors = doors
+        self._send = send
         self._merchant = merchant
         self._log = log
         self._cell = merchant.stack.mesh.cell
@@ -117,25 +118,38 @@ class Commander:
         )
         return row.payment_id
 
-    async def as_merchant(
-        self, action: Action, payment_id: str, amount_minor: int | None = None, refund_id: str | None = None
+    async def tell(self, action: Action, payment_id: str, amount_minor: int | None = None) -> Command | None:
+        """Capture or void as merchants do, over the edge; None if it was too late.
+
+        Wait for what the engine says.
+        """
+        body = {} if amount_minor is None else {"amount": amount_minor}
+        path = f"{PAYMENTS_PATH}/{payment_id}/{_ROUTES[action]}"
+        request_id = await self._send(path, json.dumps(body).encode())
+        if request_id is None:
+            return None
+        key_id = self._merchant.key.key_id
+        return await self._until_taken(
+            Command(action, payment_id, payment_id, key_id, amount_minor, GATEWAY, request_id)
+        )
+
+    async def about_refund(
+        self, action: Action, payment_id: str, refund_id: str, amount_minor: int | None = None
     ) -> Command:
-        """Ask by the merchant's key, and wait for what the engine says."""
-        key_id, subject_id = self._merchant.key.key_id, refund_id or payment_id
-        body: dict[str, Any] = {"type": _MAIL_TYPES[action], "payment_id": payment_id, "by": key_id}
-        if refund_id is not None:
-            body["refund_id"] = refund_id
+        """Ask for a refund or withdraw it by the gateway's door to the mailbox; merchants cannot yet."""
+        key_id = self._merchant.key.key_id
+        body: dict[str, Any] = {
+            "type": _MAIL_TYPES[action], "payment_id": payment_id, "refund_id": refund_id, "by": key_id,
+        }  # fmt: skip
         if action == "refund":
-            body |= {"origin": "user", "reason": "sent back"}
-        if amount_minor is not None:
-            body["amount_minor"] = amount_minor
+            body |= {"origin": "user", "reason": "sent back", "amount_minor": amount_minor}
         source_id = f"{action}/{secrets.token_hex(8)}"
         mail = [payment_id], [json.dumps(body)], [GATEWAY], [source_id]
         query = "select * from payments.mail_in($1::text[], $2::json[], $3::text[], $4::text[])"
         [row] = await self._doors.fetch(GATEWAY, query, *mail)
         assert row["outcome"] in ("new", "repeat"), dict(row)
         return await self._until_taken(
-            Command(action, payment_id, subject_id, key_id, amount_minor, GATEWAY, source_id)
+            Command(action, payment_id, refund_id, key_id, amount_minor, GATEWAY, source_id)
         )
 
     async def as_person(
@@ -215,7 +229,7 @@ class Commander:
         payment_id = self._id("pay")
         name = payment_id.encode()
         return Acceptance(
-            merchant.merchant_id, "POST /v1/payments", hashlib.sha256(name).digest(),
+            merchant.merchant_id, f"POST {PAYMENTS_PATH}", hashlib.sha256(name).digest(),
             hashlib.sha256(b"of " + name).digest(), payment_id, by_currency["EUR"], "collect", amount_minor,
             "EUR", instrument, None, b"{}", merchant.key.key_id, b"head", b"base", bytes(64), b"{}", b"base",
             bytes(64), datetime.now(UTC), "manual",

@@ -27,7 +27,6 @@ START_S: Final = 1.0
 REACHED_S_MAX: Final = 60.0
 TRIES_MAX: Final = 3  # The load is only as good as chance; a point that nothing reaches is never reached.
 LOOK_EVERY_S: Final = 0.02
-PROBE_S_MAX: Final = 0.5
 # Which pass is the last: the first ones are a fresh process's, later ones fall anywhere into the load.
 COUNT_MAX: Final = 4
 
@@ -148,8 +147,11 @@ class Killer:
         return True
 
     async def _stop(self) -> None:
-        async with asyncio.timeout(BACK_S_MAX):
-            await self._stack.supervisor.wait_ready_again(self._process)
+        """As an operator would, and not before it can have anything to drain."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BACK_S_MAX):
+                while not self._stack.supervisor.has_been_ready(self._process):  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_EVERY_S)  # Told by a probe of the supervisor's.
         self._signal(signal.SIGTERM)
 
     async def _kill(self) -> None:
@@ -182,7 +184,7 @@ class Killer:
             if now == dead:
                 if lives:  # It was armed again, and died before it was ready.
                     died, lives, others = loop.time(), False, self._deaths.begun
-            elif await self._is_ready():
+            elif self._stack.supervisor.has_been_ready(self._process):
                 return loop.time() - died
             else:
                 lives = True
@@ -191,11 +193,3 @@ class Killer:
         what = f"was not back after {seconds:.0f} s, in which {meanwhile} others died"
         self._deaths.findings.append(f"I7 {self._process} {what}")
         return seconds
-
-    async def _is_ready(self) -> bool:
-        try:
-            async with asyncio.timeout(PROBE_S_MAX):
-                await self._stack.supervisor.wait_ready_again(self._process)
-        except TimeoutError:
-            return False
-        return True

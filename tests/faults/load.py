@@ -18,10 +18,11 @@ import aiohttp
 
 from compose.demo.wire import Exchange
 from signing import SigningError
-from tests.faults.client_log import ClientLog, Promise
+from tests.faults.client_log import PAYMENTS_PATH, ClientLog, Promise
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 ACCEPTED: Final = 202
+CONFLICT: Final = 409
 UNAVAILABLE: Final = 503
 # Longer than any process may be away; a request that has no answer by then is a finding of its own.
 ANSWERED_S_MAX: Final = 120.0
@@ -51,7 +52,7 @@ class Load:
     """Sends until it is told to stop.
 
     Attributes:
-        accepted: 202s on disk, repeats not counted.
+        accepted: 202s of payments on disk, repeats not counted.
         tries: kinds of answers and failures of single tries, and how often each came.
         findings: answers that must never come, and requests that were never answered.
         story: tells a payment with a second act instead of a plain one, now and then.
@@ -111,23 +112,35 @@ class Load:
         if bodies:
             self._keep(key, body, bodies.pop())
 
-    async def accepted_payment(self, body: bytes, key: str) -> str | None:
-        """Send one until there is a 202, keep the promise, and return its payment; None after a finding."""
-        answer = await self.answered(body, key)
-        return None if answer is None else self._keep(key, body, answer.response.body)
+    async def accepted_at(self, path: str, body: bytes) -> str | None:
+        """Send under a new key until there is a 202, and keep the promise.
 
-    def _keep(self, key: str, body: bytes, answer: bytes) -> str:
-        payment_id = str(json.loads(answer)["id"])
-        self._log.write(Promise(payment_id, key, body.decode(), ACCEPTED, answer.decode()))
-        self.accepted += 1
-        return payment_id
+        Returns:
+            The id of what was made; None after a refusal or a finding.
+        """
+        key = f"{self._random.getrandbits(128):032x}"
+        answer = await self.answered(body, key, path)
+        if answer is None or answer.response.status != ACCEPTED:
+            return None
+        return self._keep(key, body, answer.response.body, path)
 
-    async def answered(self, body: bytes, key: str) -> Exchange | None:
-        """Send, freshly signed each time, until there is a 202; None after a finding."""
+    def _keep(self, key: str, body: bytes, answer: bytes, path: str = PAYMENTS_PATH) -> str:
+        subject_id = str(json.loads(answer)["id"])
+        promise = Promise(subject_id, key, body.decode(), ACCEPTED, answer.decode(), path)
+        self._log.write(promise)
+        self.accepted += promise.is_payment
+        return subject_id
+
+    async def answered(self, body: bytes, key: str, path: str = PAYMENTS_PATH) -> Exchange | None:
+        """Send, freshly signed each time, until there is a 202; None after a finding.
+
+        What is told a payment may come too late for it: that is an answer, too.
+        """
         end, pause_s = time.monotonic() + ANSWERED_S_MAX, RETRY_S_MIN
+        expected = (ACCEPTED,) if path == PAYMENTS_PATH else (ACCEPTED, CONFLICT)
         while time.monotonic() < end:
-            exchange = await self._try(body, key)
-            if exchange is not None and exchange.response.status == ACCEPTED:
+            exchange = await self._try(body, key, path)
+            if exchange is not None and exchange.response.status in expected:
                 return exchange
             if exchange is not None and exchange.response.status != UNAVAILABLE:
                 self.findings.append(f"{exchange.response.status}: {exchange.response.body[:300]!r}")
@@ -137,10 +150,11 @@ class Load:
         self.findings.append(f"no answer within {ANSWERED_S_MAX:.0f} s to the request with the key {key}")
         return None
 
-    async def _try(self, body: bytes, key: str) -> Exchange | None:
+    async def _try(self, body: bytes, key: str, path: str) -> Exchange | None:
+        wire = self._merchant.wire
         try:
             async with asyncio.timeout(TRY_S_MAX):
-                exchange = await self._merchant.wire.send(self._merchant.sign_payment(body, key))
+                exchange = await wire.send(wire.sign(self._merchant.key, "POST", path, body, key))
         except AWAY as fault:
             self.tries[type(fault).__name__] += 1
             return None

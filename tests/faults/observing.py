@@ -71,7 +71,8 @@ _REFUNDS = """
 _RESULTS = "select source, source_id, result from payments.mail where source = any ($1::text[])"
 _PROVEN = """
     select subject from evidence.leaf
-    where kind = 'payment' and leaf_index < (select coalesce(max(size), 0) from evidence.checkpoint)
+    where kind in ('payment', 'command')
+      and leaf_index < (select coalesce(max(size), 0) from evidence.checkpoint)
 """
 
 
@@ -187,7 +188,8 @@ class Watcher:
 
         async def repeat() -> None:
             for promise in waiting:
-                answer = await self._load.answered(promise.request_body.encode(), promise.idempotency_key)
+                body, key = promise.request_body.encode(), promise.idempotency_key
+                answer = await self._load.answered(body, key, promise.path)
                 if answer is not None:
                     found[promise.payment_id] = (answer.response.status, answer.response.body.decode())
 
@@ -197,7 +199,8 @@ class Watcher:
     async def _verify(self, promises: Sequence[Promise]) -> dict[str, str]:
         """Fetch the evidence of some and verify it as anybody could."""
         keys, found = self._merchant.trusted_keys(), {}
-        for promise in self._chance.sample(promises, min(BUNDLES_MAX, len(promises))):
+        payments = [promise for promise in promises if promise.is_payment]
+        for promise in self._chance.sample(payments, min(BUNDLES_MAX, len(payments))):
             try:
                 bundle = await self._merchant.evidence(promise.payment_id)
                 proven = verify_bundle(unpack(bundle), keys)

@@ -16,6 +16,7 @@ from typing import Final
 
 from services.payments.machine.model import REFUND_FINAL
 from services.payments.machine.policy import Policy
+from tests.faults.client_log import PAYMENTS_PATH
 from tests.faults.commands import ALICE, BRUNO, Action, Commander
 from tests.faults.load import Load
 from tests.faults.observed import OUTCOMES
@@ -86,7 +87,7 @@ class Stories:
         payment_id = await self._authorised()
         amount_minor = self._random.choice([None, AMOUNT_MINOR // 3, AMOUNT_MINOR - 1])
         if self._random.random() < 0.5:
-            await self._commander.as_merchant("capture", payment_id, amount_minor)
+            await self._commander.tell("capture", payment_id, amount_minor)
         else:
             await self._commander.as_person(BRUNO, "capture", payment_id, amount_minor)
         await self._ended(payment_id)
@@ -94,15 +95,15 @@ class Stories:
     async def voided(self) -> None:
         """Voided, the second time in vain."""
         payment_id = await self._authorised()
-        await self._commander.as_merchant("void", payment_id)
-        await self._commander.as_merchant("void", payment_id)
+        await self._commander.tell("void", payment_id)
+        await self._commander.tell("void", payment_id)
         await self._ended(payment_id)
 
     async def captured_and_voided(self) -> None:
         """Several want it captured and another one voided, at the same moment: one of them gets it."""
         payment_id = await self._authorised()
         await asyncio.gather(
-            self._commander.as_merchant("capture", payment_id),
+            self._commander.tell("capture", payment_id),
             self._commander.as_person(ALICE, "void", payment_id),
             self._commander.as_person(BRUNO, "capture", payment_id, AMOUNT_MINOR // 2),
         )
@@ -125,7 +126,7 @@ class Stories:
         payment_id, refund_id = await self._succeeded(), self._commander.refund_id()
         await asyncio.gather(
             self._refund(payment_id, AMOUNT_MINOR, refund_id),
-            self._commander.as_merchant("cancel", payment_id, refund_id=refund_id),
+            self._commander.about_refund("cancel", payment_id, refund_id),
         )
 
     async def refunded_by_service(self) -> None:
@@ -183,7 +184,7 @@ class Stories:
             TimeoutError: There was no answer.
         """
         body = {"kind": "collect", "amount": amount_minor, "currency": "EUR", "instrument": instrument}
-        payment_id = await self._load.accepted_payment(json.dumps(body).encode(), secrets.token_hex(16))
+        payment_id = await self._load.accepted_at(PAYMENTS_PATH, json.dumps(body).encode())
         if payment_id is None:
             raise TimeoutError
         return payment_id
@@ -204,7 +205,7 @@ class Stories:
 
     async def _refund(self, payment_id: str, amount_minor: int, refund_id: str = "") -> None:
         name = refund_id or self._commander.refund_id()
-        await self._commander.as_merchant("refund", payment_id, amount_minor, name)
+        await self._commander.about_refund("refund", payment_id, name, amount_minor)
         await self._refund_ended(name)
 
     async def _moved_on(self, payment_id: str, to: set[str]) -> str:
@@ -217,7 +218,7 @@ class Stories:
     async def _ended(self, payment_id: str) -> None:
         """Wait for the outcome; what a bank would not capture is voided, or it would be open for a week."""
         while await self._moved_on(payment_id, {"authorized"}) == "authorized":
-            await self._commander.as_merchant("void", payment_id)
+            await self._commander.tell("void", payment_id)
 
     async def _refund_ended(self, refund_id: str) -> None:
         """Wait for the outcome of a refund, if it was begun."""

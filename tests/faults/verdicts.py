@@ -78,7 +78,7 @@ def _judge_promises(seen: Observation) -> Iterator[Violation]:
         payment_id = promise.payment_id
         if keys.setdefault(promise.idempotency_key, payment_id) != payment_id:
             yield Violation("I4", payment_id, f"shares its key with {keys[promise.idempotency_key]}")
-        if payment_id not in seen.recorded:
+        if promise.is_payment and payment_id not in seen.recorded:
             yield Violation("I4", payment_id, "was accepted and is not in the record")
         if payment_id not in seen.proven:
             yield Violation("I4", payment_id, "has no leaf under a signed checkpoint")
