@@ -112,6 +112,7 @@ async def run_campaign(plan: Plan, tell: Tell) -> Findings:
                 load = Load(merchant, log, plan.rate_per_s, plan.seed)
                 commands, doors = CommandLog(folder / "commands.jsonl"), Doors(stack)
                 stories = Stories(load, Commander(doors, merchant, load.accepted_at, commands), plan.seed)
+                load.story = stories.one
                 watcher = Watcher(stack, merchant, load, commands, chance)
                 campaign = Campaign(stack, load, stories, log, watcher, chance, tell)
                 findings = await campaign.run(plan)

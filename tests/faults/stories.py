@@ -217,8 +217,9 @@ class Stories:
 
     async def _ended(self, payment_id: str) -> None:
         """Wait for the outcome; what a bank would not capture is voided, or it would be open for a week."""
-        while await self._moved_on(payment_id, {"authorized"}) == "authorized":
-            await self._commander.tell("void", payment_id)
+        async with asyncio.timeout(MOVED_ON_S_MAX):
+            while await self._moved_on(payment_id, {"authorized"}) == "authorized":
+                await self._commander.tell("void", payment_id)
 
     async def _refund_ended(self, refund_id: str) -> None:
         """Wait for the outcome of a refund, if it was begun."""
