@@ -7,11 +7,11 @@ import json
 import secrets
 import sys
 import time
-from dataclasses import asdict
 from itertools import chain
 from statistics import median
 
 import click
+import msgspec
 
 from tests.faults.campaign import RATE_PER_S, WORKERS, Findings, Plan, run_campaign
 from tests.faults.crash_sites import CrashSite, crash_sites
@@ -65,9 +65,9 @@ def main(
 
     findings = asyncio.run(run_campaign(plan, tell))
     if as_json:
-        click.echo(json.dumps({"ok": findings.ok, "seed": plan.seed, **asdict(findings)}))
+        click.echo(facts_of(findings, plan.seed))
     else:
-        click.echo(_summary(findings))
+        click.echo(summary_of(findings))
     sys.exit(0 if findings.ok else 1)
 
 
@@ -91,7 +91,13 @@ def _list() -> None:
         click.echo(f"fault  {name:36} {(fault.__doc__ or '').partition(chr(10))[0]}")
 
 
-def _summary(findings: Findings) -> str:
+def facts_of(findings: Findings, seed: int) -> str:
+    """Everything that was found, as one JSON object."""
+    return json.dumps({"ok": findings.ok, "seed": seed, **msgspec.to_builtins(findings)})
+
+
+def summary_of(findings: Findings) -> str:
+    """What was found, for people: a table by point, then what it comes to."""
     deaths, back = findings.deaths, sorted(chain.from_iterable(findings.deaths.back_s.values()))
     lines = [
         *_table(deaths),
