@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import secrets
 import sys
 import time
@@ -20,6 +21,7 @@ from tests.faults.system_faults import FAULTS
 
 _EPILOG = "Exit codes: 0 everything held, 1 something did not hold or a checker is blind, 2 wrong usage."
 _SEED_MAX = 2**32
+MINUTE_S = 60
 
 
 @click.command(epilog=_EPILOG)
@@ -36,11 +38,14 @@ _SEED_MAX = 2**32
     "--workers", type=click.IntRange(1, 8), default=WORKERS, show_default=True,
     help="Engines beside each other; they share the points of the engine, and die at the same time.",
 )  # fmt: skip
+@click.option(
+    "--minutes", type=click.FloatRange(0.1), help="Begin no kill after so long, and judge what was done."
+)
 @click.option("--seed", type=click.IntRange(0, _SEED_MAX), help="Order, counts and load of an earlier run.")
 @click.option("--json", "as_json", is_flag=True, help="The findings as one JSON object on standard output.")
 def main(
     *, kills: int, points: tuple[str, ...], faults: tuple[str, ...], listing: bool, rate: float,
-    workers: int, seed: int | None, as_json: bool,
+    workers: int, minutes: float | None, seed: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Kill processes at their crash points, break what they stand on, and check that no payment suffers.
 
@@ -57,6 +62,7 @@ def main(
         seed=secrets.randbelow(_SEED_MAX) if seed is None else seed,
         rate_per_s=rate,
         workers=workers,
+        kills_s_max=math.inf if minutes is None else minutes * MINUTE_S,
     )
     began = time.monotonic()
 
@@ -101,7 +107,7 @@ def summary_of(findings: Findings) -> str:
     deaths, back = findings.deaths, sorted(chain.from_iterable(findings.deaths.back_s.values()))
     lines = [
         *_table(deaths),
-        f"{deaths.count} kills at {len(deaths.at)} points, {deaths.overlapping} while others were away"
+        f"{deaths.count} of {deaths.wanted} kills at {len(deaths.at)} points, {deaths.overlapping} overlapping"
         + (f", back after {median(back):.1f} s (median), {back[-1]:.1f} s (worst)" if back else ""),
         f"{len(findings.recovered_s)} faults, {findings.judged} payments judged in {findings.checks} checks",
         f"second acts: {findings.stories}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import shutil
@@ -52,6 +53,7 @@ class Plan:
         sites: crash points to kill at, `kills` times each.
         faults: names of system faults, in this order.
         check_each: check after each fault rather than once after all of them.
+        kills_s_max: no kill is begun after so long, and what was done is judged.
         workers: engines beside each other, each killed at its share of their points.
     """
 
@@ -62,6 +64,7 @@ class Plan:
     rate_per_s: float = RATE_PER_S
     check_each: bool = True
     workers: int = WORKERS
+    kills_s_max: float = math.inf
 
 
 @dataclass(slots=True)
@@ -152,12 +155,15 @@ class Campaign:
 
     async def run(self, plan: Plan) -> Findings:
         """Kill, break, check, and try the checkers."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + plan.kills_s_max
         if plan.sites:
             self._findings.deaths.wanted = plan.kills * len(plan.sites)
             for first in range(0, plan.kills, ROUNDS_PER_CHECK):
                 rounds = min(ROUNDS_PER_CHECK, plan.kills - first)
-                await self._under_load(self._kill(plan.sites, rounds, plan.workers))
-                await self._check(f"{self._findings.deaths.count} kills")
+                if loop.time() < end:
+                    await self._under_load(self._kill(plan.sites, rounds, plan.workers, end))
+                    await self._check(f"{self._findings.deaths.count} kills")
         if plan.check_each:
             for name in plan.faults:
                 await self._under_load(self._break(name))
@@ -192,7 +198,7 @@ class Campaign:
                 self._findings.violations += [f"I1 under load: {row}" for row in rows]
             await asyncio.sleep(AUDIT_EVERY_S)
 
-    async def _kill(self, sites: Sequence[CrashSite], rounds: int, workers: int) -> None:
+    async def _kill(self, sites: Sequence[CrashSite], rounds: int, workers: int, end: float) -> None:
         """All processes at once, each at its own points one after the other."""
         by_service: dict[str, list[CrashSite]] = defaultdict(list)
         for site in sites:
@@ -203,7 +209,7 @@ class Campaign:
             names = await start_workers(self._stack, workers) if service == ENGINE else [service]
             for first, name in enumerate(names):
                 killer = Killer(self._stack, name, self._findings.deaths, self._tell, self._chance)
-                killers.append(killer.run(order[first :: len(names)]))
+                killers.append(killer.run(order[first :: len(names)], end))
         await asyncio.gather(*killers)
 
     async def _break_all(self, names: Sequence[str]) -> None:

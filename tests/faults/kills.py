@@ -80,21 +80,30 @@ class Killer:
         self._chance = chance
         self._before = 0
 
-    async def run(self, sites: Sequence[CrashSite]) -> None:
+    async def run(self, sites: Sequence[CrashSite], end: float) -> None:
         """Kill it once at each point, in this order; what is not reached comes again at the end.
 
         Afterwards it runs unarmed.
+
+        Args:
+            end: nothing is begun from then on, on the loop's clock.
         """
         queue, missed = deque(sites), Counter[str]()
+        loop = asyncio.get_running_loop()
         armed = await self._begin(queue)
         while armed is not None:
             site, before = armed, self._before
+            if loop.time() >= end:
+                queue.clear()
             armed = queue.popleft() if queue else None
             if armed is not None:
                 self._arm(armed)
             if await self._die_at(site, before):
                 continue
             missed[site.name] += 1
+            if loop.time() >= end:
+                await self._kill()  # The life that runs is armed, and could die when all is quiet.
+                break
             if missed[site.name] < TRIES_MAX:
                 queue.append(site)
             else:
