@@ -105,9 +105,10 @@ def facts_of(findings: Findings, seed: int) -> str:
 def summary_of(findings: Findings) -> str:
     """What was found, for people: a table by point, then what it comes to."""
     deaths, back = findings.deaths, sorted(chain.from_iterable(findings.deaths.back_s.values()))
+    kills = f"{deaths.count} of {deaths.wanted} kills, {deaths.overlapping} of them overlapping"
     lines = [
         *_table(deaths),
-        f"{deaths.count} of {deaths.wanted} kills at {len(deaths.at)} points, {deaths.overlapping} overlapping"
+        f"{kills}, at {len(deaths.at)} points"
         + (f", back after {median(back):.1f} s (median), {back[-1]:.1f} s (worst)" if back else ""),
         f"{len(findings.recovered_s)} faults, {findings.judged} payments judged in {findings.checks} checks",
         f"second acts: {findings.stories}",
