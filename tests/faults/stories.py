@@ -81,6 +81,7 @@ class Stories:
             await asyncio.gather(*(story() for story in self._all))
         finally:
             self._plainly = False
+        self.told.update(story.__name__ for story in self._all)
 
     async def captured(self) -> None:
         """Captured later, whole or in part, by the merchant or by customer service."""

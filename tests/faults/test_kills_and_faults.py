@@ -41,6 +41,7 @@ async def test_money_outcomes_promises_and_webhooks_held(findings: Findings) -> 
     assert 2 == findings.checks
     assert findings.load["accepted"] <= findings.judged
     assert STORIES == len(findings.stories)
+    assert 2 * STORIES < sum(findings.stories.values())  # Once each at the end; the rest under faults.
 
 
 async def test_the_checkers_see_what_is_planted(findings: Findings) -> None:
