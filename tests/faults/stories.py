@@ -71,6 +71,8 @@ class Stories:
             await story()
         except TimeoutError:
             self._load.findings.append(f"the story `{name}` did not move on in time")
+        except Exception as fault:  # noqa: BLE001 - whatever it is, nobody else would hear of it.
+            self._load.findings.append(f"the story `{name}` ended with {type(fault).__name__}: {fault}")
         else:
             self.told[name] += 1
 
