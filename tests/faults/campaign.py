@@ -187,6 +187,7 @@ class Campaign:
         finally:
             self._load.stop()
             await sending
+            await self._stories.end_all()
             await cancel_until_heard([auditing])
 
     async def _audit(self) -> None:

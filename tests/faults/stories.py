@@ -12,6 +12,7 @@ import random
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from services.payments.machine.model import REFUND_FINAL
@@ -55,6 +56,7 @@ class Stories:
         self._commander = commander
         self._random = random.Random(f"stories {seed}")
         self._plainly = False
+        self._begun: set[str] = set()
         self.told: Counter[str] = Counter()
         self._all: dict[Callable[[], Awaitable[None]], int] = {
             self.captured: 3, self.voided: 2, self.captured_and_voided: 1, self.refunded: 2,
@@ -64,17 +66,32 @@ class Stories:
         }  # fmt: skip
 
     async def one(self) -> None:
-        """Tell one; what does not end in time is a finding of the load's."""
+        """Tell one; what does not move on while everything dies is brought to its end by `end_all`."""
         story = self._random.choices(list(self._all), weights=list(self._all.values()))[0]
         name = story.__name__
         try:
             await story()
         except TimeoutError:
-            self._load.findings.append(f"the story `{name}` did not move on in time")
+            self.told["cut short"] += 1
         except Exception as fault:  # noqa: BLE001 - whatever it is, nobody else would hear of it.
             self._load.findings.append(f"the story `{name}` ended with {type(fault).__name__}: {fault}")
         else:
             self.told[name] += 1
+
+    async def end_all(self) -> None:
+        """Void and reject what stories that were cut short have left: nobody else would, for days."""
+        with suppress(TimeoutError):  # What is still open then is found by who waits for quiet.
+            await asyncio.gather(*(self._end(payment_id) for payment_id in list(self._begun)))
+        self._begun.clear()
+
+    async def _end(self, payment_id: str) -> None:
+        async with asyncio.timeout(MOVED_ON_S_MAX):
+            while (status := await self._moved_on(payment_id, {"authorized", "in_review"})) not in OUTCOMES:
+                if status == "authorized":
+                    await self._commander.tell("void", payment_id)
+                else:
+                    await self._commander.decide(BRUNO, "reject", payment_id, payment_id)
+                    await self._commander.decide(ALICE, "reject", payment_id, payment_id)
 
     async def each(self) -> None:
         """Tell each once as it goes when nothing goes wrong, all at the same time."""
@@ -190,6 +207,7 @@ class Stories:
         payment_id = await self._load.accepted_at(PAYMENTS_PATH, json.dumps(body).encode())
         if payment_id is None:
             raise TimeoutError
+        self._begun.add(payment_id)
         return payment_id
 
     async def _large(self) -> str:
@@ -198,6 +216,7 @@ class Stories:
     async def _authorised(self) -> str:
         """One that is captured later, as far as it comes by itself."""
         payment_id = await self._commander.accept_manual(AMOUNT_MINOR, self._one_of(MANUAL_INSTRUMENTS))
+        self._begun.add(payment_id)
         await self._moved_on(payment_id, {"authorized"})
         return payment_id
 
