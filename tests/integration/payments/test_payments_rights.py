@@ -70,6 +70,8 @@ async def test_no_service_reads_a_table(
         ("payments", "payments.read_rows(array['pay_x'], array['acc_x'])"),
         ("payments", "payments.flush_credits(array['acc_x'])"),
         ("operator", "payments.take_waiting(1, 1)"),
+        ("gateway", "payments.refund_owners(array['ref_x'])"),
+        ("operator", "payments.refund_owners(array['ref_x'])"),
         ("notifications", "payments.events_of('mer_one', 'pay_x')"),
         ("gateway", "payments.outbox_after('0'::xid8, 0, 1)"),
         ("gateway", "payments.open_account('acc_mine', 'mer_mine', 'EUR')"),
