@@ -148,7 +148,7 @@ def _rejection_of(seen: Observation, payment_id: str, subject_id: str) -> Observ
 
 
 def _refund_rejected(seen: Observation) -> Observation:
-    limit_minor = Policy().refund_review_minor
+    limit_minor = Policy().refund_review_minor["EUR"]
     line = next(
         movement
         for movement in seen.movements
@@ -162,7 +162,7 @@ def _approved(seen: Observation) -> tuple[str, Recorded]:
     return next(
         (i, p)
         for i, p in seen.recorded.items()
-        if p.reviewed and p.status == "succeeded" and p.amount_minor >= Policy().second_approver_minor
+        if p.reviewed and p.status == "succeeded" and p.amount_minor >= Policy().second_approver_minor["EUR"]
     )
 
 

@@ -72,7 +72,9 @@ def _judge_capture(
 
 
 def _judge_review(seen: Observation, payment_id: str, payment: Recorded) -> Iterator[Violation]:
-    needed = 2 if payment.amount_minor >= _POLICY.second_approver_minor else 1
+    # By the figures alone: the engine's own reading of them is what is looked at.
+    limit_minor = _POLICY.second_approver_minor.get(payment.currency, 0)
+    needed = 2 if payment.amount_minor >= limit_minor else 1
     approvers = _deciders(seen, payment_id, "approve")
     if len(approvers) < needed:
         yield Violation("I10", payment_id, f"was moved with {len(approvers)} of {needed} approvals")
@@ -123,7 +125,9 @@ def _judge_asked(
     askers = _deciders(seen, refund_id, "refund")
     if not askers:
         yield Violation("I10", refund_id, "is a refund that nobody asked for")
-    is_large = refund.amount_minor >= _POLICY.refund_review_minor
+    payment = seen.recorded.get(refund.payment_id)
+    limit_minor = _POLICY.refund_review_minor.get(payment.currency, 0) if payment else 0
+    is_large = refund.amount_minor >= limit_minor
     if not (is_moved and is_large and refund.origin == "customer_service"):
         return
     if not _deciders(seen, refund_id, "approve") - askers:

@@ -37,11 +37,12 @@ REFUND_INSTRUMENTS: Final = {
     "tok_visa_ok": 8, "tok_refund_reset": 2, "tok_refund_slow": 1, "tok_refund_timeout_then_success": 1,
     "tok_refund_unavailable_once": 1, "tok_refund_declined_limit_exceeded": 1,
 }  # fmt: skip
+CURRENCY: Final = "EUR"
 # Above the rule `large-collect` and the limit from which two persons have to approve.
-LARGE_MINOR: Final = Policy().second_approver_minor + 1
+LARGE_MINOR: Final = Policy().second_approver_minor[CURRENCY] + 1
 # Two of these are below every limit and nearly all that the rule `instrument-day` lets one payer spend.
-NEARLY_LARGE_MINOR: Final = Policy().second_approver_minor - 1
-SERVICE_LIMIT_MINOR: Final = Policy().refund_review_minor
+NEARLY_LARGE_MINOR: Final = Policy().second_approver_minor[CURRENCY] - 1
+SERVICE_LIMIT_MINOR: Final = Policy().refund_review_minor[CURRENCY]
 
 
 class Stories:
@@ -203,7 +204,7 @@ class Stories:
         Raises:
             TimeoutError: There was no answer.
         """
-        body = {"kind": "collect", "amount": amount_minor, "currency": "EUR", "instrument": instrument}
+        body = {"kind": "collect", "amount": amount_minor, "currency": CURRENCY, "instrument": instrument}
         payment_id = await self._load.accepted_at(PAYMENTS_PATH, json.dumps(body).encode())
         if payment_id is None:
             raise TimeoutError
