@@ -40,8 +40,8 @@ def object_id_of(request: web.Request, kind: str, this_cell: str) -> str:
 
 
 _PATH_PARTS = {
-    "dsp": "dispute", "evt": "event", "ins": "instrument", "pay": "payment", "ref": "refund",
-    "whe": "webhook_endpoint", "whd": "delivery",
+    "acc": "account", "dsp": "dispute", "evt": "event", "ins": "instrument", "pay": "payment",
+    "ref": "refund", "whe": "webhook_endpoint", "whd": "delivery",
 }  # fmt: skip
 
 
