@@ -1,7 +1,7 @@
 """What merchants read of their payments: calls of the functions that row-level security holds for.
 
-Each call is one statement, in whose transaction the merchant is set: one round trip. What is another merchant's
-is not there, in by-id reads, lists and cursors alike.
+Each call is one statement, in whose transaction the merchant is set: one round trip. What is another
+merchant's is not there, in by-id reads, lists and cursors alike.
 """
 
 from __future__ import annotations
