@@ -91,6 +91,7 @@ async def main(config: GatewayConfig) -> None:
         performing = Performing(Commands(pool), receipt_key)
         reads, versions = Reads(pool), Versions()
         waiting = Waiting(reads.resting)
+        metrics.waiters.set_function(lambda: waiting.count)
         resting = Resting(
             waiting=waiting,
             reads=reads,

@@ -37,6 +37,11 @@ class Waiting:
         self._somebody = asyncio.Event()
         self._stopped = False
 
+    @property
+    def count(self) -> int:
+        """How many wait."""
+        return self._count
+
     async def until_rest(self, merchant_id: str, payment_id: str, seconds: float) -> bool:
         """Wait until the payment rests, the time is over, or the process stops.
 

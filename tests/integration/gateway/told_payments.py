@@ -37,7 +37,7 @@ async def engine_of(stack: Gateway) -> AsyncIterator[PaymentWorld]:
         yield paying
 
 
-async def accept(stack: Gateway, merchant: Merchant, **changes: object) -> str:
+async def accept(stack: Gateway, merchant: Merchant, **changes: Any) -> str:
     """Have a payment accepted; return its id."""
     answer = await stack.ask(payment_request(**changes), merchant)
     assert answer.status == 202, answer.body
