@@ -17,6 +17,19 @@ MANY = 100_000
 ROWS_READ_MAX = 2_000
 BUSY, QUIET = "mer_busy", "mer_quiet"
 
+PAYMENTS = """
+    insert into payments.payment (payment_id, account_id, merchant_id, kind, amount_minor, currency, instrument,
+        merchant_reference, status, sequence, account_version, bank, decline_code, accepted_at, updated_at,
+        due)
+    select 'pay_eu_' || lpad(n::text, 26, '0'), case n % 1000 when 0 then 'acc_quiet' else 'acc_busy' end,
+           case n % 1000 when 0 then $1 else $2 end, 'collect', 1, 'EUR', 'tok_visa_ok', 'order-' || n,
+           s.status, 1, 1, 'bank-alpha', case s.status when 'failed' then 'declined' end,
+           now() - n * interval '1 second', now(), case s.status when 'submitted' then now() end
+    from generate_series(1, $3::int) n,
+         lateral (select case when n % 5000 = 0 then 'failed' when n % 3000 = 0 then 'submitted'
+                              else 'succeeded' end as status) s
+"""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def crowded(postgres: PostgresServer) -> AsyncIterator[World]:
@@ -29,20 +42,7 @@ async def crowded(postgres: PostgresServer) -> AsyncIterator[World]:
             await world.operator.execute(
                 "select payments.open_account($1, $2, 'EUR')", f"acc_{merchant[4:]}", merchant
             )
-        await world.owner.execute(
-            "insert into payments.payment (payment_id, account_id, merchant_id, kind, amount_minor, currency,"
-            " instrument, merchant_reference, status, sequence, account_version, bank, decline_code,"
-            " accepted_at, updated_at, due)"
-            " select 'pay_eu_' || lpad(n::text, 26, '0'),"
-            " case n % 1000 when 0 then 'acc_quiet' else 'acc_busy' end, case n % 1000 when 0 then $1 else $2 end, 'collect', 1, 'EUR', 'tok_visa_ok',"
-            " 'order-' || n, s.status, 1, 1, 'bank-alpha', case s.status when 'failed' then 'declined' end,"
-            " now() - n * interval '1 second', now(), case s.status when 'submitted' then now() end"
-            " from generate_series(1, $3::int) n, lateral (select case when n % 5000 = 0 then 'failed'"
-            " when n % 3000 = 0 then 'submitted' else 'succeeded' end as status) s",
-            QUIET,
-            BUSY,
-            MANY,
-        )
+        await world.owner.execute(PAYMENTS, QUIET, BUSY, MANY)
         await world.owner.execute(
             "insert into payments.event (payment_id, sequence, type, at)"
             " select payment_id, 1, 'payment.accepted', accepted_at from payments.payment"
