@@ -18,9 +18,9 @@ ROWS_READ_MAX = 2_000
 BUSY, QUIET = "mer_busy", "mer_quiet"
 
 PAYMENTS = """
-    insert into payments.payment (payment_id, account_id, merchant_id, kind, amount_minor, currency, instrument,
-        merchant_reference, status, sequence, account_version, bank, decline_code, accepted_at, updated_at,
-        due)
+    insert into payments.payment (payment_id, account_id, merchant_id, kind, amount_minor, currency,
+        instrument, merchant_reference, status, sequence, account_version, bank, decline_code, accepted_at,
+        updated_at, due)
     select 'pay_eu_' || lpad(n::text, 26, '0'), case n % 1000 when 0 then 'acc_quiet' else 'acc_busy' end,
            case n % 1000 when 0 then $1 else $2 end, 'collect', 1, 'EUR', 'tok_visa_ok', 'order-' || n,
            s.status, 1, 1, 'bank-alpha', case s.status when 'failed' then 'declined' end,
