@@ -34,29 +34,14 @@ begin
     where r.kind = p_kind and r.subject = p_subject and r.merchant_id = p_merchant_id;
 end $$;
 
+-- For the list of a merchant's keys.
 alter table registry.merchant_key enable row level security;
 create policy of_merchant on registry.merchant_key for select to merchant_reader
     using (merchant_id = current_setting('countermark.merchant_id', true));
 grant select (key_id, merchant_id, jwk, registered_at, revoked_at, scopes) on registry.merchant_key
     to merchant_reader;
 
--- The merchant's keys, newest first; with a key id, that one alone.
-create function registry.keys_of(merchant_id text, of_key text)
-returns table (key_id text, jwk text, registered_at timestamptz, revoked_at timestamptz, scopes text[])
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-begin
-    perform set_config('countermark.merchant_id', $1, true);
-    return query
-    select k.key_id, k.jwk, k.registered_at, k.revoked_at, k.scopes
-    from registry.merchant_key k
-    where k.merchant_id = $1 and ($2 is null or k.key_id = $2)
-    order by k.registered_at desc, k.key_id desc;
-end $$;
-revoke execute on function registry.keys_of(text, text) from public;
-grant execute on function registry.keys_of(text, text) to gateway;
-
 -- Who is given a function must be able to make one in its schema; for the length of this file.
-grant create on schema evidence, registry to merchant_reader;
+grant create on schema evidence to merchant_reader;
 alter function evidence.find_record(text, text, text) owner to merchant_reader;
-alter function registry.keys_of(text, text) owner to merchant_reader;
-revoke create on schema evidence, registry from merchant_reader;
+revoke create on schema evidence from merchant_reader;

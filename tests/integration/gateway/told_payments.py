@@ -75,6 +75,7 @@ async def tell_a_story(stack: Gateway, name: str) -> Told:
                 ),
             ]
         )  # fmt: skip
+    await _deliver(stack, merchant.merchant_id, payment_id)
     rows = await stack.query(
         "select a.account_id, d.dispute_id from payments.account a join payments.payment p using (account_id)"
         " join payments.dispute d using (payment_id) where p.payment_id = $1",
@@ -90,6 +91,26 @@ async def tell_a_story(stack: Gateway, name: str) -> Told:
             "account_id": rows[0]["account_id"],
             "key_id": merchant.key.key_id,
         },
+    )
+
+
+async def _deliver(stack: Gateway, merchant_id: str, payment_id: str) -> None:
+    """Let there be an endpoint of the merchant, with a delivery that was tried."""
+    endpoint_id = _fresh("whe")
+    await stack.query(
+        "select notifications.add_endpoint($1, $2, 'https://merchant.example/hook')", endpoint_id, merchant_id
+    )
+    await stack.query(
+        "insert into notifications.delivery (endpoint_id, payment_id, sequence, event_id, body)"
+        " values ($1, $2, 1, 'evt_' || $2, '{}')",
+        endpoint_id,
+        payment_id,
+    )
+    await stack.query(
+        "insert into notifications.delivery_attempt (endpoint_id, payment_id, sequence, claim, duration_ms,"
+        " status, verdict) values ($1, $2, 1, 1, 5, 503, 'retry')",
+        endpoint_id,
+        payment_id,
     )
 
 
