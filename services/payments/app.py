@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import prometheus_client
 from aiohttp import web
@@ -12,7 +12,7 @@ from services.banks.client import BanksClient
 from services.fraud.client import FraudClient
 from services.node.config_file import EgressConfig
 from services.node.hop_client import HopClient
-from services.node.postgres import open_pool
+from services.node.postgres import DATABASE_AWAY, open_pool
 from services.node.process import cancel_until_heard, until_stopped
 from services.node.server import serve
 from services.payments.bank_calls import BankCalls
@@ -57,6 +57,8 @@ async def main(config: PaymentsConfig) -> None:
             Policy(),
             WorkerConfig(bank_names=tuple(config.bank_names)),
         )
+        with suppress(*DATABASE_AWAY):
+            await health.follow()
         app = web.Application()
         app.router.add_get("/metrics", _metrics)
         await stack.enter_async_context(

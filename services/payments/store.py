@@ -13,18 +13,19 @@ from typing import TypeAlias
 import asyncpg
 
 from services.node.crash_points import reach
-from services.payments.machine.events import Decisions, Event, Snapshot
+from services.payments.machine.events import Decisions, Event, RefundAsked, Snapshot
 from services.payments.packing import EventRow, Position
 from services.payments.record import About, Decide, Overdue, Waiting, Work
 from services.payments.store_rows import accounts_from, events_from, payments_from, written
 
-LEDGER_MS_MAX = 60_000  # A second for each million transfers or so; it holds no lock that others wait for.
+LEDGER_MS_MAX = 600_000  # A second for each million payments or so; it holds no lock that others wait for.
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 _WAITING = "select * from payments.take_waiting($1, $2)"
 _OVERDUE = "select * from payments.take_overdue($1, $2)"
 _ABOUT = "select * from payments.take_about($1)"
+_REFUND_OWNERS = "select * from payments.refund_owners($1)"
 _WRITE = "select payments.write_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
 
@@ -73,12 +74,30 @@ class Store:
         """How many reminders have passed by more than the grace; 1,000 stands for more."""
         return int(await self._pool.fetchval("select count(*) from payments.overdue($1, 1000)", grace))
 
-    async def ledger_imbalances(self) -> int:
-        """In how many ways balances, transfers and payments disagree; reads the whole ledger."""
+    async def balances_imbalance(self) -> int:
+        """In how many ways accounts disagree with the ledger; reads the whole ledger.
+
+        Raises:
+            asyncpg.QueryCanceledError, TimeoutError: It takes longer than it may.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(f"set local statement_timeout = {LEDGER_MS_MAX}")
-            count = "select count(*) from payments.ledger_imbalance()"
+            count = "select count(*) from payments.balances_imbalance()"
             return int(await connection.fetchval(count, timeout=LEDGER_MS_MAX / 1000))
+
+    async def check_claims(self, after: str | None, payments_max: int) -> tuple[int, str | None]:
+        """In how many ways the next payments disagree with their credits, holds, refunds and disputes.
+
+        Args:
+            after: The payment before the first one; None: from the beginning.
+            payments_max: How many.
+
+        Returns:
+            How many ways, and the last payment; None: it was the last of all.
+        """
+        row = await self._pool.fetchrow("select * from payments.check_claims($1, $2)", after, payments_max)
+        assert row is not None
+        return row["problems"], row["last"]
 
     async def outbox_after(self, place: Position, rows_max: int) -> list[EventRow]:
         """Events after a place, in order; never skips one that commits late."""
@@ -109,4 +128,8 @@ async def _take(
         accounts=accounts_from(row["accounts"]),
         payments=payments_from(row["payments"]),
     )
+    asked = [event.refund_id for event in events if isinstance(event, RefundAsked)]
+    if asked:
+        owners = await connection.fetch(_REFUND_OWNERS, asked)
+        seen.refund_owners = {owner["refund_id"]: owner["payment_id"] for owner in owners}
     return seen, refused

@@ -11,6 +11,7 @@ import msgspec
 from services.payments.machine.events import (
     Decisions,
     Event,
+    RefundAsked,
     ReminderDue,
     Snapshot,
 )
@@ -108,6 +109,11 @@ class SimRecord:
             events=events,
             accounts={key: rows.accounts[key] for key in accounts},
             payments={event.payment_id: rows.whole(event.payment_id) for event in events},
+            refund_owners={
+                event.refund_id: rows.refunds[event.refund_id].payment_id
+                for event in events
+                if isinstance(event, RefundAsked) and event.refund_id in rows.refunds
+            },
         )
 
     async def post_windows(self, age: timedelta, items_min: int, accounts_max: int) -> int:

@@ -12,7 +12,7 @@ from services.payments.machine import attempts, payment
 from services.payments.machine.case import Case, Details
 from services.payments.machine.errors import Refused
 from services.payments.machine.events import CaptureAsked, VoidAsked
-from services.payments.machine.model import Attempt, Operation, PaymentStatus
+from services.payments.machine.model import LATE_SUCCESS, Attempt, Operation, PaymentStatus
 
 # A void that the bank declined is tried again after the delay of this many vain questions, and then later.
 VOID_TRIES_FROM = 3
@@ -121,7 +121,7 @@ def end_used_up(case: Case) -> None:
     back as a late success.
     """
     for attempt in case.row.attempts:
-        is_late = attempt.decline_code == attempts.LATE_SUCCESS
+        is_late = attempt.decline_code == LATE_SUCCESS
         if is_late and attempt.operation in {"capture", "void"} and case.row.status == "authorized":
             case.tell("payment.canceled", {"bank": attempt.bank, "attempt_id": attempt.attempt_id})
             case.change(status="canceled", due=None)

@@ -17,7 +17,8 @@ TABLES = [
     "payments.payment_row", "payments.attempt_row",
     "payments.feed", "payments.payment_shown", "payments.attempt_shown", "payments.refund_shown",
     "payments.dispute_shown", "payments.refund_row", "payments.dispute_row", "payments.ledger_entry",
-    "evidence.record", "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint", "evidence.cosignature",
+    "evidence.record", "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint",
+    "evidence.cosignature",
     "evidence.ledger_head", "registry.merchant", "registry.merchant_key",
 ]  # fmt: skip
 SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications', 'banks')"
@@ -71,6 +72,8 @@ async def test_no_service_reads_a_table(
         ("payments", "payments.read_rows(array['pay_x'], array['acc_x'])"),
         ("payments", "payments.flush_credits(array['acc_x'])"),
         ("operator", "payments.take_waiting(1, 1)"),
+        ("gateway", "payments.refund_owners(array['ref_x'])"),
+        ("operator", "payments.refund_owners(array['ref_x'])"),
         ("notifications", "payments.events_of('mer_one', 'pay_x')"),
         ("gateway", "payments.outbox_after('0'::xid8, 0, 1)"),
         ("gateway", "payments.open_account('acc_mine', 'mer_mine', 'EUR')"),

@@ -49,7 +49,7 @@ async def test_the_checks_say_when_a_reminder_was_forgotten(paying: PaymentWorld
 
     await Checks(paying.store).check_open()
 
-    assert (0, 1, 0) == (before, gauge.get(), await paying.store.ledger_imbalances())
+    assert (0, 1, 0) == (before, gauge.get(), await paying.store.balances_imbalance())
 
 
 async def test_what_fails_in_the_middle_of_a_turn_leaves_nothing_of_it(paying: PaymentWorld) -> None:
