@@ -25,9 +25,13 @@ set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
     insert into payments.feed (merchant_id, type, at, payment_id, sequence, merchant_reference)
-    select p.merchant_id, b.type, b.at, b.payment_id, b.sequence,
-           case when b.type = 'payment.accepted' then p.merchant_reference end
-    from born b join payments.payment p on p.payment_id = b.payment_id;
+    -- A turn tells several events of a payment: its merchant is looked up with the first of them.
+    select max(b.merchant_id) over (partition by b.payment_id), b.type, b.at, b.payment_id, b.sequence,
+           case when b.type = 'payment.accepted' then
+               (select p.merchant_reference from payments.payment p where p.payment_id = b.payment_id) end
+    from (select b.*, case when row_number() over (partition by b.payment_id order by b.sequence) = 1 then
+                  (select p.merchant_id from payments.payment p where p.payment_id = b.payment_id) end as merchant_id
+          from born b) b;
     return null;
 end $$;
 create trigger feed after insert on payments.event referencing new table as born
