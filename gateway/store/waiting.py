@@ -7,6 +7,7 @@ none while nobody waits. Whoever cannot wait, because too many do or the process
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 
 from gateway.errors import CellUnavailable
@@ -14,6 +15,8 @@ from gateway.errors import CellUnavailable
 POLL_S = 0.05  # A payment takes 50 ms at least, and nobody who waits for seconds notices these.
 # One statement looks up this many ids in about 10 ms; each waiter also holds a connection of the edge.
 WAITERS_MAX = 1_000
+# A tenth of them: ten merchants have to conspire before somebody else cannot wait.
+WAITERS_OF_MERCHANT_MAX = 100
 
 
 class Waiting:
@@ -22,6 +25,7 @@ class Waiting:
     Args:
         resting: (merchant id, payment id) to the ids of those that rest; raises `CellUnavailable`.
         waiters_max: how many may wait at one time.
+        of_merchant_max: how many of them for one merchant.
     """
 
     def __init__(
@@ -29,18 +33,20 @@ class Waiting:
         resting: Callable[[Collection[tuple[str, str]]], Awaitable[set[str]]],
         *,
         waiters_max: int = WAITERS_MAX,
+        of_merchant_max: int = WAITERS_OF_MERCHANT_MAX,
     ) -> None:
         self._resting = resting
         self._waiters_max = waiters_max
+        self._of_merchant_max = of_merchant_max
         self._waiters: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
-        self._count = 0
+        self._counts: Counter[str] = Counter()
         self._somebody = asyncio.Event()
         self._stopped = False
 
     @property
     def count(self) -> int:
         """How many wait."""
-        return self._count
+        return self._counts.total()
 
     async def until_rest(self, merchant_id: str, payment_id: str, seconds: float) -> bool:
         """Wait until the payment rests, the time is over, or the process stops.
@@ -48,17 +54,23 @@ class Waiting:
         Returns:
             Whether it was waited at all: false if too many do, or the process stops.
         """
-        if self._stopped or self._count >= self._waiters_max:
+        if (
+            self._stopped
+            or self.count >= self._waiters_max
+            or self._counts[merchant_id] >= self._of_merchant_max
+        ):
             return False
         future = asyncio.get_running_loop().create_future()
         place = (merchant_id, payment_id)
         self._waiters.setdefault(place, []).append(future)
-        self._count += 1
+        self._counts[merchant_id] += 1
         self._somebody.set()
         try:
             await asyncio.wait({future}, timeout=seconds)
         finally:
-            self._count -= 1
+            self._counts[merchant_id] -= 1
+            if not self._counts[merchant_id]:
+                del self._counts[merchant_id]
             others = self._waiters[place]
             others.remove(future)
             if not others:

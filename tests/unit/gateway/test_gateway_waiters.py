@@ -40,7 +40,9 @@ async def test_everybody_who_waits_is_asked_for_together() -> None:
     record = Record()
     waiting = Waiting(record.resting)
     async with running(waiting):
-        tasks = [asyncio.create_task(waiting.until_rest("m", f"p{n % 50}", LONG_S)) for n in range(200)]
+        tasks = [
+            asyncio.create_task(waiting.until_rest(f"m{n % 50}", f"p{n % 50}", LONG_S)) for n in range(200)
+        ]
         await asyncio.sleep(0)
         record.rested = {f"p{n}" for n in range(50)}
 
@@ -83,6 +85,19 @@ async def test_no_more_wait_than_may() -> None:
         record.rested = {"p"}
         assert [True, True] == await asyncio.gather(*tasks)
         assert await waiting.until_rest("m", "p", LONG_S)
+
+
+async def test_one_merchant_takes_no_more_than_its_part_of_the_places() -> None:
+    waiting = Waiting(Record().resting, waiters_max=3, of_merchant_max=2)
+    async with running(waiting):
+        tasks = [asyncio.create_task(waiting.until_rest("m", f"p{n}", LONG_S)) for n in range(2)]
+        await asyncio.sleep(0)
+
+        assert not await waiting.until_rest("m", "p2", LONG_S)
+        assert await waiting.until_rest("n", "p3", 0.01)
+        waiting.stop()
+        assert [True, True] == await asyncio.gather(*tasks)
+    assert 0 == waiting.count
 
 
 async def test_a_process_that_stops_lets_nobody_wait() -> None:
