@@ -89,15 +89,7 @@ async def main(config: GatewayConfig) -> None:
             ],
         )
         performing = Performing(Commands(pool), receipt_key)
-        reads, versions = Reads(pool), Versions()
-        waiting = Waiting(reads.resting)
-        metrics.waiters.set_function(lambda: waiting.count)
-        resting = Resting(
-            waiting=waiting,
-            reads=reads,
-            versions=versions,
-            seconds_max=min(WAIT_S_MAX, WAIT_SHARE * config.connection_age_s_max),
-        )
+        resting = _resting(Reads(pool), config, metrics)
         handlers = (
             PaymentHandlers(
                 payments=payments,
@@ -107,10 +99,7 @@ async def main(config: GatewayConfig) -> None:
                 resting=resting,
                 cell=config.cell,
             ),
-            PaymentReadHandlers(reads=reads, versions=versions, resting=resting, cell=config.cell),
-            ClaimReadHandlers(reads=reads, versions=versions, cell=config.cell),
-            AccountHandlers(reads=reads, versions=versions, cell=config.cell),
-            EventHandlers(reads=reads, versions=versions, cell=config.cell),
+            *_reading(resting, config.cell),
             PaymentCommandHandlers(payments=payments, performing=performing, cell=config.cell),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
             EvidenceHandlers(
@@ -124,12 +113,31 @@ async def main(config: GatewayConfig) -> None:
         add_routes(app, [bound for each in handlers for bound in each.bound()], metrics)
         for part in (payments, keys, refusals, published):
             stack.push_async_callback(part.close)
-        await stack.enter_async_context(_in_background(readiness.run, refusals.run, waiting.run))
+        await stack.enter_async_context(_in_background(readiness.run, refusals.run, resting.waiting.run))
         await stack.enter_async_context(
             serve(app, config, config.listen, callers=CALLERS, ready=lambda: readiness.ready)
         )
         await until_stopped()
-        waiting.stop()
+        resting.waiting.stop()
+
+
+def _resting(reads: Reads, config: GatewayConfig, metrics: Metrics) -> Resting:
+    waiting = Waiting(reads.resting)
+    metrics.waiters.set_function(lambda: waiting.count)
+    seconds_max = min(WAIT_S_MAX, WAIT_SHARE * config.connection_age_s_max)
+    return Resting(waiting=waiting, reads=reads, versions=Versions(), seconds_max=seconds_max)
+
+
+def _reading(
+    resting: Resting, cell: str
+) -> tuple[PaymentReadHandlers | ClaimReadHandlers | AccountHandlers | EventHandlers, ...]:
+    reads, versions = resting.reads, resting.versions
+    return (
+        PaymentReadHandlers(reads=reads, versions=versions, resting=resting, cell=cell),
+        ClaimReadHandlers(reads=reads, versions=versions, cell=cell),
+        AccountHandlers(reads=reads, versions=versions, cell=cell),
+        EventHandlers(reads=reads, versions=versions, cell=cell),
+    )
 
 
 @asynccontextmanager
