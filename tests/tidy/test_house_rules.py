@@ -25,7 +25,9 @@ PURE = (
     "pki/daemon/schedule.py", "pki/daemon/clock.py", "pki/daemon/ledger_events.py",
     "pki/authority_state.py", "pki/crl.py", "pki/rotation/plan.py", "pki/consumers/contract.py",
     "gateway/idempotency.py", "gateway/api/parsing.py", "gateway/api/queries.py", "gateway/api/shapes.py",
-    "gateway/api/problems.py",
+    "gateway/api/problems.py", "gateway/api/conditions.py", "gateway/api/declines.py",
+    "gateway/api/preferences.py", "gateway/api/read_shapes.py", "gateway/api/showing.py",
+    "gateway/api/versions.py",
     "services/node/identifiers.py", "services/node/peers.py", "services/notifications/schedule.py",
     "services/notifications/events.py", "services/payments/outcomes.py",
     "services/payments/machine/*.py", "services/payments/packing.py",
@@ -49,7 +51,8 @@ PURE = (
     "signing/evidence/layout.py", "signing/evidence/logged_request.py", "signing/evidence/verification.py",
     "signing/receipt.py", "signing/webhook.py", "signing/answers.py", "signing/calls.py",
     "signing/exchange.py", "signing/gateway_keys.py", "signing/operations.py", "signing/private_jwk.py",
-    "signing/problem.py", "signing/remote_signer.py", "signing/retries.py", "signing/webhook_diagnosis.py",
+    "signing/problem.py", "signing/reading.py", "signing/remote_signer.py", "signing/retries.py",
+    "signing/webhook_diagnosis.py",
 )  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "time.time", "time.monotonic",
                 "time.time_ns", "os.urandom", "uuid.uuid4"}  # fmt: skip
