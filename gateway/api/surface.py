@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.api import evidence, keys, payment_commands, payments
+from gateway.api import evidence, key_commands, keys, payment_commands, payments, refunds
 from gateway.api.operations import Operation
 from gateway.api.problems import CATALOGUE_PATH
 
@@ -17,7 +17,9 @@ PROBLEMS = Operation(
 OPERATIONS: tuple[Operation, ...] = (
     *payments.OPERATIONS,
     *payment_commands.OPERATIONS,
+    *refunds.OPERATIONS,
     *keys.OPERATIONS,
+    *key_commands.OPERATIONS,
     *evidence.OPERATIONS,
     PROBLEMS,
 )
