@@ -25,7 +25,7 @@ PURE = (
     "pki/daemon/schedule.py", "pki/daemon/clock.py", "pki/daemon/ledger_events.py",
     "pki/authority_state.py", "pki/crl.py", "pki/rotation/plan.py", "pki/consumers/contract.py",
     "gateway/idempotency.py", "gateway/api/parsing.py", "gateway/api/queries.py", "gateway/api/shapes.py",
-    "gateway/api/problems.py",
+    "gateway/api/problems.py", "gateway/api/act_shapes.py",
     "services/node/identifiers.py", "services/node/peers.py", "services/notifications/schedule.py",
     "services/notifications/events.py", "services/payments/outcomes.py",
     "services/payments/machine/*.py", "services/payments/packing.py",
@@ -47,7 +47,8 @@ PURE = (
     "signing/evidence/bundle.py", "signing/evidence/finding.py", "signing/evidence/key_chain.py",
     "signing/evidence/layout.py", "signing/evidence/logged_request.py", "signing/evidence/verification.py",
     "signing/receipt.py", "signing/webhook.py", "signing/answers.py", "signing/calls.py",
-    "signing/exchange.py", "signing/gateway_keys.py", "signing/operations.py", "signing/private_jwk.py",
+    "signing/exchange.py", "signing/gateway_keys.py", "signing/operations.py", "signing/key_operations.py",
+    "signing/private_jwk.py",
     "signing/problem.py", "signing/remote_signer.py", "signing/retries.py", "signing/webhook_diagnosis.py",
 )  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "time.time", "time.monotonic",
