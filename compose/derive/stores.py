@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from typing import Final
 
 from compose.derive.places import Places
 from compose.mesh import Hop, Mesh
@@ -82,6 +83,20 @@ def _map(mesh: Mesh, role: str) -> str:
     return f" map={role}" if mesh.persons_of(role) else ""
 
 
+# What PostgreSQL lets every role do in every database, and none of ours needs: to hold a lock by its number,
+# which are the fraud service's pen, a signing key's hold and the migrator's own, and to keep large objects,
+# which nobody would find or remove. Our functions take such locks as their owner.
+NARROW_PUBLIC: Final = (
+    "do $$ declare f regprocedure; begin "
+    "for f in select oid from pg_proc where pronamespace = 'pg_catalog'::regnamespace "
+    "and proname ~ '^(pg_(try_)?advisory_(xact_)?lock|lo_|loread|lowrite)' "
+    "loop execute format('revoke execute on function %s from public', f); end loop; "
+    "for f in select oid from pg_proc where pronamespace = 'pg_catalog'::regnamespace "
+    "and proname ~ '^pg_(try_)?advisory_(xact_)?lock' "
+    "loop execute format('grant execute on function %s to migrator', f); end loop; end $$"
+)
+
+
 def role_statements(mesh: Mesh) -> list[str]:
     """SQL, one statement a line, that makes roles and database what mesh.toml says; safe to run again."""
     roles = _postgres_roles(mesh)
@@ -101,6 +116,9 @@ def role_statements(mesh: Mesh) -> list[str]:
         # A cluster of before may have the role without.
         *(f"alter role {role} inherit" for role in granted),
         *(f"grant {', '.join(memberships)} to {role}" for role, memberships in granted.items()),
+        # A role may give itself settings that outlast whoever took it over.
+        *(f"alter role {role} reset all" for role in roles),
+        NARROW_PUBLIC,
         f"revoke all on database {DATABASE} from public",
         f"grant connect on database {DATABASE} to {', '.join(roles)}",
         f"grant create on database {DATABASE} to migrator",

@@ -29,6 +29,8 @@ PROOF_EVERY_S = 0.4
 PROOF_S_MAX = 0.9
 # A connection is given back in the first half of the time that it may be used for, so that it is never cut.
 HELD_SHARE = CLOSING_BEGINS_SHARE / 2
+# And no longer than this, so that one of an older certificate generation is soon given back, and ended.
+HELD_S_MAX = 2.0
 RETRY_S = 0.5
 
 _log = get_log("gateway.revocations")
@@ -66,7 +68,7 @@ class Revocations:
     ) -> None:
         self._pool = pool
         self._listener = listener
-        self._held_s = connection_age_s_max * HELD_SHARE
+        self._held_s = min(connection_age_s_max * HELD_SHARE, HELD_S_MAX)
         self._clock = clock
 
     async def run(self) -> None:

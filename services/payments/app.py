@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import prometheus_client
 from aiohttp import web
@@ -12,7 +12,7 @@ from services.banks.client import BanksClient
 from services.fraud.client import FraudClient
 from services.node.config_file import EgressConfig
 from services.node.hop_client import HopClient
-from services.node.postgres import open_pool
+from services.node.postgres import DATABASE_AWAY, open_pool
 from services.node.process import cancel_until_heard, until_stopped
 from services.node.server import serve
 from services.payments.bank_calls import BankCalls
@@ -20,7 +20,6 @@ from services.payments.bank_health import BankHealth, controls_of
 from services.payments.checks import Checks
 from services.payments.config import FRAUD_HOP_CALL_S_MAX, HOP_CALL_S_MAX, PaymentsConfig, WorkerConfig
 from services.payments.fraud_calls import FraudCalls
-from services.payments.machine.policy import Policy
 from services.payments.machine.terms import terms_of
 from services.payments.reconciler import Reconciler
 from services.payments.relay import Relay
@@ -54,9 +53,11 @@ async def main(config: PaymentsConfig) -> None:
             BankCalls(banks),
             FraudCalls(fraud),
             health,
-            Policy(),
+            config.approvals.policy(),
             WorkerConfig(bank_names=tuple(config.bank_names)),
         )
+        with suppress(*DATABASE_AWAY):
+            await health.follow()
         app = web.Application()
         app.router.add_get("/metrics", _metrics)
         await stack.enter_async_context(
@@ -64,7 +65,11 @@ async def main(config: PaymentsConfig) -> None:
         )
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
-            beside = [Relay(config, config.nats, store).run(), Checks(store).run(), health.run()]
+            beside = [
+                Relay(config, config.nats, store).run(),
+                Checks(store, config.bank_names).run(),
+                health.run(),
+            ]
             settled = SettlementStore(pool)
             beside += [Reconciler(settled, banks[name], name).run() for name in banks]
             tasks = [group.create_task(loop) for loop in beside]

@@ -1,7 +1,8 @@
 """How the banks are, as far as this worker knows: what its calls came to, and what operators say.
 
 Promises: nothing that happens here stops a payment that a bank may already have; a bank that was drained gets
-no new payment a second later, and stays drained while the database is away. Every worker has its own figures.
+no new payment a second later, and stays drained while the database is away; before operators were heard the
+first time no bank gets any. Every worker has its own figures.
 """
 
 from __future__ import annotations
@@ -17,14 +18,18 @@ from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
 from services.payments.call_window import CallWindow
 from services.payments.machine.breaker import Breaker, BreakerState
-from services.payments.machine.events import AnswerKind
+from services.payments.machine.events import Answered, Order
+from services.payments.machine.figures import Figures, FineKey
 from services.payments.machine.model import Operation
 from services.payments.machine.policy import RETRYABLE_DECLINES
 from services.payments.machine.routing import BankFacts, RoutingTable
-from services.payments.machine.terms import BankTerms
+from services.payments.machine.terms import BankTerms, instrument_class_of
 from services.payments.store import Pool
 
 PERIOD_S = 1.0  # An operator who drains a bank waits no longer for it to be true.
+# A dozen banks in a dozen currencies, by card and by account, with one operation or two; 5 KB each at most.
+# What was quiet for longest goes first, and its payments go by the figures of their operation.
+FINE_WINDOWS_MAX = 576
 
 Controls: TypeAlias = Callable[[], Awaitable[Mapping[str, bool]]]
 _Known: TypeAlias = tuple[object, ...]
@@ -34,6 +39,8 @@ _log = get_log("payments.bank_health")
 
 class BankHealth:
     """Ask `routes` for each turn, tell `note` of each call that ended, keep `run` running.
+
+    `follow` once before the first turn, and no payment has to wait for the first word of operators.
 
     Args:
         terms: Of each bank that is connected.
@@ -57,35 +64,37 @@ class BankHealth:
         self._room_min = room_min
         self._clock = clock
         self._today = today
-        self._drained: frozenset[str] = frozenset()
+        self._drained: frozenset[str] | None = None
         self._breakers: dict[tuple[str, Operation], Breaker] = {}
         self._windows: dict[tuple[str, Operation], CallWindow] = {}
-        self._figures: dict[str, tuple[dict[Operation, int], dict[Operation, int]]] = {}
+        self._fine: dict[tuple[str, FineKey], CallWindow] = {}
+        self._figures: dict[str, tuple[dict[Operation, Figures], dict[FineKey, Figures]]] = {}
         self._figures_at = float("-inf")
         self._table: tuple[_Known, RoutingTable] | None = None
 
-    def note(
-        self,
-        bank: str,
-        operation: Operation,
-        kind: AnswerKind,
-        seconds: float,
-        decline_code: str | None = None,
-    ) -> None:
+    def note(self, order: Order, answered: Answered, seconds: float) -> None:
         """Take in how one call ended.
 
-        Args:
-            decline_code: With `declined`: some codes are the bank's own failure, the others are the payer's.
+        What was stopped on our own side says nothing about the bank: no breaker counts it. What a connector
+        refuses is of no use to send there all the same, so the windows do; what is wrong with the way to all
+        banks is no reason to prefer one.
         """
-        key, now = (bank, operation), self._clock()
-        before = self._breakers.get(key, Breaker())
-        after = self._breakers[key] = before.noted(kind, now)
-        if before.opened_at != after.opened_at:
-            is_open = after.opened_at is not None
-            counters.BREAKER_OPEN.labels(bank, operation).set(is_open)
-            _log.warning("a breaker has moved", bank=bank, operation=operation, is_open=is_open)
-        failed = kind in ("unknown", "unsent") or decline_code in RETRYABLE_DECLINES
-        self._windows.setdefault(key, CallWindow()).note(now, failed=failed, seconds=seconds)
+        bank, operation, now = order.bank, order.operation, self._clock()
+        if answered.stopped_by is None:
+            self._note_at_breaker((bank, operation), answered, now)
+        if answered.stopped_by == "hop":
+            return
+        # Some codes are the bank's own failure, the others are the payer's.
+        failed = answered.kind in ("unknown", "unsent") or answered.decline_code in RETRYABLE_DECLINES
+        self._windows.setdefault((bank, operation), CallWindow()).note(now, failed=failed, seconds=seconds)
+        fine = (bank, FineKey(operation, instrument_class_of(order.instrument), order.currency))
+        window = self._fine.pop(fine, None)
+        if window is None:
+            window = CallWindow()
+        self._fine[fine] = window  # At the end: the first is the one that was quiet for longest.
+        window.note(now, failed=failed, seconds=seconds)
+        if len(self._fine) > FINE_WINDOWS_MAX:
+            del self._fine[next(iter(self._fine))]
 
     def routes(self, now: datetime | None = None, rooms: Mapping[str, int] | None = None) -> RoutingTable:
         """The banks as they are now; the same table as before while nothing about them has changed.
@@ -128,18 +137,28 @@ class BankHealth:
         """
         said = await self._controls()
         drained = frozenset(bank for bank, is_drained in said.items() if is_drained and bank in self._terms)
-        for bank in drained ^ self._drained:
+        for bank in drained ^ (self._drained or frozenset()):
             _log.warning("an operator has spoken", bank=bank, drained=bank in drained)
         for bank in self._terms:
             counters.DRAINED.labels(bank).set(bank in drained)
         self._drained = drained
 
+    def _note_at_breaker(self, key: tuple[str, Operation], answered: Answered, now: float) -> None:
+        before = self._breakers.get(key, Breaker())
+        after = self._breakers[key] = before.noted(answered.kind, now)
+        if before.opened_at != after.opened_at:
+            is_open = after.opened_at is not None
+            counters.BREAKER_OPEN.labels(*key).set(is_open)
+            _log.warning("a breaker has moved", bank=key[0], operation=key[1], is_open=is_open)
+
     def _reckon(self, clock: float) -> None:
         self._figures = {bank: ({}, {}) for bank in self._terms}
         for (bank, operation), window in self._windows.items():
             if bank in self._figures:
-                failed, answers = self._figures[bank]
-                failed[operation], answers[operation] = window.figures(clock)
+                self._figures[bank][0][operation] = window.figures(clock)
+        for (bank, key), window in self._fine.items():
+            if bank in self._figures:
+                self._figures[bank][1][key] = window.figures(clock)
         self._figures_at = clock
 
     def _make_table(
@@ -147,16 +166,16 @@ class BankHealth:
     ) -> RoutingTable:
         facts = []
         for bank, terms in self._terms.items():
-            failed, answers = self._figures[bank]
+            coarse, fine = self._figures[bank]
             facts.append(
                 BankFacts(
                     name=bank,
                     terms=terms,
-                    drained=bank in self._drained,
+                    drained=self._drained is None or bank in self._drained,
                     has_room=bank not in full,
                     breakers={key[1]: state for key, state in states.items() if key[0] == bank},
-                    failed_permille=failed,
-                    answers_ms=answers,
+                    coarse=coarse,
+                    fine=fine,
                 )
             )
         return RoutingTable(facts, now)

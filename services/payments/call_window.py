@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from services.payments.machine.figures import Figures
+
 BUCKET_S = 10.0
 BUCKETS = 30  # Five minutes: long enough for a figure, short enough to forget a fault that is over.
 # As if so many calls had gone well before: three faults of four calls are not yet a rate.
@@ -21,7 +23,7 @@ class _Bucket:
 
 @dataclass(slots=True)
 class CallWindow:
-    """One bank and operation; the time is an argument, seconds on any clock that does not go back."""
+    """Calls of one kind; the time is an argument, seconds on any clock that does not go back."""
 
     _buckets: list[_Bucket] = field(default_factory=list)
 
@@ -39,16 +41,15 @@ class CallWindow:
             bucket.answered += 1
             bucket.answered_s += seconds
 
-    def figures(self, now: float) -> tuple[int, int]:
-        """Failures in thousandths of the calls, and the mean time of an answer in milliseconds."""
+    def figures(self, now: float) -> Figures:
+        """What they came to; the time of an answer is the mean."""
         self._forget(int(now // BUCKET_S))
         calls = sum(bucket.calls for bucket in self._buckets)
         failed = sum(bucket.failed for bucket in self._buckets)
         answered = sum(bucket.answered for bucket in self._buckets)
         answered_s = sum(bucket.answered_s for bucket in self._buckets)
-        return 1000 * failed // (calls + BENEFIT_CALLS), round(
-            1000 * answered_s / answered
-        ) if answered else 0
+        answer_ms = round(1000 * answered_s / answered) if answered else 0
+        return Figures(calls, 1000 * failed // (calls + BENEFIT_CALLS), answer_ms)
 
     def _forget(self, number: int) -> None:
         while self._buckets and self._buckets[0].number <= number - BUCKETS:

@@ -120,5 +120,6 @@ class Errands:
         self._hear(order, answered, loop.time() - begun)
 
     def _hear(self, order: Order, answered: Answered, took_s: float) -> None:
-        self._bulkheads.heard(order.bank, is_unsent=answered.kind == "unsent")
-        self._facts.note(order.bank, order.operation, answered.kind, took_s, answered.decline_code)
+        if answered.stopped_by is None:
+            self._bulkheads.heard(order.bank, is_unsent=answered.kind == "unsent")
+        self._facts.note(order, answered, took_s)

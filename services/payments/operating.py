@@ -47,6 +47,7 @@ _REFUSALS = {
     "state_conflict": "the payment is not in a state in which this is possible",
     "amount_invalid": "the amount does not fit the payment",
     "refund_exceeds_available": "more than what is left of the payment",
+    "refund_id_taken": "another payment has a refund of this id: leave the request id out",
     "already_known": "it has been asked for before",
 }
 

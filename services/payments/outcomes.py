@@ -29,12 +29,15 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
 def classify(order: Order, answer: Answer) -> Heard:
     """What sending or asking came to; an unsent question says nothing about the attempt."""
     if isinstance(answer, HopUnsent):
-        return Heard(heard_as(order, "unsent"))
+        return Heard(msgspec.structs.replace(heard_as(order, "unsent"), stopped_by="hop"))
     if isinstance(answer, HopUnknown):
         return Heard(heard_as(order, "unknown"))
     if answer.attempt_id != order.attempt_id:
         return _disbelieve(order, "the answer is about another attempt")
     match answer.outcome:
+        case "unsent" if answer.alarm is not None:
+            refused = msgspec.structs.replace(heard_as(order, "unsent"), stopped_by="connector")
+            return Heard(refused, answer.alarm)
         case "unsent" | "unknown" | "pending":
             return Heard(heard_as(order, answer.outcome), answer.alarm)
         case "not_found":

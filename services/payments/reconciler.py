@@ -67,12 +67,17 @@ class Reconciler:
         self._settled_within = settled_within
 
     async def run(self) -> None:
-        """Reconcile until cancelled; a bank or database that is away is asked again at the next period."""
+        """Reconcile until cancelled; a bank or database that is away is asked again at the next period.
+
+        What goes wrong with one bank's file is logged whole and tried again: payments go on all the same.
+        """
         while True:
             try:
                 await self.reconcile()
             except (HopUnsent, HopUnknown, *DATABASE_AWAY) as fault:
                 _log.warning("not reconciled", bank=self._bank, fault=type(fault).__name__)
+            except Exception:  # noqa: BLE001 - one bank's file must not end the engine.
+                _log.exception("a bank could not be reconciled", bank=self._bank)
             await asyncio.sleep(PERIOD_S)
 
     async def reconcile(self) -> int:
@@ -110,7 +115,8 @@ class Reconciler:
                 _log.warning("a settlement break", bank=self._bank, line=line.line, kind=judgement.kind)
             judged.append(judgement)
             earlier[line.attempt_id, line.movement] += 1
-            if line.movement in ("returned", "chargeback"):
+            # What a line of nobody's attempt took back was not taken from this payment.
+            if judgement.kind != "unknown_attempt" and line.movement in ("returned", "chargeback"):
                 taken[line.end_to_end_id] += line.amount_minor
         return judged
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.payments.machine.choice import Choice, Routes
-from services.payments.machine.events import AnswerKind
-from services.payments.machine.model import Operation, Payment
+from services.payments.machine.events import Answered, Order
+from services.payments.machine.model import Payment
 
 
 class Facts(Protocol):
@@ -22,14 +22,7 @@ class Facts(Protocol):
         """The banks at this moment, for one turn."""
         ...
 
-    def note(
-        self,
-        bank: str,
-        operation: Operation,
-        kind: AnswerKind,
-        seconds: float,
-        decline_code: str | None = None,
-    ) -> None:
+    def note(self, order: Order, answered: Answered, seconds: float) -> None:
         """Take in how one call ended, and how long it took."""
         ...
 
@@ -50,14 +43,7 @@ class EvenFacts:
         """Itself: nothing here changes."""
         return self
 
-    def note(
-        self,
-        bank: str,
-        operation: Operation,
-        kind: AnswerKind,
-        seconds: float,
-        decline_code: str | None = None,
-    ) -> None:
+    def note(self, order: Order, answered: Answered, seconds: float) -> None:
         """Nothing here depends on it."""
 
     def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:

@@ -32,14 +32,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one object instead of the table")
     parser.add_argument("--check", action="store_true", help="exit 1 where a figure misses its target")
     parser.add_argument("--rotations", type=int, metavar="N", help="how many (rotation)")
+    parser.add_argument("--only", metavar="PART", help="one part with its own table (pipeline: stored)")
     chosen = parser.parse_args(arguments)
     module = importlib.import_module(f"tests.bench.{chosen.name}")
-    more = {} if chosen.rotations is None else {"rotations": chosen.rotations}
+    options = {"rotations": chosen.rotations, "only": chosen.only}
+    more = {name: value for name, value in options.items() if value is not None}
     try:
         report = cast("Report", module.measure(quick=chosen.quick, **more))
     except TypeError as fault:
-        if more and "rotations" in str(fault):
-            parser.error(f"--rotations is not an option of {chosen.name}")
+        for name in more:
+            if f"'{name}'" in str(fault):
+                parser.error(f"--{name} is not an option of {chosen.name}")
         raise
     print(report.as_json() if chosen.json else report.as_text())
     if chosen.check:

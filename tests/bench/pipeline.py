@@ -16,6 +16,7 @@ from typing import Final
 from tests.bench.pipeline_mesh import mesh_run
 from tests.bench.pipeline_record import ACCOUNTS, PipelineRecord, fresh_record
 from tests.bench.pipeline_runs import Feed, Run, Setting, run
+from tests.bench.pipeline_stored import STORED_TARGETS, StoredRun, stored_figures, stored_report, stored_runs
 from tests.bench.report import Report, Target
 from tests.integration.postgres_server import PostgresServer, running_postgres
 
@@ -49,22 +50,40 @@ class Sizes:
     mesh: int
 
 
-FULL: Final = Sizes(1_000, 30_000, 1_000, 10_000, 30, 10_000, (10_000, 1_000_000), 20_000)
+# As the product's server is set up, where it matters here; ages are those of commits.
+_SERVER: Final = {
+    "track_commit_timestamp": "on",
+    "fsync": "on",
+    "timezone": "UTC",
+    "autovacuum_vacuum_scale_factor": "0.02",
+}
+FULL: Final = Sizes(1_000, 30_000, 1_000, 10_000, 30, 30_000, (10_000, 1_000_000), 20_000)
 QUICK: Final = Sizes(300, 2_000, 60, 600, 3, 1_500, (5_000, 20_000), 600)
 
 
-def measure(*, quick: bool) -> Report:
-    """Measure; a few minutes, most of them for storing a million payments."""
+PARTS: Final = ("stored",)
+
+
+def measure(*, quick: bool, only: str | None = None) -> Report:
+    """Measure; a quarter of an hour, most of it for storing a million payments.
+
+    Args:
+        only: One of PARTS, with its own table; None: everything.
+    """
     folder = Path(tempfile.mkdtemp(prefix="countermark-bench-", dir="/var/tmp"))
     if os.geteuid() == 0:
         folder.chmod(0o755)
     try:
         sizes = QUICK if quick else FULL
-        with running_postgres(track_commit_timestamp="on", fsync="on") as server:
+        with running_postgres(**_SERVER) as server:
+            if only == "stored":
+                return stored_report(*asyncio.run(_stored(server, folder, sizes)))
             runs = asyncio.run(_runs_beside(server, folder, sizes))
+            stored = asyncio.run(_stored(server, folder, sizes))
+        runs |= {"few_stored": stored[0].run, "many_stored": stored[1].run}
         _tell("through the mesh")
         runs["mesh"] = asyncio.run(mesh_run(folder / "mesh", (batch(sizes.warming), batch(sizes.mesh))))
-        return report_of(runs, sizes)
+        return report_of(runs, sizes, stored_figures(*stored))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -84,14 +103,13 @@ async def _runs_beside(server: PostgresServer, folder: Path, sizes: Sizes) -> di
             runs[name] = await run(server, record, folder, setting, feed)
         if faults := await record.faults():
             raise RuntimeError(f"the record contradicts itself in {faults} ways")
-    async with fresh_record(server) as record:
-        for name, stored in zip(("few_stored", "many_stored"), sizes.stored, strict=True):
-            _tell(f"{stored:,} stored")
-            await record.fill(stored)
-            await run(server, record, folder, Setting(), batch(sizes.warming))
-            runs[name] = await run(server, record, folder, Setting(), batch(sizes.counted))
     del runs["warming"]
     return runs
+
+
+async def _stored(server: PostgresServer, folder: Path, sizes: Sizes) -> tuple[StoredRun, StoredRun]:
+    _tell(f"{sizes.stored[0]:,} and {sizes.stored[1]:,} stored")
+    return await stored_runs(server, folder, sizes.stored, (sizes.warming, sizes.counted))
 
 
 def batch(payments: int, *, accounts: int = ACCOUNTS) -> Feed:
@@ -120,8 +138,12 @@ def open_loop(seconds: int) -> Feed:
     return feed
 
 
-def report_of(runs: dict[str, Run], sizes: Sizes) -> Report:
-    """The table, the figures and what they are held to (pure)."""
+def report_of(runs: dict[str, Run], sizes: Sizes, stored: dict[str, float]) -> Report:
+    """The table, the figures and what they are held to (pure).
+
+    Args:
+        stored: The figures of the stored part.
+    """
     names = {
         "one_worker": "bank in process, 1 worker",
         "two_workers": "bank in process, 2 workers",
@@ -155,9 +177,7 @@ def report_of(runs: dict[str, Run], sizes: Sizes) -> Report:
     figures["batch_cpu_ratio"] = (
         figures["one_at_a_time_cpu_us_per_payment"] / figures["one_worker_cpu_us_per_payment"]
     )
-    figures["stored_cpu_ratio"] = (
-        figures["many_stored_cpu_us_per_payment"] / figures["few_stored_cpu_us_per_payment"]
-    )
+    figures |= stored
     columns = (
         "what",
         "CPU µs a payment",
@@ -176,7 +196,7 @@ TARGETS: Final = (
     Target("mesh_payments_per_s", 600),
     Target("hot_account_payments_per_s", 300),
     Target("open_loop_p99_ms", 1_000, at_most=True),
-    Target("stored_cpu_ratio", 1.25, at_most=True),
+    *STORED_TARGETS,
 )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import asyncpg
 
-from tests.bench.pipeline_fill import FEED, FILL, FILL_AT_ONCE, OPEN_ACCOUNTS
+from tests.bench.pipeline_fill import ACCEPT, ACCEPT_AT_ONCE, FEED, FILL, FILL_AT_ONCE, OPEN_ACCOUNTS
 from tests.bench.pipeline_worker import BANKS
 from tests.integration.payments.payments_samples import SCHEMAS
 from tests.integration.postgres_server import PostgresServer
@@ -27,7 +27,7 @@ case when current_setting('track_commit_timestamp') = 'on' then pg_xact_commit_t
 _AGES = f"""
 select extract(epoch from {_AT.format("e")} - {_AT.format("a")})
 from payments.event e join payments.event a on a.payment_id = e.payment_id and a.sequence = 1
-where e.position > $1 and e.type = 'payment.succeeded'
+where e.xid >= $1::bigint::text::xid8 and e.type = 'payment.succeeded'
 """
 _OPEN = """
 select exists (select from payments.payment where status = 'accepted')
@@ -38,7 +38,7 @@ select exists (select from payments.payment where status = 'accepted')
 _SPAN = f"""
 select count(*) as payments, extract(epoch from max(c.at) - min(c.at)) as seconds
 from (select {_AT.format("e")} as at from payments.event e
-      where e.position > $1 and e.type = 'payment.succeeded') c
+      where e.xid >= $1::bigint::text::xid8 and e.type = 'payment.succeeded') c
 """
 
 
@@ -71,9 +71,23 @@ class PipelineRecord:
         first, self.stored = self.stored, self.stored + payments
         await self.owner.execute(FEED, first, self.stored, accounts, list(BANKS))
 
+    async def accept(self, gateway: asyncpg.Connection[asyncpg.Record], payments: int) -> None:
+        """Accept so many payments by the gateway's door, as fast as one connection can.
+
+        Raises:
+            RuntimeError: Some were not taken as new.
+        """
+        end = self.stored + payments
+        while self.stored < end:
+            last = min(end, self.stored + ACCEPT_AT_ONCE)
+            taken = await gateway.fetchval(ACCEPT, self.stored, last, ACCOUNTS, list(BANKS))
+            if taken != last - self.stored:
+                raise RuntimeError(f"{taken} of {last - self.stored} payments were accepted")
+            self.stored = last
+
     async def place(self) -> int:
-        """The last event's position."""
-        return int(await self.owner.fetchval("select coalesce(max(position), 0) from payments.event"))
+        """The next transaction's id: what is written from now on has at least this one."""
+        return int(await self.owner.fetchval("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
 
     async def until_ended(self, wait_s_max: float) -> None:
         """Return once every payment has ended and every credit is posted; raise after the wait."""
@@ -135,5 +149,6 @@ async def fresh_record(server: PostgresServer) -> AsyncIterator[PipelineRecord]:
 async def prepared(owner: asyncpg.Connection[asyncpg.Record], database: str) -> PipelineRecord:
     """A record with accounts, in a database that has the schemas; `owner` is the migrator's."""
     await owner.execute("set enable_seqscan = off")
-    await owner.execute(OPEN_ACCOUNTS, ACCOUNTS)
+    for statement in OPEN_ACCOUNTS:
+        await owner.execute(statement, ACCOUNTS)
     return PipelineRecord(database, owner)

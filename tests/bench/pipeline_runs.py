@@ -71,9 +71,19 @@ Feed = Callable[[PipelineRecord], Awaitable[int]]
 
 
 async def run(
-    server: PostgresServer, record: PipelineRecord, folder: Path, setting: Setting, feed: Feed
+    server: PostgresServer,
+    record: PipelineRecord,
+    folder: Path,
+    setting: Setting,
+    feed: Feed,
+    *,
+    backends: Mapping[str, set[int]] | None = None,
 ) -> Run:
     """Let workers drive what is fed, and measure.
+
+    Args:
+        backends: More groups, of PostgreSQL's processes; the rest of the server is counted then, too, as
+            `upkeep`.
 
     Raises:
         TimeoutError: It did not end.
@@ -81,7 +91,14 @@ async def run(
     """
     async with _working(server, record, folder, setting) as workers:
         groups = {"worker": {process.pid for process in workers}}
-        return await measured(record, feed, groups, server.process_id)
+        if backends is None:
+            return await measured(record, feed, groups, server.process_id)
+        before = with_children_s(all_processes(), server.process_id)
+        found = await measured(record, feed, groups | dict(backends), server.process_id)
+        used = with_children_s(all_processes(), server.process_id) - before
+        used -= sum(found.cpu_s[name] for name in ("postgres", *backends))
+        found.cpu_s["upkeep"] = used
+        return found
 
 
 async def measured(

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import asyncpg
 
+from compose.derive.stores import NARROW_PUBLIC
 from pki.authority import IssuingAuthority, Owner, initialise
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
@@ -124,6 +125,8 @@ class PostgresServer:
         connection = await self.connect("migrator", "postgres")
         try:
             await connection.execute(f'create database "{name}" template "{template}"')
+            # As the launcher does with the product's.
+            await connection.execute(f'revoke temporary on database "{name}" from public')
         finally:
             await connection.close()
 
@@ -190,6 +193,9 @@ def _make_cluster(home: Path, become: list[str], owner: Owner | None) -> Path:
     roles += "".join(f"create role {r} login;\n" for r in ROLES)
     single = [*become, _program("postgres"), "--single", "-D", str(data), "postgres"]
     subprocess.run(single, input=roles.encode(), check=True, capture_output=True, cwd="/")
+    # What is granted on functions belongs to a database; every other one is a copy of this.
+    single[-1] = "template1"
+    subprocess.run(single, input=NARROW_PUBLIC.encode(), check=True, capture_output=True, cwd="/")
     return data
 
 

@@ -211,13 +211,20 @@ class _Inventor:
                           refund_id=refund_id if refunds and chance.random() < 0.5 else None),
             CaptureAsked(payment_id=key, amount_minor=max(1, int(payment.amount_minor * part)), by=by),
             VoidAsked(payment_id=key, by=by),
-            RefundAsked(payment_id=key, refund_id="ref_eu_" + self._digits(), by=by, reason="asked for",
+            RefundAsked(payment_id=key, refund_id=self._asked_id(), by=by, reason="asked for",
                         amount_minor=max(1, int(payment.amount_minor * part)),
                         origin=chance.choice(("user", "customer_service"))),
             RefundCancelAsked(payment_id=key, refund_id=refund_id, by=by),
         ]  # fmt: skip
         letters += [self._told(payment)] * 4 if payment.attempts else []
         return chance.choice(letters)
+
+    def _asked_id(self) -> str:
+        """A new refund's id; now and then one that a refund of whatever payment has."""
+        known = list(self.database.rows.refunds)
+        if known and self.chance.random() < 0.2:
+            return self.chance.choice(known)
+        return "ref_eu_" + self._digits()
 
     def _told(self, payment: Payment) -> BankTold:
         chance = self.chance

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import asyncpg
 
 from services.payments.machine.events import Decisions
-from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Attempt, headroom_minor
+from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Attempt, unclaimed_minor
 from tests.simulation.rows import Rows
 
 _GONE = {"declined", "not_processed", "reversed"}
@@ -45,7 +45,7 @@ def _broken_checks(rows: Rows, decisions: Decisions) -> Iterator[str]:
     for payment in decisions.payments:
         if (payment.status in PAYMENT_FINAL) != (payment.due is None):
             yield f"payment_reminder: {payment.payment_id} {payment.status}"
-        if headroom_minor(payment) < 0 or payment.captured_minor > payment.amount_minor:
+        if unclaimed_minor(payment) < 0 or payment.captured_minor > payment.amount_minor:
             yield f"payment_headroom: {payment.payment_id}"
         if payment.refund_reserved_minor < 0 or payment.refunded_minor < 0 or payment.disputed_minor < 0:
             yield f"payment_headroom: {payment.payment_id}"
@@ -74,6 +74,12 @@ def _repeated(rows: Rows, decisions: Decisions) -> Iterator[str]:
     credited = [each.source_id for each in decisions.credits]
     if len(credited) > len(set(credited)) or any(each in rows.credits for each in credited):
         yield f"credit_pkey: {credited}"
+    born: set[str] = set()
+    for refund in decisions.refunds:
+        known = rows.refunds.get(refund.refund_id)
+        if refund.refund_id in born or (known is not None and known.payment_id != refund.payment_id):
+            yield f"refund_pkey: {refund.refund_id}"
+        born.add(refund.refund_id)
     seen: set[str] = set()
     for transfer in decisions.transfers:
         if transfer.transfer_id in rows.transfers or transfer.transfer_id in seen:

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from services.payments.machine.events import Decisions, Told
 from services.payments.machine.model import (
     ATTEMPT_OPEN,
+    LATE_SUCCESS,
     PAYMENT_FINAL,
     REFUND_FINAL,
     Attempt,
     Payment,
-    headroom_minor,
+    late_refunds_minor,
+    unclaimed_minor,
 )
 from services.payments.machine.policy import Policy
 from tests.simulation.database import Database
@@ -23,6 +25,7 @@ from tests.simulation.trace import Trace
 TERMINAL_EVENTS = {"payment.succeeded", "payment.failed", "payment.canceled", "payment.expired"}
 # What may still be told of a payment that has ended.
 _AFTER_THE_END = {"payment.late_success", "payment.contradiction", "payment.needs_operator"}
+LATE = {"late_success", "late_excess"}
 _TRUTHS = {"confirmed": "confirmed", "reversed": "confirmed"}
 
 # Which invariant is broken, and how.
@@ -116,8 +119,9 @@ class Invariants:
         elif told.type in ("payment.submitted", "payment.reserved"):
             payment_id = told.payment_id
             verdict = self.fraud.verdict(payment_id) if payment_id in self.fraud.answered else "missing"
-            amount = self.database.rows.payments[payment_id].amount_minor
-            needed = 2 if amount >= self.policy.second_approver_minor else 1
+            row = self.database.rows.payments[payment_id]
+            limit = self.policy.second_approver_minor.get(row.currency)
+            needed = 2 if limit is None or row.amount_minor >= limit else 1
             approved = len(set(self.approvers.get(payment_id, ())))
             if not (verdict == "pass" or (verdict == "review" and approved >= needed)):
                 yield "I10", f"{payment_id} goes on with verdict {verdict} and {approved} approvals"
@@ -126,7 +130,7 @@ class Invariants:
         """I3: nothing counts as decided that its bank has not decided so."""
         entry = self.banks[attempt.bank].entries.get(attempt.attempt_id)
         state = attempt.state
-        if state == "not_processed" and entry is not None and attempt.decline_code != "late_success":
+        if state == "not_processed" and entry is not None and attempt.decline_code not in LATE:
             yield "I3", f"{attempt.attempt_id} counts as not processed, its bank has it as {entry.state}"
         if state == "declined" and (entry is None or not entry.was_declined):
             yield "I3", f"{attempt.attempt_id} counts as declined, its bank never said so"
@@ -164,10 +168,11 @@ def _ended_with_open_attempts(payment: Payment) -> Iterator[Problem]:
 
 
 def _sums(payment: Payment) -> Iterator[Problem]:
-    if headroom_minor(payment) < 0:
-        yield "headroom", f"{payment.payment_id} has {headroom_minor(payment)} left"
+    if unclaimed_minor(payment) < 0:
+        yield "headroom", f"{payment.payment_id} has {unclaimed_minor(payment)} left"
     ours = [refund for refund in payment.refunds if refund.origin != "system"]
     refunded = sum(each.amount_minor for each in ours if each.status == "succeeded")
+    refunded += late_refunds_minor(payment, LATE_SUCCESS)
     reserved = sum(each.amount_minor for each in ours if each.status not in REFUND_FINAL)
     disputed = sum(each.amount_minor for each in payment.disputes if each.status in ("opened", "lost"))
     if (payment.refunded_minor, payment.refund_reserved_minor) != (refunded, reserved):

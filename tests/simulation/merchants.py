@@ -25,6 +25,7 @@ Later = Callable[[float, Callable[[], None]], None]
 # Between an answer and what a merchant does next: from at once to after a while.
 SOON_S = 5.0
 AWAY_RETRY_S = 1.0
+INSTRUMENTS = ("tok_sim", "tok_visa_sim", "tok_iban_sim")
 REVIEWERS = ("ada", "grace", "edith")
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -71,7 +72,7 @@ class Merchants:
             payment_id=f"pay_sim_{number:02d}{digits}", account_id=f"acc_{account}",
             merchant_id=f"m{account}", kind="payout" if is_payout else "collect",
             capture_method="manual" if is_manual else "automatic",
-            amount_minor=chance.randint(1, 10_000), currency=currency, instrument="tok_sim",
+            amount_minor=chance.randint(1, 10_000), currency=currency, instrument=chance.choice(INSTRUMENTS),
             status="accepted", sequence=1, account_version=None, bank=None, decline_code=None,
             accepted_at=START, due=START,
         )  # fmt: skip
@@ -149,10 +150,12 @@ class Merchants:
     def _refund(self, payment: Payment, wait: float, share: float) -> None:
         chance = self.chance
         whole = payment.captured_minor or payment.amount_minor
-        digits = "".join(chance.choice(_DIGITS) for _ in range(26))
+        refund_id = "ref_sim_" + "".join(chance.choice(_DIGITS) for _ in range(26))
+        if self.refunds_asked and chance.random() < 0.1:
+            refund_id = chance.choice(sorted(self.refunds_asked))  # Of this payment, or of whichever.
         origin = "user" if chance.random() < 0.7 else "customer_service"
         asked = RefundAsked(
-            payment_id=payment.payment_id, refund_id=f"ref_sim_{digits}",
+            payment_id=payment.payment_id, refund_id=refund_id,
             amount_minor=max(1, int(whole * share)), origin=origin, reason="asked for", by="ada",  # type: ignore[arg-type]
         )  # fmt: skip
         self.refunds_asked.add(asked.refund_id)

@@ -17,7 +17,7 @@ from services.payments.machine import turn
 
 PatchMaker = Callable[[], AbstractContextManager[Any]]
 
-_PARTS = ("banks", "money", "people", "record", "shell")
+_PARTS = ("banks", "money", "people", "record", "routing", "settlement", "shell")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from unittest.mock import patch
 
 import msgspec
 
-from services.payments.machine import answers, attempts, dispute, payment, refund
+from services.payments.machine import answers, attempts, dispute, late, payment, refund
 from services.payments.machine.account import Balance
 from services.payments.machine.case import Case
 from services.payments.machine.events import Event, RefundAsked
-from services.payments.machine.model import Attempt, Credit, Refund, derived_id
+from services.payments.machine.model import LATE_SUCCESS, Attempt, Credit, Refund, derived_id
 from tests.simulation.mutants import decides, mutant, together
 from tests.simulation.rows import Rows
 
@@ -158,6 +158,27 @@ def refund_asked_twice_is_made_twice() -> Patch:
         return put_mail(self, event, (source[0], f"{source[1]}#{self.arrived}"), at)
 
     return together(decides("RefundAsked", ask), patch.object(Rows, "put_mail", put))
+
+
+@mutant("nobody looks whether another payment has a refund of this id")
+def refund_id_of_another_payment() -> Patch:
+    def ask(case: Case, event: RefundAsked) -> None:
+        known, case.refund_owners = case.refund_owners, {}
+        try:
+            refund.asked(case, event)
+        finally:
+            case.refund_owners = known
+
+    return decides("RefundAsked", ask)
+
+
+@mutant("a refund that was given after its decline leaves its part of the headroom free")
+def late_refund_leaves_headroom() -> Patch:
+    def count(case: Case, attempt: Attempt, of: Refund, bank_reference: str | None) -> None:
+        late._mark(case, attempt, LATE_SUCCESS, bank_reference)
+        case.take_back(of.refund_id, attempt.bank, attempt.amount_minor)
+
+    return patch.object(late, "_count_as_refunded", count)
 
 
 @mutant("a declined refund keeps its part of the headroom and its hold")

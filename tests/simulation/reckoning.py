@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Payment
 from tests.simulation.database import Database
-from tests.simulation.invariants import TERMINAL_EVENTS, Invariants, Problem
+from tests.simulation.invariants import LATE, TERMINAL_EVENTS, Invariants, Problem
 from tests.simulation.sim_bank import Movement, SimBank
 
 _IN = {"collect", "capture"}
@@ -100,15 +100,13 @@ class Reckoning:
         attempt = self.database.rows.attempts.get(line.attempt_id)
         if attempt is None:
             return False
-        is_unfounded = (
-            attempt.state in ("declined", "not_processed") and attempt.decline_code != "late_success"
-        )
+        is_unfounded = attempt.state in ("declined", "not_processed") and attempt.decline_code not in LATE
         is_of_nothing = line.operation == "bounce" and attempt.state != "reversed"
         return is_unfounded or is_of_nothing or line.operation in ("return", "chargeback")
 
-    def _is_given_late(self, line: Movement) -> bool:
+    def _is_given_in_excess(self, line: Movement) -> bool:
         attempt = self.database.rows.attempts.get(line.attempt_id)
-        is_late = attempt is not None and attempt.decline_code == "late_success"
+        is_late = attempt is not None and attempt.decline_code == "late_excess"
         return is_late and line.operation in ("refund", "bounce")
 
     def _ends(self, payment: Payment) -> Iterator[Problem]:
@@ -130,8 +128,8 @@ class Reckoning:
     def _at_the_banks(self, payment: Payment) -> Iterator[Problem]:
         lines, moved = self.lines.get(payment.payment_id, []), Counter[str]()
         for line in lines:
-            if self._is_given_late(line):
-                continue  # It had declined it; an operator knows, and suspense has paid.
+            if self._is_given_in_excess(line) and payment.raised_at is not None:
+                continue  # Declined, and given when nothing was left: an operator knows, suspense has paid.
             if line.operation not in _IN or not self._is_disowned(line):
                 moved[line.operation] += line.amount_minor
         name = payment.payment_id

@@ -42,9 +42,15 @@ class Regrets:
                 self.bank.later(later, lambda: self.bank.tell(self.bank.told(entry, "recalled"), 10.0))
 
     def _deny(self, entry: Entry) -> None:
-        """It did it, and says that it did not."""
+        """It did it, and says that it did not; its file tells the truth, or nobody could find out."""
+        if entry.is_misfiled:
+            return
         entry.was_declined = True
         self.bank.tell(self.bank.told(entry, "declined", number=2), 1.0)
+        if entry.attempt.operation in ("authorise", "void"):
+            # They are in no file: it thinks better of it once more.
+            again = self.bank.told(entry, "confirmed", number=9)
+            self.bank.later(self.bank.weather.seconds(60.0, 100_000.0), lambda: self.bank.tell(again, 1.0))
 
     def _bounce(self, entry: Entry) -> None:
         self.bank.movement(entry, "bounce", entry.attempt.amount_minor, 1)
@@ -55,7 +61,7 @@ class Regrets:
         return sum(line.signed_minor for line in self.bank.log if line.payment_id == payment_id)
 
     def _return(self, entry: Entry) -> None:
-        left = self._taken_back_minor(entry)
+        left = int(self._taken_back_minor(entry) * self.bank.weather.chance.choice((1.0, 0.5, 0.3)))
         if left > 0:
             self.bank.movement(entry, "return", left, -1)
             self.bank.tell(self.bank.told(entry, "returned", amount_minor=left), 10.0)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 from services.payments.config import WorkerConfig
+from services.payments.machine.fees import FeeSchedule
+from services.payments.machine.model import Operation
 from services.payments.machine.policy import Policy
+from services.payments.machine.terms import BankTerms
 
 # Kinds of fault and their chance at each occasion, before the seed chooses and scales them.
 RATES = {
@@ -48,6 +51,14 @@ RATES = {
     "bank_takes_too_much": 0.60,
     "bank_contradicts": 0.05,
     "bank_speaks_of_nothing": 0.05,
+    "bank_tells_by_file": 0.50,
+    "connector_refuses": 0.05,
+    "settlement_unread": 0.20,
+    "settlement_missing": 0.10,
+    "settlement_wrong": 0.10,
+    "settlement_twice": 0.10,
+    "settlement_strange": 0.05,
+    "settlement_late": 0.10,
     "fraud_unsent": 0.10,
     "fraud_answer_lost": 0.10,
     "fraud_verdict_missing": 0.10,
@@ -71,8 +82,12 @@ STORMS = {
     "bank_deaf": 0.25,
     "bank_mute": 0.25,
     "fraud_down": 0.2,
+    "bank_drained": 0.4,
 }
 CURRENCIES = ("EUR", "USD", "JPY")
+_PARTS: tuple[tuple[Operation, ...], ...] = (
+    ("payout",), ("collect", "refund"), ("collect", "authorise", "capture", "void", "refund"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,8 @@ class Shape:
         storms: Kinds of larger faults that happen now and then.
         shares: Of fraud verdicts: review, reject.
         manual_share, payout_share, refund_share: Of the payments.
-        final_banks: Those whose "not found" is final after a while.
+        terms: What each bank takes and costs; the first takes everything.
+        batch_s: How long lines of a settlement file are gathered.
     """
 
     seed: int
@@ -101,7 +117,8 @@ class Shape:
     manual_share: float
     payout_share: float
     refund_share: float
-    final_banks: frozenset[str]
+    terms: dict[str, BankTerms]
+    batch_s: float
     late_s: tuple[float, float]
     policy: Policy
     config: WorkerConfig
@@ -133,7 +150,8 @@ class Shape:
             manual_share=chance.choice((0.0, 0.3, 0.6)),
             payout_share=chance.choice((0.0, 0.3, 0.5)),
             refund_share=chance.choice((0.2, 0.6)),
-            final_banks=frozenset(bank for bank in banks if chance.random() < 0.5),
+            terms={bank: _terms(chance, is_first=bank == banks[0]) for bank in banks},
+            batch_s=chance.choice((1.0, 3_600.0, 90_000.0)),
             # How late a request may be carried out: by a bank whose "not found" is final, and by others.
             late_s=(200.0, chance.choice((90.0, 5_000.0))),
             # In some worlds there is no room for more than one or two calls at a time.
@@ -155,11 +173,31 @@ class Shape:
                 resend_age_max=chance.choice(
                     (timedelta(hours=20), timedelta(hours=20), timedelta(seconds=30))
                 ),
-                second_approver_minor=chance.choice((5_000, 1_000_000)),
-                refund_review_minor=chance.choice((2_000, 50_000)),
+                # Nobody has set a limit for the third currency.
+                second_approver_minor=dict.fromkeys(CURRENCIES[:2], chance.choice((5_000, 1_000_000))),
+                refund_review_minor=dict.fromkeys(CURRENCIES[:2], chance.choice((2_000, 50_000))),
                 review_deadline=timedelta(hours=chance.choice((1, 24))),
                 authorization_life=timedelta(hours=chance.choice((1, 24, 168))),
                 attempts_max=chance.choice((1, 2, 3)),
                 dispute_deadline=timedelta(days=chance.choice((5, 45))),
             ),
         )
+
+
+def _terms(chance: random.Random, *, is_first: bool) -> BankTerms:
+    """What a bank agreed to. Prices in another currency than the world's are prices that nobody knows."""
+    priced = chance.choice((CURRENCIES, CURRENCIES, chance.sample(CURRENCIES, 1), ()))
+    fees = {
+        f"in-{currency.lower()}": FeeSchedule(
+            currency=currency, fixed_minor=chance.choice((0, 1, 30)), bps=chance.choice((10, 10, 150)),
+            valid_from=date(2020, 1, 1),
+        )
+        for currency in priced
+    }  # fmt: skip
+    is_choosy = not is_first and chance.random() < 0.2
+    return BankTerms(
+        operations=chance.choice(_PARTS) if is_choosy else (),
+        weight=chance.choice((1, 1, 3)),
+        not_found_is_final=chance.random() < 0.5,
+        fees=fees,
+    )

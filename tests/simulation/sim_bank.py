@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from services.banks.messages import Attempt, AttemptAnswer
+from services.banks.messages import Attempt, AttemptAnswer, SettlementPage
 from services.node.errors import HopUnknown, HopUnsent
 from services.payments.machine.events import BankTold
+from tests.simulation.loop import NODE, Node
 from tests.simulation.regrets import Regrets
+from tests.simulation.settlement_file import SettlementFile
 from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
 
@@ -26,6 +28,9 @@ DECIDE_S = (0.5, 600.0)
 DECLINES_FINAL = ("insufficient_funds", "do_not_honour", "account_closed")
 DECLINES_RETRYABLE = ("bank_unavailable", "technical", "retry_other_bank")
 
+# How a call ended at a bank, whatever the caller makes of it. unreached: it could not be connected to;
+# stopped: our own side never tried; nonsense: what it said cannot be believed.
+Ended = Literal["answered", "nonsense", "silent", "unreached", "stopped"]
 State = Literal["pending", "confirmed", "declined"]
 Later: TypeAlias = Callable[[float, Callable[[], None]], None]
 
@@ -42,6 +47,8 @@ class Entry:
     decline_code: str | None = None
     was_declined: bool = False
     is_spent: bool = False  # An authorisation that was captured or voided.
+    is_told_by_file_alone: bool = False
+    is_misfiled: bool = False  # Its line is not there, or has another amount.
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,14 @@ class SimBank:
     Args:
         clock: Virtual seconds.
         late_s_max: How long a request may lie somewhere and still be carried out, or be denied.
+        batch_s: How long lines of the settlement file are gathered.
         later: Calls after a time, whoever has died until then.
         tell: Takes a callback and how long it takes at least, in seconds; delivers it, perhaps twice.
     """
 
     def __init__(
         self, name: str, clock: Callable[[], float], later: Later, weather: Weather, trace: Trace,
-        tell: Callable[[BankTold, float], None], late_s_max: float,
+        tell: Callable[[BankTold, float], None], late_s_max: float, batch_s: float,
     ) -> None:  # fmt: skip
         self.name = name
         self.now = clock
@@ -80,6 +88,8 @@ class SimBank:
         self.entries: dict[str, Entry] = {}
         self.log: list[Movement] = []
         self.regrets = Regrets(self)
+        self.file = SettlementFile(self, batch_s)
+        self.ended: dict[tuple[Node | None, str], Ended] = {}  # By caller and attempt; the last call.
         self.is_down = False
         self.is_deaf = False  # One-way partition: nothing arrives; the caller cannot tell.
         self.is_mute = False  # The other way: everything arrives, no answer comes back.
@@ -92,15 +102,18 @@ class SimBank:
         Raises:
             HopUnsent, HopUnknown: As `BanksClient.send`.
         """
-        weather = self.weather
+        weather, name = self.weather, attempt.attempt_id
+        if weather.strikes("connector_refuses"):
+            self._end(name, "stopped")
+            return AttemptAnswer(name, "unsent", alarm="the rail cannot say this")
         if self.is_down or weather.strikes("bank_unsent"):
             await asyncio.sleep(weather.seconds(*ANSWER_S))
-            raise HopUnsent("refused")
+            return self._not_sent(name)
         if self.is_deaf or weather.strikes("bank_request_lost"):
-            return await self._hear_nothing()
+            return await self._hear_nothing(name)
         if weather.strikes("bank_request_late"):
             self.later(weather.seconds(0.0, self.late_s_max), lambda: self._process(attempt))
-            return await self._hear_nothing()
+            return await self._hear_nothing(name)
         trip_s = self._trip_s()
         self.later(trip_s / 2, lambda: self._process(attempt))
         return await self._answer(attempt.attempt_id, "send", trip_s)
@@ -112,10 +125,18 @@ class SimBank:
             HopUnsent, HopUnknown: As `BanksClient.inquire`.
         """
         if self.is_down or self.weather.strikes("bank_unsent"):
-            raise HopUnsent("refused")
+            return self._not_sent(attempt_id)
         if self.is_deaf:
-            return await self._hear_nothing()
+            return await self._hear_nothing(attempt_id)
         return await self._answer(attempt_id, "inquire", self._trip_s())
+
+    async def settlement(self, _bank: str, after_line: int, lines_max: int) -> SettlementPage:
+        """Read lines of the settlement file.
+
+        Raises:
+            HopUnsent, HopUnknown: No page.
+        """
+        return await self.file.read(after_line, lines_max)
 
     def movement(self, entry: Entry, operation: str, amount_minor: int, sign: int) -> None:
         """Write a line of the log: it has happened."""
@@ -125,6 +146,7 @@ class SimBank:
             sign * amount_minor,
         ))  # fmt: skip
         self.trace.note(self.name, operation, attempt.attempt_id, sign * amount_minor)
+        self.file.add(entry, operation, amount_minor)
 
     def told(self, entry: Entry, what: str, *, amount_minor: int | None = None, number: int = 1) -> BankTold:
         """Word a callback about an attempt."""
@@ -141,22 +163,37 @@ class SimBank:
     def _trip_s(self) -> float:
         return self.weather.seconds(*(SLOW_S if self.weather.strikes("bank_slow") else ANSWER_S))
 
-    async def _hear_nothing(self) -> AttemptAnswer:
+    def _end(self, attempt_id: str, how: Ended) -> None:
+        self.ended[NODE.get(), attempt_id] = how
+
+    def _not_sent(self, attempt_id: str) -> AttemptAnswer:
+        """Not a byte came here: our own way to the banks service is cut, or the bank is not there."""
+        if not self.is_down and self.weather.chance.random() < 0.5:
+            self._end(attempt_id, "stopped")
+            raise HopUnsent("refused")
+        self._end(attempt_id, "unreached")
+        return AttemptAnswer(attempt_id, "unsent")
+
+    async def _hear_nothing(self, attempt_id: str) -> AttemptAnswer:
         await asyncio.sleep(CALL_S_MAX)
+        self._end(attempt_id, "silent")
         raise HopUnknown("no answer")
 
     async def _answer(self, attempt_id: str, asked: str, trip_s: float) -> AttemptAnswer:
         await asyncio.sleep(trip_s)
         if self.is_mute or self.weather.strikes("bank_answer_lost"):
-            return await self._hear_nothing()
+            return await self._hear_nothing(attempt_id)
         entry = self.entries.get(attempt_id)
         if entry is None or (self._is_new(entry) and self.weather.strikes("bank_not_found_yet")):
+            self._end(attempt_id, "answered" if asked == "inquire" else "silent")
             return AttemptAnswer(attempt_id, "not_found" if asked == "inquire" else "unknown")
-        attempt, amount_minor = entry.attempt, entry.amount_minor
+        attempt, amount_minor, name = entry.attempt, entry.amount_minor, attempt_id
         if self.weather.strikes("bank_wrong_amount"):
             amount_minor += 1
         if self.weather.strikes("bank_garbled"):
             attempt_id += "x"
+        is_true = (attempt_id, amount_minor) == (name, attempt.amount_minor)
+        self._end(name, "answered" if is_true else "nonsense")
         self.trace.note(self.name, "says", asked, attempt_id, entry.state, amount_minor)
         return AttemptAnswer(
             attempt_id, entry.state, attempt.end_to_end_id, amount_minor, attempt.currency, entry.reference,
@@ -194,7 +231,7 @@ class SimBank:
         if code is None:
             self._move(entry)
             self.regrets.begin(entry)
-        elif entry.attempt.operation in ("collect", "authorise", "payout") and weather.strikes(
+        elif entry.attempt.operation in ("collect", "authorise", "payout", "refund") and weather.strikes(
             "bank_mind_changed"
         ):
             self.later(weather.seconds(0.0, 3600.0), lambda: self._change_mind(entry))
@@ -231,11 +268,14 @@ class SimBank:
         self.movement(entry, attempt.operation, entry.amount_minor, sign[attempt.operation])
 
     def _change_mind(self, entry: Entry) -> None:
-        """It said declined, and charged all the same."""
+        """It said declined, and charged all the same; it may say so nowhere but in its settlement file."""
         if entry.state == "declined":
             entry.state, entry.decline_code = "confirmed", None
+            in_file = entry.attempt.operation != "authorise"  # Which moves no money.
+            entry.is_told_by_file_alone = in_file and self.weather.strikes("bank_tells_by_file")
             self._move(entry)
-            self.tell(self.told(entry, "confirmed"), 10.0)
+            if not entry.is_told_by_file_alone:
+                self.tell(self.told(entry, "confirmed"), 10.0)
 
 
 def _asked(attempt: Attempt) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.simulation.database import Database
 from tests.simulation.loop import Node, VirtualLoop
+from tests.simulation.operators import Operators
 from tests.simulation.shape import Shape
 from tests.simulation.sim_bank import SimBank
 from tests.simulation.sim_fraud import SimFraud
@@ -40,6 +41,7 @@ class Storm:
         trace: Trace,
         parts: tuple[Database, dict[str, SimBank], SimFraud],
         start: Callable[[int], Node],
+        operators: Operators,
     ) -> None:
         self.shape = shape
         self.loop = loop
@@ -47,6 +49,7 @@ class Storm:
         self.trace = trace
         self.database, self.banks, self.fraud = parts
         self.start = start
+        self.operators = operators
         self.nodes: dict[int, Node] = {}
 
     def start_all(self) -> None:
@@ -74,6 +77,7 @@ class Storm:
         self.database.refused = None
         for bank in self.banks.values():
             bank.is_down = bank.is_deaf = bank.is_mute = False
+            self.operators.resume(bank.name)
         for number, node in list(self.nodes.items()):
             node.fuse = 0
             if node.is_dead:
@@ -102,18 +106,26 @@ class Storm:
             node.at_fuse = partial(hit, number, node, length)
             node.fuse = node.fuse or chance.choice(FUSES)
         elif kind == "db_restarted":
-            self.database.restart()
+            self._restart_database()
         elif kind == "db_away":
-            self.database.restart()
+            self._restart_database()
             self._flag(self.database, "is_away", min(length, AWAY_S_MAX))
         elif kind == "db_refuses_one":
             names = list(self.database.rows.payments)
             self.database.refused = weather.one_of(names) if names else None
             self.loop.later(min(length, AWAY_S_MAX), partial(setattr, self.database, "refused", None))
+        elif kind == "bank_drained":
+            if not self.database.is_away:
+                self.operators.drain(bank.name)
+                self.loop.later(length * 10, partial(self.operators.resume, bank.name))
         elif kind == "fraud_down":
             self._flag(self.fraud, "is_down", min(length, AWAY_S_MAX))
         else:
             self._flag(bank, f"is_{kind.removeprefix('bank_')}", length * 10)
+
+    def _restart_database(self) -> None:
+        self.database.restart()
+        self.operators.wake()
 
     def _kill(self, number: int, node: Node, length: float) -> None:
         if not node.is_dead:

@@ -11,8 +11,9 @@ from tests.simulation.runner import find_mutants
 SAMPLE = (
     "new_bank_key_per_retry", "failover_while_unknown", "no_compensation", "credited_twice",
     "second_approver_is_the_first", "snapshot_from_before_the_lock", "order_before_commit",
+    "declined_bank_is_asked_again", "break_is_closed_silently",
 )  # fmt: skip
-PLANTED_MIN = 25
+PLANTED_MIN = 75
 
 
 @pytest.mark.timeout(600)

@@ -7,30 +7,35 @@ Then faults end, time passes, and everything is looked at.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 import msgspec
 
+from services.node.postgres import DATABASE_AWAY
+from services.node.process import cancel_until_heard
 from services.payments.bank_calls import BankCalls
-from services.payments.machine.choice import Choice
 from services.payments.machine.events import BankTold, Decisions
-from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL, Payment
-from services.payments.routing_facts import EvenFacts
+from services.payments.machine.model import PAYMENT_FINAL, REFUND_FINAL
 from services.payments.worker import Worker
 from tests.simulation.database import REFUSAL, Database
 from tests.simulation.invariants import Invariants
 from tests.simulation.loop import Node, VirtualLoop
 from tests.simulation.merchants import Merchants
+from tests.simulation.operators import Operators
 from tests.simulation.reckoning import Reckoning
+from tests.simulation.routing_invariants import RoutingInvariants
+from tests.simulation.settlement_reckoning import settlement_problems
 from tests.simulation.shape import Shape
 from tests.simulation.sim_bank import SimBank
 from tests.simulation.sim_fraud import SimFraud
+from tests.simulation.sim_health import SimFacts, SimHealth
 from tests.simulation.sim_record import SimRecord
+from tests.simulation.sim_settlement import Settlements, WatchedReconciler
 from tests.simulation.storm import Storm
 from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
@@ -65,22 +70,6 @@ class Result:
     payments: int = 0
 
 
-class SimFacts(EvenFacts):
-    """The banks as routing sees them; by the same payment always the same one, unless there is no route."""
-
-    def __init__(self, weather: Weather, banks: tuple[str, ...], final_banks: frozenset[str]) -> None:
-        super().__init__(banks, final_banks)
-        self.weather = weather
-        self.banks = banks
-
-    def choose(self, payment: Payment, excluded: frozenset[str]) -> Choice:
-        left = [name for name in self.banks if name not in excluded]
-        if not left or self.weather.strikes("no_route"):
-            return Choice(bank=None, explanation="{}")
-        place = random.Random(payment.payment_id).random()
-        return Choice(bank=left[int(place * len(left))], explanation="{}")
-
-
 class World:
     """Everything of one seed.
 
@@ -92,23 +81,25 @@ class World:
         self.shape = shape = Shape.of(seed)
         self.loop = VirtualLoop(seed)
         self.trace = Trace(self.loop.time, is_loud=is_loud)
-        weather = Weather(seed, "weather", shape.rates)
+        self.weather = Weather(seed, "weather", shape.rates)
         self.database = Database(self.loop, Weather(seed, "database", shape.rates), self.trace)
         self.banks = {
             name: SimBank(
                 name, self.loop.time, self.later, Weather(seed, name, shape.rates), self.trace, self.tell,
-                shape.late_s[name not in shape.final_banks],
+                shape.late_s[not shape.terms[name].not_found_is_final], shape.batch_s,
             )
             for name in shape.banks
         }  # fmt: skip
         self.fraud = SimFraud(seed, Weather(seed, "fraud", shape.rates), shape.shares)
-        self.facts = SimFacts(weather, shape.banks, shape.final_banks)
+        self.operators = Operators(self.database)
         self.merchants = Merchants(shape, self.database, self.later)
         self.invariants = Invariants(self.database, self.banks, self.fraud, shape.policy, self.trace)
         parts = (self.database, self.banks, self.fraud)
-        self.storm = Storm(shape, self.loop, weather, self.trace, parts, self._start)
+        self.storm = Storm(shape, self.loop, self.weather, self.trace, parts, self._start, self.operators)
         self.outstanding = 0  # Calls of the outside world that are still to come.
-        self.database.on_commit += [self._note, self.invariants.look, self.merchants.look]
+        routing = RoutingInvariants(shape, self.database)
+        self.database.on_commit += [self._note, self.invariants.look, routing.look, self.merchants.look]
+        self.settlements = Settlements(self.database, {name: bank.file for name, bank in self.banks.items()})
 
     def run(self) -> Result:
         """Live through it."""
@@ -129,9 +120,11 @@ class World:
         await self.storm.rage()
         self.storm.heal()
         await self._settle()
-        self._send_statements()
-        await self._settle()
-        for problem in Reckoning(self.invariants, self.merchants.refunds_asked).problems():
+        problems = [
+            *Reckoning(self.invariants, self.merchants.refunds_asked).problems(),
+            *settlement_problems(self.settlements),
+        ]
+        for problem in problems:
             self.trace.violate(*problem)
         for fault in self.loop.faults:
             self.trace.violate("defect", str(fault.get("exception") or fault.get("message")))
@@ -142,15 +135,30 @@ class World:
         return node
 
     async def _work(self, node: Node) -> None:
-        """One worker after another, as a supervisor starts them again."""
+        """One process after another, as a supervisor starts them again; put together as `app.main` does."""
         while True:
+            health = SimHealth(self.shape, self.database, self.operators, self.banks, self.weather)
             worker = Worker(
-                SimRecord(self.database), BankCalls(cast("Any", self.banks)), self.fraud, self.facts,
+                SimRecord(self.database), BankCalls(cast("Any", self.banks)), self.fraud, SimFacts(health),
                 self.shape.policy, self.shape.config, on_defect=self._defect,
             )  # fmt: skip
             node.stop = partial(worker.stop, DRAIN_S_MAX)
+            with suppress(*DATABASE_AWAY):
+                await health.follow()
+            beside = [health.run(), *(self._reconciler(bank).run() for bank in self.shape.banks)]
+            tasks = [asyncio.create_task(loop) for loop in beside]
+            for task in tasks:
+                task.add_done_callback(self._crash)
             await worker.run()
+            await cancel_until_heard(tasks)
             self.trace.note(node.name, "has stopped in order")
+
+    def _crash(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self.trace.violate("defect", f"a loop has ended: {task.exception()!r}")
+
+    def _reconciler(self, bank: str) -> WatchedReconciler:
+        return WatchedReconciler(self.settlements, self.banks[bank], bank)
 
     def _defect(self, event: Any, fault: Exception) -> None:
         if REFUSAL not in str(fault):  # That one is to be set aside, and the others to go on.
@@ -164,13 +172,18 @@ class World:
 
     def _is_settled(self) -> bool:
         rows = self.database.rows
-        return not (self.outstanding or rows.undone or rows.unposted) and all(
-            (
-                payment.status in PAYMENT_FINAL
-                and all(refund.status in REFUND_FINAL for refund in rows.whole(key).refunds)
+        is_read = self.settlements.is_quiet()
+        return (
+            is_read
+            and not (self.outstanding or rows.undone or rows.unposted)
+            and all(
+                (
+                    payment.status in PAYMENT_FINAL
+                    and all(refund.status in REFUND_FINAL for refund in rows.whole(key).refunds)
+                )
+                or self.invariants.is_left_to_people(rows.whole(key))
+                for key, payment in rows.payments.items()
             )
-            or self.invariants.is_left_to_people(rows.whole(key))
-            for key, payment in rows.payments.items()
         )
 
     # The outside world.
@@ -194,12 +207,14 @@ class World:
         if weather.strikes("bank_callback_wrong"):
             event_id = f"{told.bank_event_id}-w"
             wrong = replace(told, amount_minor=told.amount_minor + 1, bank_event_id=event_id)
+            if told.what in ("returned", "recalled"):
+                # Nobody can tell another part from a wrong one; the currency can be told.
+                wrong = replace(told, currency="XTS", bank_event_id=event_id)
             self.later(wait, partial(self._deliver, wrong))
         self.later(wait, partial(self._deliver, told))
         if weather.strikes("bank_callback_twice"):
             self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, told))
-        # What can happen more than once has a new id each time: only its own id tells a repeat of it.
-        if told.what not in ("returned", "recalled") and weather.strikes("bank_callback_again"):
+        if weather.strikes("bank_callback_again"):
             again = replace(told, bank_event_id=f"{told.bank_event_id}-a")
             self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, again))
 
@@ -208,15 +223,6 @@ class World:
             self.later(_RETRY_S, partial(self._deliver, told))
         else:
             self.database.mail_in(told, f"bank:{told.bank}", told.bank_event_id)
-
-    def _send_statements(self) -> None:
-        """The settlement files: what a bank has done and the record does not know of."""
-        for bank in self.banks.values():
-            for entry in bank.entries.values():
-                attempt = self.database.rows.attempts.get(entry.attempt.attempt_id)
-                is_news = attempt is not None and attempt.state not in ("confirmed", "reversed")
-                if entry.state == "confirmed" and is_news:
-                    self._deliver(bank.told(entry, "confirmed", number=9))
 
     # What is told about it.
 

@@ -21,8 +21,6 @@ MONEY_OPERATIONS: frozenset[Operation] = frozenset({"collect", "authorise", "pay
 UNSENT_BEFORE_FAILOVER = 3
 # `not_found_since` of an attempt that the bank has spoken of by itself: "not found" is not believed any more.
 NEVER_NOT_FOUND = datetime(9999, 1, 1, tzinfo=UTC)
-# What a declined or not processed attempt carries once its bank has charged it all the same.
-LATE_SUCCESS = "late_success"
 
 
 def op_key_of(operation: Operation) -> str:

@@ -12,10 +12,11 @@ from services.payments.machine import attempts, payment
 from services.payments.machine.case import Case, Details
 from services.payments.machine.errors import Refused
 from services.payments.machine.events import CaptureAsked, VoidAsked
-from services.payments.machine.model import Attempt, Operation, PaymentStatus
+from services.payments.machine.model import LATE_SUCCESS, Attempt, Operation, PaymentStatus
 
 # A void that the bank declined is tried again after the delay of this many vain questions, and then later.
 VOID_TRIES_FROM = 3
+_ENDED_UNDONE = frozenset({"declined", "not_processed"})
 # No bank has a payment in one of these, unless its one open attempt was certainly never sent.
 _WITHDRAWABLE: frozenset[PaymentStatus] = frozenset({"accepted", "screening", "in_review", "reserved"})
 
@@ -103,9 +104,15 @@ def void_confirmed(case: Case, attempt: Attempt) -> None:
 def void_failed(case: Case, attempt: Attempt) -> None:
     """Certainly not voided: it is authorised as before, and a person should know."""
     case.expect("voiding")
-    first = next((a for a in case.row.attempts if a.operation == "void"), attempt)
+    is_first = all(
+        a.attempt_id == attempt.attempt_id or a.state not in _ENDED_UNDONE
+        for a in case.row.attempts
+        if a.operation == "void"
+    )
     _authorized_again(case, attempt, "payment.void_declined")
-    case.call_operator("the bank declined a void", first.created_at)
+    if is_first:
+        # Whatever else was shown since the void began; each further one follows by itself, for ever.
+        case.call_operator("the bank declined a void", None)
 
 
 def _authorized_again(case: Case, attempt: Attempt, event: str) -> None:
@@ -121,7 +128,7 @@ def end_used_up(case: Case) -> None:
     back as a late success.
     """
     for attempt in case.row.attempts:
-        is_late = attempt.decline_code == attempts.LATE_SUCCESS
+        is_late = attempt.decline_code == LATE_SUCCESS
         if is_late and attempt.operation in {"capture", "void"} and case.row.status == "authorized":
             case.tell("payment.canceled", {"bank": attempt.bank, "attempt_id": attempt.attempt_id})
             case.change(status="canceled", due=None)

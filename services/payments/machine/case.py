@@ -28,12 +28,20 @@ class Case:
         row: The payment as decided so far; its `sequence` may be behind until the turn is closed.
         before: The payment as it was read.
         balance: Its account's turn, shared with the account's other payments.
+        refund_owners: Refund id to payment, as far as the turn knows; shared by all its payments.
     """
 
-    __slots__ = ("balance", "before", "now", "out", "policy", "routes", "row", "sequence")
+    __slots__ = ("balance", "before", "now", "out", "policy", "refund_owners", "routes", "row", "sequence")
 
     def __init__(
-        self, row: Payment, balance: Balance, now: datetime, routes: Routes, policy: Policy, out: Decisions
+        self,
+        row: Payment,
+        balance: Balance,
+        now: datetime,
+        routes: Routes,
+        policy: Policy,
+        out: Decisions,
+        refund_owners: dict[str, str],
     ) -> None:
         self.row = self.before = row
         self.sequence = row.sequence
@@ -42,6 +50,7 @@ class Case:
         self.routes = routes
         self.policy = policy
         self.out = out
+        self.refund_owners = refund_owners
 
     def change(self, **fields: Any) -> None:  # noqa: ANN401 - fields of Payment, each with its own type
         """Replace the payment; the closing of the turn checks what must hold."""
@@ -113,6 +122,7 @@ class Case:
         refunds = self.row.refunds
         if self.refund(refund.refund_id) is None:
             refunds = (*refunds, refund)
+            self.refund_owners[refund.refund_id] = self.row.payment_id
         else:
             refunds = tuple(refund if r.refund_id == refund.refund_id else r for r in refunds)
         self.change(refunds=refunds, **fields)

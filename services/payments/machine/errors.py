@@ -18,6 +18,7 @@ from typing import Literal, TypeAlias
 #   authorization_expired     too late to capture
 #   origin_not_allowed  nobody may ask for this in this name
 #   id_invalid, text_invalid  not of the form, or longer than the record keeps
+#   refund_id_taken     another payment has a refund of this id
 #   unknown_refund, unknown_dispute, unknown_attempt  the payment has none with this id
 #   mismatch            attempt, bank, amount or currency are not what was asked for: see contradictions
 #   contradiction       cannot be true together with what the bank said before: see contradictions
@@ -25,6 +26,7 @@ RefusalCode: TypeAlias = Literal[
     "already_known", "state_conflict", "same_person", "review_expired", "not_in_review", "amount_invalid",
     "refund_exceeds_available", "authorization_expired", "origin_not_allowed", "unknown_refund",
     "unknown_dispute", "unknown_attempt", "mismatch", "contradiction", "id_invalid", "text_invalid",
+    "refund_id_taken",
 ]  # fmt: skip
 
 

@@ -106,12 +106,15 @@ class Answered(_Event, frozen=True, kw_only=True):
     Attributes:
         epoch: The lease under which it was made. Under a newer one it is evidence, not the holder's word.
         asked: Whether it answers an inquiry; `not_found` is only possible then.
+        stopped_by: With `unsent`: what of our own ended it, and so says nothing about the bank: the way to
+            the banks service, or a connector that cannot put it to the bank. None: the bank was tried.
     """
 
     attempt_id: str
     epoch: int
     kind: AnswerKind
     asked: bool = False
+    stopped_by: Literal["hop", "connector"] | None = None
     bank_reference: str | None = None
     decline_code: str | None = None
 
@@ -213,12 +216,15 @@ class Snapshot(msgspec.Struct, kw_only=True):
         now: The database's clock, in this transaction.
         payments: With attempts, refunds and disputes; every payment that an event names.
         accounts: The accounts of these payments.
+        refund_owners: Refund id to the payment that has it, of the ids that `RefundAsked` events name; an id
+            is one in the whole record, and no payment sees another's refunds.
     """
 
     now: datetime
     events: Sequence[Event]
     accounts: dict[str, Account]
     payments: dict[str, Payment]
+    refund_owners: dict[str, str] = {}
 
 
 class Decisions(msgspec.Struct, kw_only=True):

@@ -9,11 +9,13 @@ from __future__ import annotations
 from services.payments.machine.attempts import op_key_of
 from services.payments.machine.errors import InvariantBroken
 from services.payments.machine.model import (
+    LATE_SUCCESS,
     PAYMENT_FINAL,
     REFUND_FINAL,
     Attempt,
     Payment,
-    headroom_minor,
+    late_refunds_minor,
+    unclaimed_minor,
 )
 
 _AT_A_BANK = frozenset({"submitted", "unknown", "authorized", "capturing", "voiding", "succeeded"})
@@ -41,7 +43,7 @@ def check(before: Payment, after: Payment) -> None:
         _check_amounts(after)
     if len(after.attempts) > 1:
         _check_attempts(after)
-    if after.refunds is not before.refunds:
+    if after.refunds is not before.refunds or after.refunded_minor != before.refunded_minor:
         _check_refunds(after)
     if after.disputes is not before.disputes and any(
         (of.status == "opened") != (of.due is not None) for of in after.disputes
@@ -55,7 +57,7 @@ def _broken(payment: Payment, problem: str) -> InvariantBroken:
 
 def _check_amounts(after: Payment) -> None:
     parts = (after.refund_reserved_minor, after.refunded_minor, after.disputed_minor)
-    if min(parts) < 0 or headroom_minor(after) < 0 or after.captured_minor > after.amount_minor:
+    if min(parts) < 0 or unclaimed_minor(after) < 0 or after.captured_minor > after.amount_minor:
         raise _broken(after, "would give back more than was captured")
 
 
@@ -74,7 +76,9 @@ def _check_refunds(after: Payment) -> None:
     if any((of.status in REFUND_FINAL) != (of.due is None) for of in after.refunds):
         raise _broken(after, "has a refund without a reminder, or a final one with one")
     ours = [of for of in after.refunds if of.origin != "system"]
-    refunded_minor = sum(of.amount_minor for of in ours if of.status == "succeeded")
+    refunded_minor = sum(of.amount_minor for of in ours if of.status == "succeeded") + late_refunds_minor(
+        after, LATE_SUCCESS
+    )
     reserved_minor = sum(of.amount_minor for of in ours if of.status not in REFUND_FINAL)
     if (refunded_minor, reserved_minor) != (after.refunded_minor, after.refund_reserved_minor):
         raise _broken(after, "has other sums of refunds than its refunds have")

@@ -51,6 +51,11 @@ REFUND_FINAL: frozenset[RefundStatus] = frozenset({"succeeded", "failed", "cance
 
 DisputeStatus: TypeAlias = Literal["opened", "won", "lost", "accepted", "expired"]
 
+# What a declined or not processed attempt carries once its bank has charged, or given back, all the same.
+LATE_SUCCESS = "late_success"
+# The same of a refund that its payment had no room for any more: in suspense, and not in `refunded_minor`.
+LATE_EXCESS = "late_excess"
+
 # The part of an attempt's id that tells its operation; the money attempts of a payment have none.
 _ATTEMPT_MARK: dict[Operation, str] = {
     "collect": "", "authorise": "", "payout": "", "capture": "c", "void": "v", "refund": "r",
@@ -155,8 +160,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         expires_at: When an authorisation ends; None where it has no such end.
         reviewers: Who approved so far; above a limit two persons are needed.
         raised_at: When the watchdog called an operator; the payment goes on all the same.
-        captured_minor, refund_reserved_minor, refunded_minor, disputed_minor: The headroom of refunds is
-            captured - reserved - refunded - disputed, and is never negative.
+        captured_minor, refund_reserved_minor, refunded_minor, disputed_minor: See `unclaimed_minor`. Refunded
+            are refunds that have succeeded, and those that failed and were given all the same.
         tries: How often in a row something other than a bank was asked in vain (screening, a route).
     """
 
@@ -248,11 +253,25 @@ def derived_id(prefix: Literal["ref", "dsp"], payment_id: str, source: str) -> s
     return f"{prefix}_{payment_id.split('_')[1]}_{digits}"
 
 
-def headroom_minor(payment: Payment) -> int:
-    """How much of a payment can still be refunded or disputed."""
+def unclaimed_minor(payment: Payment) -> int:
+    """What of the captured amount neither a refund nor a dispute has claimed; never negative."""
     return (
         payment.captured_minor
         - payment.refund_reserved_minor
         - payment.refunded_minor
         - payment.disputed_minor
+    )
+
+
+def headroom_minor(payment: Payment) -> int:
+    """How much of a payment can still be refunded or disputed: less where more went back than was claimed."""
+    return max(0, unclaimed_minor(payment) - late_refunds_minor(payment, LATE_EXCESS))
+
+
+def late_refunds_minor(payment: Payment, code: str) -> int:
+    """What refunds with this code gave back after their banks had declined them."""
+    return sum(
+        attempt.amount_minor
+        for attempt in payment.attempts
+        if attempt.operation == "refund" and attempt.decline_code == code
     )

@@ -17,6 +17,7 @@ from services.payments.machine.case import Case, Details
 from services.payments.machine.errors import IllegalTransition, Refused
 from services.payments.machine.events import RefundAsked, RefundCancelAsked
 from services.payments.machine.model import (
+    LATE_SUCCESS,
     REFUND_FINAL,
     Attempt,
     Refund,
@@ -44,6 +45,8 @@ def asked(case: Case, event: RefundAsked) -> None:
         raise Refused("already_known")
     if _REFUND_ID.fullmatch(event.refund_id) is None:
         raise Refused("id_invalid")
+    if case.refund_owners.get(event.refund_id, case.row.payment_id) != case.row.payment_id:
+        raise Refused("refund_id_taken")
     # PostgreSQL takes no NUL, and one mail that cannot be written would come back for ever.
     is_kept = len(event.reason) <= REASON_CHARS_MAX and "\0" not in event.reason
     if not (is_kept and 1 <= len(event.by) <= BY_CHARS_MAX and event.by.isprintable()):
@@ -79,7 +82,7 @@ def begin(case: Case, refund_id: str, amount_minor: int, origin: RefundOrigin, b
         subject_id=refund_id,
     )
     needs_review = origin == "bank" or (
-        origin == "customer_service" and amount_minor >= case.policy.refund_review_minor
+        origin == "customer_service" and case.policy.needs_review(amount_minor, case.row.currency)
     )
     new = _new(case, refund_id, amount_minor, origin, by, reason, "requested")
     reserved_minor = case.row.refund_reserved_minor + amount_minor
@@ -129,10 +132,10 @@ def compensate(case: Case, attempt: Attempt) -> None:
     """Give back what a late success brought in; paid from suspense, at once, whatever the headroom."""
     refund_id = derived_id("ref", case.row.payment_id, attempt.attempt_id)
     amount_minor = attempt.amount_minor
-    new = _new(case, refund_id, amount_minor, "system", "engine", attempts.LATE_SUCCESS, "submitted")
+    new = _new(case, refund_id, amount_minor, "system", "engine", LATE_SUCCESS, "submitted")
     case.tell(
         "refund.requested",
-        {"origin": "system", "amount_minor": amount_minor, "by": "engine", "reason": attempts.LATE_SUCCESS},
+        {"origin": "system", "amount_minor": amount_minor, "by": "engine", "reason": LATE_SUCCESS},
         subject_id=refund_id,
     )
     case.put_refund(new)
@@ -147,7 +150,7 @@ def source_of(case: Case, origin: RefundOrigin) -> Attempt:
     """
     for attempt in case.row.attempts:
         if origin == "system":
-            if attempt.decline_code == attempts.LATE_SUCCESS and attempt.operation in _PAID_IN:
+            if attempt.decline_code == LATE_SUCCESS and attempt.operation in _PAID_IN:
                 return attempt
         elif attempt.state == "confirmed" and attempt.operation in ("collect", "capture"):
             return attempt

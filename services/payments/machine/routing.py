@@ -3,7 +3,7 @@
 Same payment, same facts, same bank, on every worker. A bank that is not eligible is none; a few payments are
 tries (of a bank that may be back, of one that is dearer); the others go to the cheapest expected cost. Banks
 that cost nearly the same share them by a weighted rendezvous hash of the payment's id, so that a bank that
-leaves moves its own payments only.
+leaves moves its own payments only. A price that is not known is never compared with one that is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 from services.payments.machine.breaker import BreakerState
 from services.payments.machine.choice import Choice
 from services.payments.machine.fees import FeeSchedule, Key, fee_minor, schedule_for
+from services.payments.machine.figures import Coarse, Fine, figures_for
 from services.payments.machine.model import Operation, Payment
 from services.payments.machine.terms import BankTerms, instrument_class_of
 
@@ -38,6 +39,7 @@ PATIENCE_MS = 1_000
 
 _MASK = (1 << 64) - 1
 _PERMILLE = 1_000
+_UNKNOWN = '"unknown"'
 
 
 class BankFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,8 +49,8 @@ class BankFacts(msgspec.Struct, frozen=True, kw_only=True):
         drained: An operator keeps new payments from it.
         has_room: Whether this worker has calls left for it.
         breakers: By operation; closed where none is named.
-        failed_permille: Of the last calls of an operation, how many failed for reasons of the bank.
-        answers_ms: How long its answers take, by operation.
+        coarse: What the last calls of each operation came to.
+        fine: The same by instrument class and currency, too.
     """
 
     name: str
@@ -56,8 +58,8 @@ class BankFacts(msgspec.Struct, frozen=True, kw_only=True):
     drained: bool = False
     has_room: bool = True
     breakers: Mapping[Operation, BreakerState] = {}
-    failed_permille: Mapping[Operation, int] = {}
-    answers_ms: Mapping[Operation, int] = {}
+    coarse: Coarse = {}
+    fine: Fine = {}
 
 
 class _Candidate(NamedTuple):
@@ -67,14 +69,23 @@ class _Candidate(NamedTuple):
     schedule: FeeSchedule | None
     failed_permille: int
     penalty: int  # Thousandths of a hundredth of a percent of the amount.
+    is_priced: bool
+    window: str | None
 
 
 class _Plan(NamedTuple):
-    """Everything about one key that does not depend on the payment."""
+    """Everything about one key that does not depend on the payment.
+
+    Attributes:
+        compared: Those of `closed` whose costs are reckoned: with a price; where none has one, all of them.
+        told: What the explanation says each costs, to be filled in with the costs of the compared.
+    """
 
     closed: tuple[_Candidate, ...]
+    compared: tuple[_Candidate, ...]
     half_open: tuple[_Candidate, ...]
     head: str
+    told: str
     tail: str
 
 
@@ -109,12 +120,12 @@ class RoutingTable:
         if plan is None:
             plan = self._plans[key] = self._plan(Key(*key[:4]), excluded)
         seed = zlib.crc32(name.encode())
-        closed, half_open, head, tail = plan
+        closed, compared, half_open, head, told, tail = plan
         if half_open and (not closed or seed % _PERMILLE < PROBES_PERMILLE):
             return Choice(bank=_race(half_open, seed), explanation=f'{head}"how":"probe"{tail}')
         if not closed:
             return Choice(bank=None, explanation=f'{head}"how":"none"{tail}')
-        costs = _costs(closed, payment.amount_minor)
+        costs = _costs(compared, payment.amount_minor)
         if len(closed) == 1:
             bank, how = closed[0].name, "only"
         elif seed // _PERMILLE % _PERMILLE < EXPLORED_PERMILLE:
@@ -122,9 +133,10 @@ class RoutingTable:
         else:
             least = min(costs)
             most = least + least * SAME_PERCENT // 100
-            same = [c for c, cost in zip(closed, costs, strict=False) if cost <= most]
+            same = [c for c, cost in zip(compared, costs, strict=False) if cost <= most]
             bank, how = (same[0].name, "cost") if len(same) == 1 else (_race(same, seed), "share")
-        told = ",".join([f'"{c.name}":{cost}' for c, cost in zip(closed, costs, strict=False)])
+        if compared[0].is_priced:
+            told %= tuple(costs)
         return Choice(bank=bank, explanation=f'{head}"how":"{how}","cost_milli":{{{told}}}{tail}')
 
     def is_not_found_final(self, bank: str) -> bool:
@@ -144,24 +156,39 @@ class RoutingTable:
                 half_open.append(self._candidate(bank, key))
             else:
                 closed.append(self._candidate(bank, key))
-        told = {"half_open": [c.name for c in half_open], "not": reasons}
-        tail = "".join(
-            f',"{name}":{msgspec.json.encode(value).decode()}' for name, value in told.items() if value
-        )
-        head = f'{{"for":{msgspec.json.encode(" ".join(key)).decode()},'
-        return _Plan(tuple(closed), tuple(half_open), head, tail + "}")
+        compared = tuple(c for c in closed if c.is_priced) or tuple(closed)
+        head = f'{{"for":{_json(" ".join(key))},'
+        told = {
+            "window": {c.name: c.window for c in (*closed, *half_open) if c.window is not None},
+            "half_open": [c.name for c in half_open],
+            "not": reasons,
+        }
+        tail = "".join(f',"{name}":{_json(value)}' for name, value in told.items() if value)
+        return _Plan(tuple(closed), compared, tuple(half_open), head, _told(closed), tail + "}")
 
     def _candidate(self, bank: BankFacts, key: Key) -> _Candidate:
-        failed = bank.failed_permille.get(key.operation, 0)
-        late_ms = max(0, bank.answers_ms.get(key.operation, 0) - PATIENCE_MS)
+        seen, window = figures_for(key, bank.coarse, bank.fine)
+        schedule = schedule_for(bank.terms.fees.values(), key, self._now)
         return _Candidate(
             bank.name,
             int.from_bytes(hashlib.blake2b(bank.name.encode(), digest_size=8).digest(), "big"),
             bank.terms.weight,
-            schedule_for(bank.terms.fees.values(), key, self._now),
-            failed,
-            failed * FAILED_BPS + late_ms * SLOW_BPS,
+            schedule,
+            seen.failed_permille,
+            seen.failed_permille * FAILED_BPS + max(0, seen.answer_ms - PATIENCE_MS) * SLOW_BPS,
+            # Without any price list a bank costs nothing; with one that has no line for this, nobody knows.
+            schedule is not None or not bank.terms.fees,
+            window,
         )
+
+
+def _told(closed: Iterable[_Candidate]) -> str:
+    """What an explanation says each costs, with a place for each cost that can be reckoned."""
+    return ",".join(f"{_json(c.name).replace('%', '%%')}:{'%d' if c.is_priced else _UNKNOWN}" for c in closed)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _why_not(bank: BankFacts, key: Key, excluded: frozenset[str]) -> str | None:
@@ -176,6 +203,8 @@ def _why_not(bank: BankFacts, key: Key, excluded: frozenset[str]) -> str | None:
     ):
         if words and word not in words:
             return f"no {word}"
+    if terms.retired:
+        return "retired"
     if bank.drained:
         return "drained"
     return None if bank.has_room else "no room"
@@ -192,7 +221,7 @@ def _costs(candidates: tuple[_Candidate, ...], amount_minor: int) -> list[int]:
     else:
         first, second = sorted(fees)[:2]
     costs = []
-    for (_, _, _, _, failed, penalty), fee in zip(candidates, fees, strict=False):
+    for (_, _, _, _, failed, penalty, _, _), fee in zip(candidates, fees, strict=False):
         cost = fee * _PERMILLE
         if penalty:
             cost += failed * (second if fee == first else first) + amount_minor * penalty // 10_000
@@ -206,7 +235,7 @@ def _race(candidates: Iterable[_Candidate], seed: int) -> str:
     Source: the exponential race of Schindelhauer and Schomaker, "Weighted distributed hash tables" (2005).
     """
     best, winner = math.inf, ""
-    for name, salt, weight, _, _, _ in candidates:
+    for name, salt, weight, _, _, _, _, _ in candidates:
         # A finaliser of the MurmurHash3 kind: neighbouring inputs, independent outputs.
         mixed = (seed ^ salt) * 0xFF51AFD7ED558CCD & _MASK
         mixed = (mixed ^ mixed >> 33) * 0xC4CEB9FE1A85EC53 & _MASK

@@ -54,10 +54,11 @@ def decide(snapshot: Snapshot, routes: Routes, policy: Policy) -> Decisions:
     out = Decisions()
     cases: dict[str, Case] = {}
     balances: dict[str, Balance] = {}
+    owners = dict(snapshot.refund_owners)
     for event in snapshot.events:
         case = cases.get(event.payment_id)
         if case is None:
-            case = _open(snapshot, event.payment_id, balances, routes, policy, out)
+            case = _open(snapshot, event.payment_id, balances, owners, routes, policy, out)
             cases[event.payment_id] = case
         result = "applied"
         try:
@@ -82,6 +83,7 @@ def _open(
     snapshot: Snapshot,
     payment_id: str,
     balances: dict[str, Balance],
+    owners: dict[str, str],
     routes: Routes,
     policy: Policy,
     out: Decisions,
@@ -95,7 +97,7 @@ def _open(
         if account is None:
             raise RecordIncomplete(f"the snapshot lacks account {row.account_id}")
         balance = balances[row.account_id] = Balance(account)
-    return Case(row, balance, snapshot.now, routes, policy, out)
+    return Case(row, balance, snapshot.now, routes, policy, out, owners)
 
 
 def _start(case: Case, _: TurnCame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +12,14 @@ import asyncpg
 import pytest
 
 from services.banks.messages import SettlementLine, SettlementPage
-from services.payments.machine.events import Order
+from services.payments import reconciler as reconciling
+from services.payments.machine.events import BankTold, Order
 from services.payments.reconciler import Reconciler
 from services.payments.settlement_store import SettlementStore
 from tests.integration.payments.operators import ALICE, Operators
 from tests.integration.payments.payment_world import PaymentWorld
 from tests.integration.payments.payments_samples import Request
+from tests.integration.payments.payments_stack import until
 from tests.integration.postgres_server import PostgresServer
 
 AT_ONCE = timedelta(0)
@@ -28,6 +31,7 @@ class Files:
 
     def __init__(self) -> None:
         self.lines: list[SettlementLine] = []
+        self.faults: list[Exception] = []  # Each instead of one answer.
 
     def write(self, order: Order, **differently: Any) -> None:
         facts: dict[str, Any] = {
@@ -38,6 +42,8 @@ class Files:
         self.lines.append(SettlementLine(**facts | differently))
 
     async def settlement(self, bank: str, after_line: int, lines_max: int) -> SettlementPage:  # noqa: ARG002 - one file
+        if self.faults:
+            raise self.faults.pop()
         return SettlementPage([line for line in self.lines if line.line > after_line][:lines_max])
 
 
@@ -77,6 +83,29 @@ async def test_lines_that_agree_open_nothing_and_are_read_once(paying: PaymentWo
     assert (300, 0) == (read, again)
     assert [] == await breaks(paying)
     assert [] == await paying.faults()
+
+
+async def test_a_file_that_makes_no_sense_ends_nothing(
+    paying: PaymentWorld, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [order] = await charged(paying, "acc_nonsense")
+    await paying.answer_all()
+    files.write(order)
+    files.faults.append(ValueError("no page at all"))
+    monkeypatch.setattr(reconciling, "PERIOD_S", 0.0)
+    running = asyncio.create_task(reconciler(paying, files).run())
+
+    async def is_read() -> bool:
+        return bool(await SettlementStore(paying.pool).settled_until("bank-alpha"))
+
+    try:
+        await until(is_read, 20)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert [] == files.faults
+    assert [] == await breaks(paying)
 
 
 async def test_a_late_success_is_given_back_and_its_break_closes(paying: PaymentWorld, files: Files) -> None:
@@ -135,6 +164,28 @@ async def test_breaks_move_nothing(paying: PaymentWorld, files: Files) -> None:
     ]
     assert before == await paying.balance("acc_breaks")
     assert [] == await paying.faults()
+
+
+@pytest.mark.parametrize("pages", [1, 2])
+async def test_a_line_of_nobodys_attempt_takes_nothing_from_a_payment(
+    paying: PaymentWorld, files: Files, pages: int
+) -> None:
+    [order] = await charged(paying, f"acc_nobodys_{pages}")
+    await paying.answer_all()
+    files.write(order)
+    files.write(order, attempt_id="att_eu_of_somebody_else_1", operation="returned")
+    if pages > 1:
+        await reconciler(paying, files).reconcile()
+    files.write(order, operation="returned")
+    returned = BankTold(
+        payment_id=order.payment_id, bank="bank-alpha", what="returned", bank_event_id="r-1",
+        attempt_id=order.attempt_id, amount_minor=order.amount_minor, currency=order.currency,
+    )  # fmt: skip
+    await paying.about([returned])
+
+    await reconciler(paying, files).reconcile()
+
+    assert ["unknown_attempt"] == [row["kind"] for row in await breaks(paying)]
 
 
 async def test_what_no_file_has_is_missing_until_its_line_comes(paying: PaymentWorld, files: Files) -> None:

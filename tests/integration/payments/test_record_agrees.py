@@ -35,7 +35,7 @@ async def test_both_records_live_the_same_life(paying: PaymentWorld, seed: int) 
         await paying.open_account(account_id)
 
     for number, step in enumerate(life.steps):
-        said = await _take(paying, step)
+        said = await take(paying, step)
         assert (number, step.said) == (number, said), step
 
     assert await asyncio.to_thread(_rows_of, life.database) == await _rows_in(paying, life)
@@ -50,7 +50,8 @@ async def test_the_lives_spoil_decisions_in_every_way() -> None:
     assert {"CheckViolationError", "UniqueViolationError"} == {said for _, said in spoilt}
 
 
-async def _take(paying: PaymentWorld, step: Step) -> Any:
+async def take(paying: PaymentWorld, step: Step) -> Any:
+    """One step in the real record; what it says."""
     if step.kind == "turn":
         try:
             return of_decisions(await paying.store.turn(step.given, spoilt(step.spoiler, [])))

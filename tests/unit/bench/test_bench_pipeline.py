@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.bench.pipeline import QUICK, percentiles_ms, report_of
 from tests.bench.pipeline_mesh import groups_of
 from tests.bench.pipeline_runs import Run
+from tests.bench.pipeline_stored import StoredRun, stored_figures, stored_report
 from tests.bench.process_times import ProcessTime, parse_stat, used_s, with_children_s
 
 # A name may hold spaces and parentheses; 14 and 15 are the process's own ticks, 16 and 17 its children's.
@@ -18,6 +19,22 @@ def _run(cpu_s: float, payments: int = 100, per_s: float = 5_000.0, age_s: float
 def _runs(**others: Run) -> dict[str, Run]:
     names = ("one_worker", "two_workers", "hot_account", "open_loop", "few_stored", "many_stored", "mesh")
     return dict.fromkeys(names, _run(0.05)) | {"one_at_a_time": _run(0.5)} | others
+
+
+_BESIDE_FEW = 1_000
+_BESIDE_MANY = 100_000
+
+
+def _stored(stored: int, *, cpu_s: float = 0.05, pages: int = 20_000, scanned: int = 0) -> StoredRun:
+    counted = {
+        "pages": pages, "scanned": scanned, "wal_bytes": 1_000_000, "wal_fpi": 0, "commits": 7,
+        "updates": 800, "hot": 300,
+    }  # fmt: skip
+    bytes_ = {"tables": 500_000, "indexes": 100_000}
+    return StoredRun(stored, _run(cpu_s), counted, bytes_, bytes_, [("payments.event", 9_000_000, 8_000_000)])
+
+
+_FLAT = stored_figures(_stored(_BESIDE_FEW), _stored(_BESIDE_MANY))
 
 
 def test_cpu_times_are_read_behind_the_last_parenthesis() -> None:
@@ -51,7 +68,9 @@ def test_only_processes_that_payments_pass_through_are_counted() -> None:
 
 
 def test_ratios_compare_the_cost_of_one_payment() -> None:
-    report = report_of(_runs(many_stored=_run(0.06)), QUICK)
+    report = report_of(
+        _runs(), QUICK, stored_figures(_stored(_BESIDE_FEW), _stored(_BESIDE_MANY, cpu_s=0.06))
+    )
 
     assert 500.0 == report.figures["one_worker_cpu_us_per_payment"]
     assert 250.0 == report.figures["one_worker_postgres_us_per_payment"]
@@ -65,15 +84,29 @@ def test_targets_are_missed_by_slow_runs_late_payments_and_growing_cost() -> Non
     slow = report_of(
         _runs(
             one_worker=_run(0.05, per_s=2_999), mesh=_run(1, per_s=599), hot_account=_run(1, per_s=299),
-            open_loop=_run(1, age_s=1.1), many_stored=_run(0.063),
+            open_loop=_run(1, age_s=1.1),
         ),
         QUICK,
+        stored_figures(
+            _stored(_BESIDE_FEW), _stored(_BESIDE_MANY, cpu_s=0.063, pages=26_000, scanned=130)
+        ),
     )  # fmt: skip
 
     assert [
         "one_worker_payments_per_s", "mesh_payments_per_s", "hot_account_payments_per_s", "open_loop_p99_ms",
-        "stored_cpu_ratio",
+        "stored_cpu_ratio", "stored_pages_ratio", "stored_scanned_ratio",
     ] == [target.figure for target in slow.missed()]  # fmt: skip
+
+
+def test_the_stored_part_alone_shows_each_measure_beside_few_and_many() -> None:
+    report = stored_report(_stored(_BESIDE_FEW), _stored(_BESIDE_MANY, pages=22_000))
+    rows = {row[0]: row[1:] for row in report.rows}
+
+    assert ("", "200.000", "220.000", "1.10") == rows["pages looked at"]
+    assert ("us", "500.000", "500.000", "1.00") == rows["CPU, all"]
+    assert ("bytes", "500.000", "5.000", "0.01") == rows["tables, when dense"]
+    assert 90.0 == float(rows["payments.event"][1])
+    assert [] == report.missed()
 
 
 def test_percentiles_are_in_milliseconds() -> None:

@@ -109,3 +109,18 @@ def test_an_alarm_of_the_banks_service_reaches_the_operator() -> None:
     odd = AttemptAnswer("att_eu_1_1", "unknown", alarm="the bank answered in another currency")
 
     assert Heard(heard_as(ORDER, "unknown"), "the bank answered in another currency") == classify(ORDER, odd)
+
+
+@pytest.mark.parametrize(
+    ("answer", "stopped_by"),
+    [
+        (HopUnsent("x"), "hop"),
+        (AttemptAnswer("att_eu_1_1", "unsent", alarm="the rail has no such operation"), "connector"),
+        (AttemptAnswer("att_eu_1_1", "unsent"), None),
+        (HopUnknown("x"), None),
+    ],
+)
+def test_what_our_own_side_stopped_is_told_from_a_bank_that_cannot_be_reached(
+    answer: AttemptAnswer | HopUnsent | HopUnknown, stopped_by: str | None
+) -> None:
+    assert stopped_by == classify(ORDER, answer).answered.stopped_by

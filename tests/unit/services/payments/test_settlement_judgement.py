@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.payments.machine.attempts import LATE_SUCCESS
+from services.payments.machine.model import LATE_EXCESS, LATE_SUCCESS
 from services.payments.machine.settlement import AGREED, Booked, FileLine, judge
 
 PAYMENT = "pay_eu_" + "0" * 26
@@ -59,6 +59,7 @@ def test_what_does_not_agree_is_a_break(
     ("line", "booked"),
     [
         ({}, {"state": "declined", "decline_code": LATE_SUCCESS}),
+        ({"movement": "refund"}, {"operation": "refund", "state": "declined", "decline_code": LATE_EXCESS}),
         ({"movement": "returned"}, {"taken_back_minor": 500}),
         ({"movement": "chargeback"}, {"taken_back_minor": 800, "taken_before_minor": 300}),
         ({"movement": "bounced"}, {"operation": "refund", "state": "reversed"}),

@@ -3,8 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.payments.machine.events import CaptureAsked, RefundAsked, VoidAsked
+from services.payments.machine.model import headroom_minor
 from services.payments.machine.policy import Policy
 from tests.unit.services.payments.machine.tiny_record import TinyRecord
 
@@ -166,20 +169,98 @@ def test_a_late_void_of_what_was_captured_is_a_contradiction(record: TinyRecord)
     assert "succeeded" == record.status(payment_id)
 
 
-def test_a_late_refund_is_covered_from_suspense_and_shown_to_an_operator(record: TinyRecord) -> None:
-    payment_id = record.succeed("collect", 1_000)
-    record.turn(
+def _refund(record: TinyRecord, payment_id: str, number: int, amount_minor: int) -> str:
+    ((_, result),) = record.turn(
         RefundAsked(
-            payment_id=payment_id, refund_id="ref_eu_00000000000000000000000001", amount_minor=400,
-            origin="user", reason="", by="key-1",
+            payment_id=payment_id, refund_id=f"ref_eu_{number:026d}", amount_minor=amount_minor,
+            origin="user", reason="", by="key-1", mail_id=90 + number,
         )
-    )  # fmt: skip
+    ).mail_done  # fmt: skip
+    return result
+
+
+def test_a_late_refund_counts_as_refunded_and_is_paid_by_its_merchant(record: TinyRecord) -> None:
+    payment_id = record.succeed("collect", 1_000)
+    _refund(record, payment_id, 1, 400)
     record.answer("declined")
+    before = record.account.posted_minor
 
     assert "applied" == _tell(record, "confirmed", 1)
-    assert "failed" == record.payments[payment_id].refunds[0].status
-    assert -400 == record.sums()["suspense:EUR"]
+    assert "refused: already_known" == _tell(record, "confirmed", 1)
+    payment = record.payments[payment_id]
+    assert ("failed", 400, 600) == (
+        payment.refunds[0].status,
+        payment.refunded_minor,
+        headroom_minor(payment),
+    )
+    assert (before - 400, 0) == (record.account.posted_minor, record.sums()["suspense:EUR"])
     assert ["late_success", "needs_operator"] == record.types(payment_id)[-2:]
+
+
+def test_no_full_chargeback_follows_a_late_refund(record: TinyRecord) -> None:
+    payment_id = record.succeed("collect", 1_000)
+    _refund(record, payment_id, 1, 400)
+    record.answer("declined")
+    _tell(record, "confirmed", 1)
+
+    assert "refused: refund_exceeds_available" == _tell(record, "dispute_lost", dispute_reference="d-1")
+    assert "applied" == _tell(record, "dispute_lost", dispute_reference="d-2", amount_minor=600)
+
+
+def test_a_late_refund_that_finds_no_room_is_in_suspense_and_leaves_no_headroom(record: TinyRecord) -> None:
+    payment_id = record.succeed("collect", 1_000)
+    _refund(record, payment_id, 1, 1_000)
+    record.answer("declined")
+    _refund(record, payment_id, 2, 600)
+    record.answer("confirmed")
+
+    assert "applied" == _tell(record, "confirmed", 1)
+    payment = record.payments[payment_id]
+    assert (600, 0) == (payment.refunded_minor, headroom_minor(payment))
+    assert -1_000 == record.sums()["suspense:EUR"]
+    assert ["late_success", "needs_operator"] == record.types(payment_id)[-2:]
+    assert "refused: refund_exceeds_available" == _refund(record, payment_id, 3, 1)
+
+
+def test_a_refund_given_by_two_of_its_attempts_counts_once_and_an_operator_sees_it(
+    record: TinyRecord,
+) -> None:
+    record.banks.final = {"bank-alpha"}
+    payment_id = record.succeed("collect", 1_000)
+    _refund(record, payment_id, 1, 400)
+    for _ in range(2):
+        record.answer("not_found")
+        record.wait(f"ref_eu_{1:026d}", hours=1)
+    record.answer("not_found")
+    record.answer("confirmed")
+
+    assert "applied" == _tell(record, "confirmed", 1)
+    payment = record.payments[payment_id]
+    assert (400, 200) == (payment.refunded_minor, headroom_minor(payment))
+    assert (-400, "needs_operator") == (record.sums()["suspense:EUR"], record.types(payment_id)[-1])
+
+
+@given(
+    refunds=st.lists(st.tuples(st.integers(1, 600), st.booleans()), max_size=5), lost=st.integers(1, 1_000)
+)
+def test_what_went_back_late_is_never_charged_back_as_well(
+    refunds: list[tuple[int, bool]], lost: int
+) -> None:
+    record = TinyRecord()
+    payment_id = record.succeed("collect", 1_000)
+    given_minor = 0
+    for number, (amount_minor, is_late) in enumerate(refunds, 1):
+        if _refund(record, payment_id, number, amount_minor) != "applied":
+            continue
+        order = record.orders[-1]
+        record.answer("declined", order)
+        if is_late:
+            record.turn(record.told("confirmed", order))
+            given_minor += amount_minor
+
+    assert ("applied" if lost <= 1_000 - given_minor else "refused: refund_exceeds_available") == _tell(
+        record, "dispute_lost", dispute_reference="d-1", amount_minor=lost
+    )
 
 
 def test_a_bounced_compensation_is_in_suspense_again(record: TinyRecord) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.payments.machine.events import RefundAsked, RefundCancelAsked
 from services.payments.machine.model import Refund, headroom_minor
@@ -66,6 +68,50 @@ def test_the_same_refund_asked_for_twice_is_one(record: TinyRecord) -> None:
 
     assert ["refused: already_known"] == _ask(record, payment_id)
     assert 400 == record.payments[payment_id].refund_reserved_minor
+
+
+def test_another_payments_refund_id_is_taken(record: TinyRecord) -> None:
+    first, second = record.succeed(), record.succeed()
+    _ask(record, first)
+
+    assert ["refused: refund_id_taken"] == _ask(record, second)
+    assert () == record.payments[second].refunds
+
+
+@given(
+    asked=st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from((REFUND, OTHER)), st.integers(0, 500)), max_size=8
+    ),
+    turns=st.integers(1, 8),
+)
+def test_a_refund_id_is_of_the_payment_that_was_first_to_get_it(
+    asked: list[tuple[int, str, int]], turns: int
+) -> None:
+    record = TinyRecord()
+    names = [record.succeed() for _ in range(3)]
+    events = [
+        RefundAsked(
+            payment_id=names[place], mail_id=number, refund_id=refund_id, amount_minor=amount_minor,
+            origin="user", reason="sorry", by="key-1",
+        )
+        for number, (place, refund_id, amount_minor) in enumerate(asked)
+    ]  # fmt: skip
+    for first in range(0, len(events), turns):
+        record.turn(*events[first : first + turns])
+
+    owners: dict[str, str] = {}
+    for number, event in enumerate(events):
+        owner = owners.get(event.refund_id)
+        expected = (
+            "already_known" if owner == event.payment_id
+            else "refund_id_taken" if owner is not None
+            else "amount_invalid" if event.amount_minor == 0
+            else "refund_exceeds_available" if record.mail[number] != "applied" else None
+        )  # fmt: skip
+        assert ("applied" if expected is None else f"refused: {expected}") == record.mail[number]
+        if expected is None:
+            owners[event.refund_id] = event.payment_id
+    assert owners == {of.refund_id: name for name in names for of in record.payments[name].refunds}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +230,7 @@ def test_a_refund_is_withdrawn_while_no_bank_has_it(record: TinyRecord) -> None:
 
 
 def test_a_merchant_cannot_withdraw_what_others_asked_for(record: TinyRecord) -> None:
-    record.policy = Policy(refund_review_minor=1)
+    record.policy = Policy(refund_review_minor={"EUR": 1})
     payment_id = record.succeed("collect", 1_000)
     _ask(record, payment_id, origin="customer_service")
     cancel = RefundCancelAsked(payment_id=payment_id, mail_id=2, refund_id=REFUND, by="key-1")
@@ -194,7 +240,7 @@ def test_a_merchant_cannot_withdraw_what_others_asked_for(record: TinyRecord) ->
 
 
 def test_customer_service_refunds_small_amounts_alone(record: TinyRecord) -> None:
-    record.policy = Policy(refund_review_minor=401)
+    record.policy = Policy(refund_review_minor={"EUR": 401})
     payment_id = record.succeed()
     _ask(record, payment_id, 400, origin="customer_service")
     _ask(record, payment_id, 401, origin="customer_service", refund_id=OTHER)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.payments.machine.figures import Figures, FineKey
 from services.payments.machine.model import Payment
 from services.payments.machine.routing import (
     EXPLORED_PERMILLE,
@@ -53,6 +54,7 @@ def chosen(table: RoutingTable, many: int = MANY) -> list[str | None]:
     return [table.choose(payment(number), NONE).bank for number in range(many)]
 
 
+_figures = st.builds(Figures, st.integers(0, 500), st.integers(0, 1000), st.integers(0, 4000))
 _facts = st.builds(
     BankFacts,
     name=st.just(""),
@@ -68,8 +70,16 @@ _facts = st.builds(
     breakers=st.dictionaries(
         st.sampled_from(["collect", "payout"]), st.sampled_from(["closed", "open", "half_open"])
     ),
-    failed_permille=st.dictionaries(st.sampled_from(["collect", "payout"]), st.integers(0, 1000)),
-    answers_ms=st.dictionaries(st.sampled_from(["collect", "payout"]), st.integers(0, 4000)),
+    coarse=st.dictionaries(st.sampled_from(["collect", "payout"]), _figures),
+    fine=st.dictionaries(
+        st.builds(
+            FineKey,
+            st.sampled_from(["collect", "payout"]),
+            st.sampled_from(["card", "account"]),
+            st.sampled_from(["EUR", "USD"]),
+        ),
+        _figures,
+    ),
 )
 _tables = st.lists(_facts, max_size=4).map(
     lambda banks: [msgspec.structs.replace(b, name=f"bank-{i}") for i, b in enumerate(banks)]
@@ -169,8 +179,8 @@ def test_costs_that_nearly_agree_are_shared() -> None:
 
 
 def test_a_bank_that_fails_or_is_slow_costs_more() -> None:
-    cheap_and_failing = priced("bank-alpha", 20, failed_permille={"collect": 500})
-    cheap_and_slow = priced("bank-alpha", 20, answers_ms={"collect": 4_000})
+    cheap_and_failing = priced("bank-alpha", 20, coarse={"collect": Figures(100, 500, 0)})
+    cheap_and_slow = priced("bank-alpha", 20, coarse={"collect": Figures(100, 0, 4_000)})
     for worse in (cheap_and_failing, cheap_and_slow):
         found = Counter(chosen(RoutingTable([worse, priced("bank-bravo", 22)], NOW)))
         assert found["bank-bravo"] > MANY * 0.9
@@ -178,7 +188,7 @@ def test_a_bank_that_fails_or_is_slow_costs_more() -> None:
 
 def test_the_expected_cost_counts_the_next_bank() -> None:
     table = RoutingTable(
-        [priced("bank-alpha", 20, failed_permille={"collect": 100}), priced("bank-bravo", 30)], NOW
+        [priced("bank-alpha", 20, coarse={"collect": Figures(100, 100, 0)}), priced("bank-bravo", 30)], NOW
     )
     explanation = json.loads(table.choose(payment(), NONE).explanation)
 
@@ -240,3 +250,13 @@ def test_only_a_contract_makes_not_found_final() -> None:
     table = RoutingTable([bank("bank-alpha", {"not_found_is_final": True}), bank("bank-bravo")], NOW)
 
     assert [True, False, False] == [table.is_not_found_final(name) for name in NAMES]
+
+
+def test_a_retired_bank_gets_nothing_new_and_its_contract_is_known_all_the_same() -> None:
+    retired = bank("bank-alpha", {"retired": True, "not_found_is_final": True})
+    table = RoutingTable([retired, bank("bank-bravo")], NOW)
+
+    assert {"bank-bravo"} == set(chosen(table, 100))
+    assert {"bank-alpha": "retired"} == json.loads(table.choose(payment(), NONE).explanation)["not"]
+    assert None is RoutingTable([retired], NOW).choose(payment(), NONE).bank
+    assert table.is_not_found_final("bank-alpha")

@@ -24,6 +24,7 @@ from services.payments.machine.events import (
     TurnCame,
 )
 from services.payments.machine.model import (
+    LATE_SUCCESS,
     PAYMENT_FINAL,
     REFUND_FINAL,
     Account,
@@ -35,7 +36,8 @@ from services.payments.machine.model import (
     Payment,
     Refund,
     Transfer,
-    headroom_minor,
+    late_refunds_minor,
+    unclaimed_minor,
 )
 from services.payments.machine.policy import Policy
 from services.payments.machine.turn import decide
@@ -171,6 +173,7 @@ class TinyRecord:
             events=events,
             accounts={} if without_account else {ACCOUNT: self.account},
             payments={} if without_payments else {e.payment_id: self.payments[e.payment_id] for e in events},
+            refund_owners={r.refund_id: r.payment_id for p in self.payments.values() for r in p.refunds},
         )
         return decide(snapshot, self.banks, self.policy)
 
@@ -274,7 +277,8 @@ class TinyRecord:
         assert all((r.status in REFUND_FINAL) == (r.due is None) for r in payment.refunds)
         assert all((d.status == "opened") == (d.due is not None) for d in payment.disputes)
         assert [] == [key for key, count in counting.items() if count > 1]
-        assert headroom_minor(payment) >= 0
+        assert unclaimed_minor(payment) >= 0
+        assert payment.refunded_minor == given_back + late_refunds_minor(payment, LATE_SUCCESS)
         assert given_back <= payment.captured_minor
         assert list(range(2, 2 + len(story))) == [told.sequence for told in story]
         assert payment.sequence == 1 + len(story)
