@@ -20,12 +20,14 @@ from gateway.api.answers import answering
 from gateway.api.claims import ClaimReadHandlers
 from gateway.api.events import EventHandlers
 from gateway.api.evidence import EvidenceHandlers
+from gateway.api.key_commands import KeyCommandHandlers
 from gateway.api.keys import KeyHandlers
 from gateway.api.payment_commands import PaymentCommandHandlers
 from gateway.api.payment_reads import PaymentReadHandlers
-from gateway.api.payments import PaymentHandlers
+from gateway.api.payments import DUPLICATE_FORM, PaymentHandlers
 from gateway.api.performing import Performing
 from gateway.api.preferences import WAIT_S_MAX
+from gateway.api.refunds import RefundHandlers
 from gateway.api.resting import Resting
 from gateway.api.routes import CALLERS, add_routes
 from gateway.api.versions import Versions
@@ -39,6 +41,9 @@ from gateway.store.published_log import PublishedLog
 from gateway.store.readiness import Readiness
 from gateway.store.reads import Reads
 from gateway.store.registry import Registry
+from gateway.store.retention import Retention
+from gateway.store.revocations import CONNECTIONS_MAX as LISTENING_MAX
+from gateway.store.revocations import Revocations
 from gateway.store.waiting import Waiting
 from services.node.cache import open_redis
 from services.node.postgres import open_pool
@@ -67,8 +72,11 @@ async def main(config: GatewayConfig) -> None:
         )
         cache = open_redis(config, config.redis)
         stack.push_async_callback(cache.aclose)
-        registry, payments, readiness = Registry(pool), Payments(pool), Readiness(pool)
+        registry, payments = Registry(pool), Payments(pool, DUPLICATE_FORM)
+        commands, readiness = Commands(pool), Readiness(pool)
         keys = KeyDirectory(registry.find_keys, time.monotonic)
+        revocations = await stack.enter_async_context(_hearing(config, keys))
+        retention = Retention((payments.prune, commands.prune))
         evidence = EvidenceStore(pool)
         published = PublishedLog(evidence, time.monotonic)
         refusals = RefusalLog(AuditStore(pool).append, evidence.record_refusals, time.monotonic)
@@ -88,8 +96,8 @@ async def main(config: GatewayConfig) -> None:
                 )
             ],
         )
-        performing = Performing(Commands(pool), receipt_key)
         resting = _resting(Reads(pool), config, metrics)
+        performing = Performing(commands, receipt_key)
         handlers = (
             PaymentHandlers(
                 payments=payments,
@@ -100,8 +108,10 @@ async def main(config: GatewayConfig) -> None:
                 cell=config.cell,
             ),
             *_reading(resting, config.cell),
-            PaymentCommandHandlers(payments=payments, performing=performing, cell=config.cell),
+            PaymentCommandHandlers(performing=performing, cell=config.cell),
+            RefundHandlers(payments=payments, performing=performing, cell=config.cell),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
+            KeyCommandHandlers(registry=registry, performing=performing),
             EvidenceHandlers(
                 evidence=evidence,
                 published=published,
@@ -113,7 +123,9 @@ async def main(config: GatewayConfig) -> None:
         add_routes(app, [bound for each in handlers for bound in each.bound()], metrics)
         for part in (payments, keys, refusals, published):
             stack.push_async_callback(part.close)
-        await stack.enter_async_context(_in_background(readiness.run, refusals.run, resting.waiting.run))
+        await stack.enter_async_context(
+            _in_background(readiness.run, refusals.run, revocations.run, retention.run, resting.waiting.run)
+        )
         await stack.enter_async_context(
             serve(app, config, config.listen, callers=CALLERS, ready=lambda: readiness.ready)
         )
@@ -138,6 +150,13 @@ def _reading(
         AccountHandlers(reads=reads, versions=versions, cell=cell),
         EventHandlers(reads=reads, versions=versions, cell=cell),
     )
+
+
+@asynccontextmanager
+async def _hearing(config: GatewayConfig, keys: KeyDirectory) -> AsyncIterator[Revocations]:
+    """On connections of its own, so that a busy pool keeps nobody from hearing."""
+    async with open_pool(config, config.postgres, connections_max=LISTENING_MAX) as pool:
+        yield Revocations(pool, keys, config.connection_age_s_max)
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from .client import random_text, real_surroundings, require_origin
 from .exchange import Party, Send, Sign, Sleep, conduct
 from .gateway_keys import GatewayKeys
-from .operations import Evidence, Keys, Payments, Refunds
+from .key_operations import Keys
+from .operations import Evidence, Payments, Refunds
 from .reading import Accounts, Disputes, Events
 from .retries import RetryPolicy
 

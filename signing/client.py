@@ -15,7 +15,8 @@ from .answers import ANSWER_S_MAX
 from .errors import UnsignableRequest
 from .exchange import Party, Send, Sign, Sleep, Surroundings, conduct
 from .gateway_keys import GatewayKeys
-from .operations import Evidence, Keys, Payments, Refunds
+from .key_operations import Keys
+from .operations import Evidence, Payments, Refunds
 from .reading import Accounts, Disputes, Events
 from .retries import RetryPolicy
 

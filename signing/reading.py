@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from . import calls
-from .operations import ResultT, _Resource
+from .operations import ResultT, Resource
 
 
-class Events(_Resource[ResultT]):
+class Events(Resource[ResultT]):
     """What happened to all of the merchant's objects."""
 
     def list(
@@ -33,7 +33,7 @@ class Events(_Resource[ResultT]):
         return self._run(calls.read(calls.item("events", event_id)))
 
 
-class Disputes(_Resource[ResultT]):
+class Disputes(Resource[ResultT]):
     """What payers' banks dispute."""
 
     def read(self, dispute_id: str) -> ResultT:
@@ -58,7 +58,7 @@ class Disputes(_Resource[ResultT]):
         return self._list("/v1/disputes", query)
 
 
-class Accounts(_Resource[ResultT]):
+class Accounts(Resource[ResultT]):
     """The merchant's accounts, one for each currency."""
 
     def list(self) -> ResultT:

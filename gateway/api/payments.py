@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
+from uuid import UUID
 
 import msgspec
 from aiohttp import web
@@ -23,6 +24,7 @@ from gateway.access.merchants import AccountDirectory
 from gateway.access.receipts import make_receipt
 from gateway.api.operations import Bound, Operation, Scope
 from gateway.api.parsing import PaymentOrder, parse_command
+from gateway.api.problems import describe, replayed_headers
 from gateway.api.replies import (
     MEDIA_TYPE,
     POLL_HINT_S,
@@ -32,8 +34,13 @@ from gateway.api.replies import (
 )
 from gateway.api.resting import Resting, applied
 from gateway.api.shapes import Payment, PaymentAccepted
-from gateway.errors import CurrencyNotSupported
-from gateway.idempotency import key_hash
+from gateway.errors import (
+    CurrencyNotSupported,
+    DuplicateSuspected,
+    FieldFault,
+    ValidationFailed,
+)
+from gateway.idempotency import key_hash, likeness
 from gateway.metrics import Metrics
 from gateway.store.payments import Acceptance, Payments
 from services.node.crash_points import reach
@@ -44,9 +51,18 @@ from signing.evidence.entry import utc_text
 CREATE = Operation(
     name="createPayment", method="POST", path="/v1/payments", scope=Scope.PAY, body=PaymentOrder,
     summary="Accept a payment, once per idempotency key", answers={200: Payment, 202: PaymentAccepted},
-    problems=frozenset({"currency_not_supported"}),
+    problems=frozenset({"currency_not_supported", "duplicate_suspected"}),
 )  # fmt: skip
 OPERATIONS = (CREATE,)
+# How a payment that looks like an earlier one is refused; the record fills in the ids.
+DUPLICATE_FORM = describe(
+    DuplicateSuspected(
+        "an earlier payment has the same reference, amount, kind and instrument: look it up, or send"
+        ' duplicate_policy "allow" under a new idempotency key',
+        payment_id="{payment_id}",
+    ),
+    request_id="{request_id}",
+).body.decode("ascii")
 
 
 class PaymentHandlers:
@@ -90,6 +106,11 @@ class PaymentHandlers:
         exchange = request[EXCHANGE]
         known, verified = exchange.require_caller()
         order = parse_command(verified.request.body or b"", PaymentOrder)
+        if order.kind == "payout" and order.capture_method == "manual":
+            raise ValidationFailed(
+                "there is nothing to capture of a payout",
+                FieldFault("/capture_method", "automatic for a payout"),
+            )
         account_id = await self._accounts.find(known.merchant_id, order.currency)
         if account_id is None:
             raise CurrencyNotSupported("there is no account in this currency: ask your operator to open one")
@@ -97,11 +118,14 @@ class PaymentHandlers:
         reach("gateway.receipt_signed")
         accepted = await self._payments.accept(acceptance)
         self._metrics.acceptances.labels(outcome="repeat" if accepted.repeat else "new").inc()
-        headers = {"Location": f"/v1/payments/{accepted.payment_id}", "Retry-After": str(POLL_HINT_S)}
+        headers = {
+            "Location": f"/v1/payments/{accepted.payment_id}",
+            "Retry-After": str(POLL_HINT_S),
+            **dict(replayed_headers(accepted.request_id, is_repeat=accepted.repeat)),
+        }
         reach("gateway.answer_known")
         if accepted.repeat:
             reach("gateway.repeat_found")
-            headers["Idempotent-Replayed"] = "true"
         else:
             exchange.receipt = receipt
         waited_s = await self._resting.wait(request, known.merchant_id, accepted.payment_id)
@@ -152,8 +176,26 @@ class PaymentHandlers:
             receipt_base=receipt.base,
             receipt_signature=receipt.signature,
             accepted_at=accepted_at,
+            capture_method=order.capture_method,
+            request_id=exchange.request_id,
+            likeness=_likeness_of(known.merchant_id, order),
+            looks_again=order.duplicate_policy == "allow",
         )
         return acceptance, receipt.headers
+
+
+def _likeness_of(merchant_id: str, order: PaymentOrder) -> UUID | None:
+    """What an accidental second payment shares with the first; without a reference nothing tells it apart."""
+    if order.merchant_reference is None:
+        return None
+    return likeness(
+        merchant_id=merchant_id,
+        kind=order.kind,
+        instrument=order.instrument,
+        amount_minor=order.amount,
+        currency=order.currency,
+        reference=order.merchant_reference,
+    )
 
 
 def _accepted_body(payment_id: str, order: PaymentOrder, accepted_at: datetime) -> PaymentAccepted:

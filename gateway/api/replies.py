@@ -56,10 +56,12 @@ def require_idempotency_key(verified: VerifiedRequest) -> str:
 
 def fingerprint_of(exchange: Exchange, verified: VerifiedRequest) -> bytes:
     """Return what a repeat of this request must have in common with it."""
+    target = verified.request.target_uri.removeprefix("https://").partition("/")[2]
+    path, _, query = target.partition("?")
     return fingerprint(
         method=exchange.method,
-        route=exchange.route,
-        query=verified.request.target_uri.partition("?")[2],
+        path=f"/{path}",
+        query=query,
         content_digest=verified.signed.content_digest or "",
     )
 

@@ -10,10 +10,12 @@ from gateway.api import (
     claims,
     events,
     evidence,
+    key_commands,
     keys,
     payment_commands,
     payment_reads,
     payments,
+    refunds,
 )
 from gateway.api.operations import Operation
 from gateway.api.problems import CATALOGUE_PATH
@@ -30,7 +32,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *accounts.OPERATIONS,
     *events.OPERATIONS,
     *payment_commands.OPERATIONS,
+    *refunds.OPERATIONS,
     *keys.OPERATIONS,
+    *key_commands.OPERATIONS,
     *evidence.OPERATIONS,
     PROBLEMS,
 )

@@ -229,8 +229,27 @@ class Commander:
         payment_id = self._id("pay")
         name = payment_id.encode()
         return Acceptance(
-            merchant.merchant_id, f"POST {PAYMENTS_PATH}", hashlib.sha256(name).digest(),
-            hashlib.sha256(b"of " + name).digest(), payment_id, by_currency["EUR"], "collect", amount_minor,
-            "EUR", instrument, None, b"{}", merchant.key.key_id, b"head", b"base", bytes(64), b"{}", b"base",
-            bytes(64), datetime.now(UTC), "manual",
-        )  # fmt: skip
+            merchant_id=merchant.merchant_id,
+            route=f"POST {PAYMENTS_PATH}",
+            key_hash=hashlib.sha256(name).digest(),
+            fingerprint=hashlib.sha256(b"of " + name).digest(),
+            payment_id=payment_id,
+            account_id=by_currency["EUR"],
+            kind="collect",
+            amount_minor=amount_minor,
+            currency="EUR",
+            instrument=instrument,
+            merchant_reference=None,
+            response_body=b"{}",
+            evidence_key_id=merchant.key.key_id,
+            request_head=b"head",
+            request_base=b"base",
+            request_signature=bytes(64),
+            request_body=b"{}",
+            receipt_base=b"base",
+            receipt_signature=bytes(64),
+            accepted_at=datetime.now(UTC),
+            capture_method="manual",
+            request_id=self._id("req"),
+            likeness=None,
+        )

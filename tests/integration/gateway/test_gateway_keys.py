@@ -134,7 +134,7 @@ async def test_a_registration_repeated_when_its_proof_is_old_gets_the_stored_ans
     old = replace(post("/v1/keys", body), headers=request.headers)
     await stack.query(
         "update registry.key_request set fingerprint = $1 where scope = $2 and key_hash = $3",
-        fingerprint(method="POST", route="/v1/keys", query="", content_digest=content_digest(body)),
+        fingerprint(method="POST", path="/v1/keys", query="", content_digest=content_digest(body)),
         merchant.merchant_id,
         key_hash(dict(request.headers)["Idempotency-Key"].strip('"')),
     )

@@ -9,8 +9,8 @@ PARTS = st.tuples(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8),
 
 
 def of(parts: tuple[str, str, str, str]) -> bytes:
-    method, route, query, digest = parts
-    return fingerprint(method=method, route=route, query=query, content_digest=digest)
+    method, path, query, digest = parts
+    return fingerprint(method=method, path=path, query=query, content_digest=digest)
 
 
 @given(PARTS, PARTS)
@@ -30,7 +30,7 @@ def test_moving_a_boundary_between_parts_changes_the_fingerprint(text: str, cut:
 def test_the_fingerprint_of_a_known_request_never_changes() -> None:
     # Stored fingerprints are compared for as long as idempotency keys are kept.
     digest = "sha-256=:RBNvo1WzZ4oRRq0W9+hknpT7T8If536DEMBg9hyq/4o=:"
-    known = fingerprint(method="POST", route="/v1/payments", query="", content_digest=digest)
+    known = fingerprint(method="POST", path="/v1/payments", query="", content_digest=digest)
 
     assert known.hex() == "6e4d20c2e775728e96e0442cbaf1d31d8fae423f4d0fcba8a260b450d1f28417"
 
