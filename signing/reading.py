@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import calls
-from .operations import ResultT, Resource
+from .operations import Resource, ResultT
 
 
 class Events(Resource[ResultT]):
