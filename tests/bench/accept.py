@@ -19,19 +19,19 @@ from compose.launcher.stack import StackOptions
 from tests.bench.accept_stack import (
     CONNECTION_AGE_S,
     DoorStack,
-    LoadClient,
     direct_target,
     edge_target,
     enrol,
     gateways,
     only_answering,
     owner_of,
-    running_load,
 )
 from tests.bench.load_order import Order, Outcome, Target
 from tests.bench.pipeline import percentiles_ms
 from tests.bench.process_times import all_processes, used_s, with_children_s
-from tests.bench.report import Report, Target as Goal
+from tests.bench.report import Report
+from tests.bench.report import Target as Goal
+from tests.bench.told_process import LoadProcess, running_load
 
 RATE_PER_S: Final = 300
 CONNECTIONS: Final = 256
@@ -126,7 +126,7 @@ class _Bench:
     """The runs, one after the other on one stack."""
 
     def __init__(
-        self, stack: DoorStack, owner: asyncpg.Connection[asyncpg.Record], load: LoadClient, outcome: Path
+        self, stack: DoorStack, owner: asyncpg.Connection[asyncpg.Record], load: LoadProcess, outcome: Path
     ) -> None:
         self._stack = stack
         self._owner = owner

@@ -8,11 +8,9 @@ import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 import asyncpg
-import msgspec
 
 from compose.derive.stores import DATABASE
 from compose.launcher.accounts import command_as
@@ -21,13 +19,13 @@ from compose.launcher.process_spec import ProcessSpec, plan_processes
 from compose.launcher.release import checkout_root
 from compose.launcher.stack import Stack
 from pki.tls import client_context
-from tests.bench.load_order import Order, Outcome, Target
+from tests.bench.load_order import Target
+from tests.bench.told_process import end_processes
 
 # Of a real cell; the demonstration renews its connections every few seconds, which merchants' do not.
 CONNECTION_AGE_S: Final = 300.0
 _SUPERVISED: Final = ("edge", "gateway-sidecar", "postgres", "redis")
 _READY_S_MAX: Final = 30.0
-_STOP_S_MAX: Final = 15.0
 _PROBE_EVERY_S: Final = 0.05
 _MERCHANTS = """
 insert into registry.merchant (id, name, home_cell, api_version, created_at)
@@ -123,7 +121,7 @@ async def gateways(stack: DoorStack, number: int) -> AsyncIterator[set[int]]:
                 await asyncio.sleep(_PROBE_EVERY_S)
         yield {process.pid for process in processes}
     finally:
-        await _end(processes)
+        await end_processes(processes)
 
 
 @asynccontextmanager
@@ -141,76 +139,4 @@ async def only_answering(stack: DoorStack) -> AsyncIterator[set[int]]:
             raise RuntimeError("the handler did not start; its last words are above")
         yield {process.pid}
     finally:
-        await _end([process])
-
-
-class LoadClient:
-    """The load's process; made by `running_load`."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-        self.pid = process.pid
-
-    async def prepare(self, order: Order) -> None:
-        """Let it connect and sign."""
-        await self.say(msgspec.json.encode(order).decode())
-        await self.hear("ready")
-
-    async def run(self) -> None:
-        """Let it send everything; returns once the last answer is there."""
-        await self.say("go")
-        await self.hear("done")
-
-    async def outcome(self, order: Order) -> Outcome:
-        """What came of it."""
-        await self.say("tell")
-        await self.hear("told")
-        return msgspec.json.decode(Path(order.outcome).read_bytes(), type=Outcome)
-
-    async def say(self, line: str) -> None:
-        """Send one line."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(line.encode() + b"\n")
-        await self._process.stdin.drain()
-
-    async def hear(self, wanted: str) -> None:
-        """Wait for one line.
-
-        Raises:
-            RuntimeError: It said something else, or ended.
-        """
-        assert self._process.stdout is not None
-        line = (await self._process.stdout.readline()).decode().strip()
-        if line != wanted:
-            raise RuntimeError(f"the load said {line!r} instead of {wanted!r}; its last words are above")
-
-
-_LINE_BYTES_MAX: Final = 1024 * 1024  # A few hundred public keys.
-
-
-@asynccontextmanager
-async def running_load(merchants: int) -> AsyncIterator[tuple[LoadClient, list[dict[str, str]]]]:
-    """A process of so many merchants, and their public keys."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.load_process", str(merchants),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=checkout_root(),
-        limit=_LINE_BYTES_MAX,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        yield LoadClient(process), json.loads(await process.stdout.readline())
-    finally:
-        await _end([process])
-
-
-async def _end(processes: list[asyncio.subprocess.Process]) -> None:
-    for process in processes:
-        if process.returncode is None:
-            process.terminate()
-    for process in processes:
-        try:
-            async with asyncio.timeout(_STOP_S_MAX):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end_processes([process])

@@ -71,3 +71,19 @@ class Outcome(msgspec.Struct, frozen=True):
     sent: list[Sent]
     failures: list[str]
     refused_receipts: int
+
+
+class Arrivals(msgspec.Struct, frozen=True):
+    """What came to the webhook receiver.
+
+    Attributes:
+        ended_s: When a payment's end was told first (monotonic clock), by payment.
+        succeeded: How many of these ended well.
+        deliveries: Verified webhooks, those of other events and repeated ones included.
+        refused: Webhooks whose signature did not hold.
+    """
+
+    ended_s: dict[str, float]
+    succeeded: int
+    deliveries: int
+    refused: int
