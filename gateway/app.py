@@ -15,13 +15,20 @@ from gateway.access.merchants import AccountDirectory, KeyDirectory
 from gateway.access.refusals import RefusalLog
 from gateway.access.replay import ReplayMemory
 from gateway.access.self_test import require_working_verification
+from gateway.api.accounts import AccountHandlers
 from gateway.api.answers import answering
+from gateway.api.claims import ClaimReadHandlers
+from gateway.api.events import EventHandlers
 from gateway.api.evidence import EvidenceHandlers
 from gateway.api.keys import KeyHandlers
 from gateway.api.payment_commands import PaymentCommandHandlers
+from gateway.api.payment_reads import PaymentReadHandlers
 from gateway.api.payments import PaymentHandlers
 from gateway.api.performing import Performing
+from gateway.api.preferences import WAIT_S_MAX
+from gateway.api.resting import Resting
 from gateway.api.routes import CALLERS, add_routes
+from gateway.api.versions import Versions
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.store.audit import AuditStore
@@ -30,7 +37,9 @@ from gateway.store.evidence import EvidenceStore
 from gateway.store.payments import Payments
 from gateway.store.published_log import PublishedLog
 from gateway.store.readiness import Readiness
+from gateway.store.reads import Reads
 from gateway.store.registry import Registry
+from gateway.store.waiting import Waiting
 from services.node.cache import open_redis
 from services.node.postgres import open_pool
 from services.node.process import until_stopped
@@ -41,6 +50,8 @@ from signing.profile import BODY_BYTES_MAX
 
 # One connection writes payments, one the audit; the rest serves reads. More workers, not more of these.
 CONNECTIONS_MAX = 8
+# Sidecars end a request after 0.42 of a connection's age; whoever waits is answered before.
+WAIT_SHARE = 0.3
 
 
 async def main(config: GatewayConfig) -> None:
@@ -78,14 +89,17 @@ async def main(config: GatewayConfig) -> None:
             ],
         )
         performing = Performing(Commands(pool), receipt_key)
+        resting = _resting(Reads(pool), config, metrics)
         handlers = (
             PaymentHandlers(
                 payments=payments,
                 accounts=AccountDirectory(payments.accounts_of, time.monotonic),
                 receipt_key=receipt_key,
                 metrics=metrics,
+                resting=resting,
                 cell=config.cell,
             ),
+            *_reading(resting, config.cell),
             PaymentCommandHandlers(payments=payments, performing=performing, cell=config.cell),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
             EvidenceHandlers(
@@ -99,11 +113,31 @@ async def main(config: GatewayConfig) -> None:
         add_routes(app, [bound for each in handlers for bound in each.bound()], metrics)
         for part in (payments, keys, refusals, published):
             stack.push_async_callback(part.close)
-        await stack.enter_async_context(_in_background(readiness.run, refusals.run))
+        await stack.enter_async_context(_in_background(readiness.run, refusals.run, resting.waiting.run))
         await stack.enter_async_context(
             serve(app, config, config.listen, callers=CALLERS, ready=lambda: readiness.ready)
         )
         await until_stopped()
+        resting.waiting.stop()
+
+
+def _resting(reads: Reads, config: GatewayConfig, metrics: Metrics) -> Resting:
+    waiting = Waiting(reads.resting)
+    metrics.waiters.set_function(lambda: waiting.count)
+    seconds_max = min(WAIT_S_MAX, WAIT_SHARE * config.connection_age_s_max)
+    return Resting(waiting=waiting, reads=reads, versions=Versions(), seconds_max=seconds_max)
+
+
+def _reading(
+    resting: Resting, cell: str
+) -> tuple[PaymentReadHandlers | ClaimReadHandlers | AccountHandlers | EventHandlers, ...]:
+    reads, versions = resting.reads, resting.versions
+    return (
+        PaymentReadHandlers(reads=reads, versions=versions, resting=resting, cell=cell),
+        ClaimReadHandlers(reads=reads, versions=versions, cell=cell),
+        AccountHandlers(reads=reads, versions=versions, cell=cell),
+        EventHandlers(reads=reads, versions=versions, cell=cell),
+    )
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 from .client import random_text, real_surroundings, require_origin
 from .exchange import Party, Send, Sign, Sleep, conduct
 from .gateway_keys import GatewayKeys
-from .operations import Events, Evidence, Keys, Payments, Refunds
+from .operations import Evidence, Keys, Payments, Refunds
+from .reading import Accounts, Disputes, Events
 from .retries import RetryPolicy
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class AsyncGateway:
         self.refunds: Refunds[Awaitable[Answer]] = Refunds(self.run, random_text)
         self.keys: Keys[Awaitable[Answer]] = Keys(self.run, random_text)
         self.events: Events[Awaitable[Answer]] = Events(self.run, random_text)
+        self.disputes: Disputes[Awaitable[Answer]] = Disputes(self.run, random_text)
+        self.accounts: Accounts[Awaitable[Answer]] = Accounts(self.run, random_text)
         self.evidence: Evidence[Awaitable[bytes]] = Evidence(self._run_for_body, random_text)
 
     async def run(self, call: Call) -> Answer:

@@ -15,7 +15,8 @@ from .answers import ANSWER_S_MAX
 from .errors import UnsignableRequest
 from .exchange import Party, Send, Sign, Sleep, Surroundings, conduct
 from .gateway_keys import GatewayKeys
-from .operations import Events, Evidence, Keys, Payments, Refunds
+from .operations import Evidence, Keys, Payments, Refunds
+from .reading import Accounts, Disputes, Events
 from .retries import RetryPolicy
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ class Gateway:
         self.refunds: Refunds[Answer] = Refunds(self.run, random_text)
         self.keys: Keys[Answer] = Keys(self.run, random_text)
         self.events: Events[Answer] = Events(self.run, random_text)
+        self.disputes: Disputes[Answer] = Disputes(self.run, random_text)
+        self.accounts: Accounts[Answer] = Accounts(self.run, random_text)
         self.evidence: Evidence[bytes] = Evidence(lambda call: self.run(call).body, random_text)
 
     def run(self, call: Call) -> Answer:

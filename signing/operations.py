@@ -38,9 +38,16 @@ class _Resource(Generic[ResultT]):
         self._run = run
         self._new_key = new_key
 
-    def _act(self, path: str, members: Mapping[str, object], idempotency_key: str | None) -> ResultT:
+    def _act(
+        self,
+        path: str,
+        members: Mapping[str, object],
+        idempotency_key: str | None,
+        *,
+        wait_s: int | None = None,
+    ) -> ResultT:
         key = self._new_key() if idempotency_key is None else idempotency_key
-        return self._run(calls.act(path, members, idempotency_key=key))
+        return self._run(calls.act(path, members, idempotency_key=key, wait_s=wait_s))
 
     def _list(self, path: str, query: Mapping[str, calls.Plain | None]) -> ResultT:
         return self._run(calls.read(path, query))
@@ -58,9 +65,13 @@ class Payments(_Resource[ResultT]):
         instrument: str,
         merchant_reference: str | None = None,
         further: Mapping[str, object] | None = None,
+        wait_s: int | None = None,
         idempotency_key: str | None = None,
     ) -> ResultT:
         """Make a payment.
+
+        The answer is 202, accepted; or, if the payment came to rest while the gateway waited, 200 with the
+        payment. A repeat names the same payment either way.
 
         Args:
             kind: `collect` takes money in for the merchant, `payout` sends it out.
@@ -69,6 +80,7 @@ class Payments(_Resource[ResultT]):
             instrument: a token, never a card or account number.
             merchant_reference: the merchant's own name for it.
             further: members of the body that this client has no argument for.
+            wait_s: how long the gateway should wait for its end, up to 20 seconds.
             idempotency_key: 16 to 64 characters; the same for each repeat of this one payment.
         """
         members = {
@@ -79,11 +91,24 @@ class Payments(_Resource[ResultT]):
             "merchant_reference": merchant_reference,
             **(further or {}),
         }
-        return self._act("/v1/payments", members, idempotency_key)
+        return self._act("/v1/payments", members, idempotency_key, wait_s=wait_s)
 
-    def read(self, payment_id: str) -> ResultT:
-        """Return a payment as it is now."""
-        return self._run(calls.read(calls.item("payments", payment_id)))
+    def read(
+        self, payment_id: str, *, known_sequence: int | None = None, wait_s: int | None = None
+    ) -> ResultT:
+        """Return a payment as it is now.
+
+        Args:
+            payment_id: which.
+            known_sequence: of what the caller has: if it is still so, the answer is `unchanged`, and empty.
+            wait_s: how long the gateway should wait until the payment rests, up to 20 seconds.
+        """
+        path = calls.item("payments", payment_id)
+        return self._run(calls.read(path, wait_s=wait_s, known_sequence=known_sequence))
+
+    def attempts(self, payment_id: str) -> ResultT:
+        """Return what was tried at banks, oldest first."""
+        return self._run(calls.read(f"{calls.item('payments', payment_id)}/attempts"))
 
     def list(
         self,
@@ -144,6 +169,23 @@ class Refunds(_Resource[ResultT]):
         """Return a refund as it is now."""
         return self._run(calls.read(calls.item("refunds", refund_id)))
 
+    def list(
+        self,
+        *,
+        limit: int | None = None,
+        starting_after: str | None = None,
+        ending_before: str | None = None,
+        payment_id: str | None = None,
+    ) -> ResultT:
+        """Return a page of refunds, newest first: all, or those of a payment."""
+        query = {
+            "limit": limit,
+            "starting_after": starting_after,
+            "ending_before": ending_before,
+            "payment_id": payment_id,
+        }
+        return self._list("/v1/refunds", query)
+
 
 class Keys(_Resource[ResultT]):
     """The merchant's keys."""
@@ -201,29 +243,6 @@ class Keys(_Resource[ResultT]):
     ) -> ResultT:
         """Revoke a key: from then on nothing that it signs is accepted."""
         return self._act(f"{calls.item('keys', key_id)}/revoke", {"reason": reason}, idempotency_key)
-
-
-class Events(_Resource[ResultT]):
-    """What happened to all of the merchant's objects."""
-
-    def list(
-        self,
-        *,
-        limit: int | None = None,
-        starting_after: str | None = None,
-        ending_before: str | None = None,
-        type: str | None = None,  # noqa: A002 - the parameter's name on the wire
-    ) -> ResultT:
-        """Return a page of events, newest first."""
-        return self._list(
-            "/v1/events",
-            {
-                "limit": limit,
-                "starting_after": starting_after,
-                "ending_before": ending_before,
-                "type": type,
-            },
-        )
 
 
 class Evidence(_Resource[ResultT]):

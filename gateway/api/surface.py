@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.api import evidence, keys, payment_commands, payments
+from gateway.api import (
+    accounts,
+    claims,
+    events,
+    evidence,
+    keys,
+    payment_commands,
+    payment_reads,
+    payments,
+)
 from gateway.api.operations import Operation
 from gateway.api.problems import CATALOGUE_PATH
 
@@ -16,6 +25,10 @@ PROBLEMS = Operation(
 
 OPERATIONS: tuple[Operation, ...] = (
     *payments.OPERATIONS,
+    *payment_reads.OPERATIONS,
+    *claims.OPERATIONS,
+    *accounts.OPERATIONS,
+    *events.OPERATIONS,
     *payment_commands.OPERATIONS,
     *keys.OPERATIONS,
     *evidence.OPERATIONS,

@@ -12,6 +12,7 @@ import asyncpg
 
 from gateway.errors import IdempotencyKeyReused, NotFound, NotPermitted, StateConflict
 from gateway.store.record import connected
+from services.node.crash_points import reach
 from signing import KeyRevoked
 
 _PERFORM = (
@@ -105,6 +106,7 @@ class Commands:
                 if refusal is None:
                     raise
                 raise refusal(fault.args[0]) from None
+        reach("gateway.command_committed")
         if row is None or row["outcome"] == "mismatch":
             raise IdempotencyKeyReused("this idempotency key was used for another request: take a new one")
         if row["outcome"] == "revoked":

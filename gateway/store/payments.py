@@ -1,4 +1,4 @@
-"""Calls of the functions of the schema `payments`: accept in groups, read back, find accounts.
+"""Calls of the functions of the schema `payments`: accept in groups, find one, find accounts.
 
 Concurrent acceptances share one transaction. If that transaction fails for what is in it, each item gets
 one of its own, so that one bad item cannot fail the others; idempotency makes the second try harmless.
@@ -152,15 +152,6 @@ class Payments:
             return await connection.fetchrow(
                 "select * from payments.find_payment($1, $2)", merchant_id, payment_id
             )
-
-    async def events_of(self, merchant_id: str, payment_id: str) -> list[asyncpg.Record]:
-        """Return the payment's events in order; none if it is not the merchant's.
-
-        Raises:
-            CellUnavailable: the record is away.
-        """
-        async with connected(self._pool) as connection:
-            return await connection.fetch("select * from payments.events_of($1, $2)", merchant_id, payment_id)
 
 
 def _decided(row: asyncpg.Record) -> _Decided:

@@ -7,7 +7,11 @@ its effect, ask before repeating). Whatever cannot be proven unsent is unknown.
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from http import HTTPStatus
 
 import aiohttp
 from yarl import URL
@@ -27,6 +31,10 @@ IDLE_S_MAX = (
 )
 # Half of what a sidecar waits before it closes an idle connection whose age is up: we are gone before.
 IDLE_SHARE = 0.05
+# An outside party without a sidecar is left by the session's own age; a burst of calls that comes a second
+# after the last one must not pay for a handshake each.
+IDLE_SHARE_OUTSIDE = 0.2
+URLS_KEPT_MAX = 256  # A few paths of each callee; parsing one takes as long as sending it.
 UNSENT_HEADER = "x-countermark-unsent"  # A sidecar or connector sets it when it never reached the next hop.
 
 
@@ -76,7 +84,7 @@ class HopClient:
             call_s_max=self._timeout_s,
             make=self._make_session,
             connections_max=CONNECTIONS_MAX,
-            idle_s_max=min(IDLE_S_MAX, IDLE_SHARE * self._config.connection_age_s_max),
+            idle_s_max=idle_s_max(self._config.connection_age_s_max, is_sidecar=self._believes_unsent),
         )
 
     def _make_session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
@@ -85,6 +93,7 @@ class HopClient:
             timeout=aiohttp.ClientTimeout(total=self._timeout_s, connect=self._timeout_s * CONNECT_SHARE),
             auto_decompress=False,
             headers={"accept-encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),  # A callee sets nothing that later calls would carry.
         )
 
     async def close(self) -> None:
@@ -110,6 +119,46 @@ class HopClient:
             HopUnsent: No byte of the request was written, or the next hop vouches that it forwarded none.
             HopUnknown: Anything else that is not a complete answer of the callee.
         """
+        async with self._answered(method, path, body, headers or {}) as response:
+            return HopAnswer(
+                response.status,
+                await _whole_body(response, answer_bytes_max),
+                {k.lower(): v for k, v in response.headers.items()},
+            )
+
+    async def call_for_lines(
+        self, path: str, body: bytes, take: Callable[[bytes], None], *, answer_bytes_max: int
+    ) -> None:
+        """POST, and hand on each line of the answer as it comes, without its end.
+
+        Args:
+            take: What it raises ends the call.
+            answer_bytes_max: All lines together, their ends included.
+
+        Raises:
+            HopUnsent: As `call`; no line was handed on.
+            HopUnknown: Any other status than 200, or an answer that ended too early; lines that were handed
+                on before are true all the same.
+        """
+        async with self._answered("POST", path, body, {}) as response:
+            if response.status != HTTPStatus.OK:
+                raise HopUnknown(f"status {response.status}")
+            received, rest = 0, b""
+            async for chunk in response.content.iter_any():
+                received += len(chunk)
+                if received > answer_bytes_max:
+                    raise HopUnknown("the answer is too large to be one of ours")
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    take(line)
+            if rest:
+                raise HopUnknown("the answer ends within a line")
+
+    @asynccontextmanager
+    async def _answered(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request; its answer has begun. Faults are told as `call` promises, while it is read too."""
         if self._sessions is None:
             raise HopUnsent("the client was not started")
         fields = {"content-type": "application/json"} if body is not None else {}
@@ -117,25 +166,32 @@ class HopClient:
             with self._sessions.lend() as session:
                 async with session.request(
                     method,
-                    URL(self._egress.url + path, encoded=True),  # As it stands: nothing is quoted anew.
+                    _url_of(self._egress.url + path),
                     data=body,
-                    headers=fields | (headers or {}),
+                    headers=fields | headers,
                     allow_redirects=False,
                 ) as response:
-                    answer = HopAnswer(
-                        response.status,
-                        await _whole_body(response, answer_bytes_max),
-                        {k.lower(): v for k, v in response.headers.items()},
-                    )
+                    if self._believes_unsent and response.headers.get(UNSENT_HEADER) == "1":
+                        await _whole_body(response, ANSWER_BYTES_MAX)  # So that the connection is kept.
+                        raise HopUnsent(f"the next hop could not forward it (status {response.status})")
+                    yield response
         except (aiohttp.ClientConnectorError, ssl.SSLCertVerificationError) as fault:
             raise HopUnsent(type(fault).__name__) from fault
         except aiohttp.ConnectionTimeoutError as fault:
             raise HopUnsent("no connection in time") from fault
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise HopUnknown(type(fault).__name__) from fault
-        if self._believes_unsent and answer.headers.get(UNSENT_HEADER) == "1":
-            raise HopUnsent(f"the next hop could not forward it (status {answer.status})")
-        return answer
+
+
+@lru_cache(maxsize=URLS_KEPT_MAX)
+def _url_of(text: str) -> URL:
+    return URL(text, encoded=True)  # As it stands: nothing is quoted anew.
+
+
+def idle_s_max(connection_age_s_max: float, *, is_sidecar: bool) -> float:
+    """How long a connection may be kept without a call, seconds."""
+    share = IDLE_SHARE if is_sidecar else IDLE_SHARE_OUTSIDE
+    return min(IDLE_S_MAX, share * connection_age_s_max)
 
 
 async def _whole_body(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:

@@ -20,7 +20,6 @@ from services.payments.bank_health import BankHealth, controls_of
 from services.payments.checks import Checks
 from services.payments.config import FRAUD_HOP_CALL_S_MAX, HOP_CALL_S_MAX, PaymentsConfig, WorkerConfig
 from services.payments.fraud_calls import FraudCalls
-from services.payments.machine.policy import Policy
 from services.payments.machine.terms import terms_of
 from services.payments.reconciler import Reconciler
 from services.payments.relay import Relay
@@ -54,7 +53,7 @@ async def main(config: PaymentsConfig) -> None:
             BankCalls(banks),
             FraudCalls(fraud),
             health,
-            Policy(),
+            config.approvals.policy(),
             WorkerConfig(bank_names=tuple(config.bank_names)),
         )
         with suppress(*DATABASE_AWAY):
@@ -66,7 +65,11 @@ async def main(config: PaymentsConfig) -> None:
         )
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
-            beside = [Relay(config, config.nats, store).run(), Checks(store).run(), health.run()]
+            beside = [
+                Relay(config, config.nats, store).run(),
+                Checks(store, config.bank_names).run(),
+                health.run(),
+            ]
             settled = SettlementStore(pool)
             beside += [Reconciler(settled, banks[name], name).run() for name in banks]
             tasks = [group.create_task(loop) for loop in beside]

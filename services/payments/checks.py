@@ -1,13 +1,15 @@
 """Ask the record the questions that must be answered by zero rows, and tell an operator when they are not.
 
 I1: `ledger_imbalance`, by account. I2: `reminders_missing`. I3: `claims_imbalance`, payment by payment.
-`overdue`: the engine is away or too slow. Every worker asks; the answers are gauges, and an error in the log
-while one is not zero. What grows with the record has a share of the time, and no more.
+`overdue`: the engine is away or too slow. `set_aside`: engine or record have a defect. `undriven`: a bank was
+taken out of the configuration. Every worker asks; the answers are gauges, and an error in the log while one
+is not zero. What grows with the record has a share of the time, and no more.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import asyncpg
@@ -28,10 +30,15 @@ _log = get_log("payments.checks")
 
 
 class Checks:
-    """Runs each check at its period until cancelled."""
+    """Runs each check at its period, first of all at once, until cancelled.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        bank_names: The banks that this engine drives.
+    """
+
+    def __init__(self, store: Store, bank_names: Sequence[str]) -> None:
         self._store = store
+        self._bank_names = bank_names
         self._ledger_due = 0.0
         # The pass through all payments: where it is, what it has found, and what the one before it found.
         self._claims_after: str | None = None
@@ -52,6 +59,15 @@ class Checks:
     async def check_open(self) -> None:
         """Check the open payments once."""
         _tell("reminders_missing", await self._store.reminders_missing())
+        left = await self._store.undriven(self._bank_names)
+        for bank, rows in left.items():
+            _log.error(
+                "a bank has open payments and is not in the configuration: nobody drives them. Put it back, "
+                "with retired = true in its terms",
+                bank=bank, rows=rows,
+            )  # fmt: skip
+        _tell("undriven", sum(left.values()))
+        _tell("set_aside", await self._store.asides())
         _tell("overdue", await self._store.overdue(OVERDUE_GRACE))
 
     async def check_ledger(self) -> None:

@@ -11,6 +11,7 @@ import click
 
 # Name to the module that has a group of that name.
 GROUPS = {
+    "aside": "services.payments.aside_command",
     "ask": "services.payments.ask_command",
     "banks": "services.payments.banks_command",
     "reconcile": "services.payments.reconcile_command",

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import msgspec
 
+from services.banks.exponents import AmountRefused, minor_of
 from services.banks.messages import BANK_CALL_S_MAX
 from services.fraud.messages import ITEMS_MAX, SCREENING_CALL_S_MAX
 from services.node.config_file import EgressConfig, ListenConfig, NatsConfig, NodeConfig, PostgresConfig
@@ -74,6 +75,43 @@ _DEFAULTS = WorkerConfig(bank_names=())
 assert _DEFAULTS.sends_per_bank_max + _DEFAULTS.redrives_per_bank_max <= CONNECTIONS_MAX
 
 
+class ApprovalLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """From which amounts on more than one person is needed.
+
+    Amounts are in major units, with exactly the digits that ISO 4217 gives the currency: `"10000.00"` EUR,
+    `"1500000"` JPY. In a currency that is not named every amount needs the second person.
+
+    Attributes:
+        second_approver: By currency; payments in review from this amount on need two approvals.
+        refund_review: By currency; customer service's refunds from this amount on need another's approval.
+    """
+
+    second_approver: dict[str, str] = msgspec.field(
+        default_factory=lambda: {"EUR": "10000.00", "GBP": "10000.00", "USD": "10000.00", "JPY": "1500000"}
+    )
+    refund_review: dict[str, str] = msgspec.field(
+        default_factory=lambda: {"EUR": "500.00", "GBP": "500.00", "USD": "500.00", "JPY": "75000"}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse an amount that its currency does not have, with a sentence."""
+        self.policy()
+
+    def policy(self) -> Policy:
+        """The product's policy with these limits."""
+        return Policy(
+            second_approver_minor=_minor_of(self.second_approver),
+            refund_review_minor=_minor_of(self.refund_review),
+        )
+
+
+def _minor_of(limits: dict[str, str]) -> dict[str, int]:
+    try:
+        return {currency: minor_of(amount, currency) for currency, amount in limits.items()}
+    except AmountRefused as refusal:
+        raise ValueError(f"limits of approval: {refusal}") from refusal
+
+
 class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What `python -m services.payments --config FILE` reads.
 
@@ -85,6 +123,7 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
         fraud: The own sidecar's way out to the fraud service.
         bank_names: The banks that payments may be routed to, at least one.
         bank_terms: What they take and cost, by name; one that is missing takes everything and costs nothing.
+        approvals: From which amounts on a second person is needed.
     """
 
     listen: ListenConfig
@@ -94,6 +133,7 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     fraud: EgressConfig
     bank_names: list[str]
     bank_terms: dict[str, BankTerms] = msgspec.field(default_factory=dict)
+    approvals: ApprovalLimits = msgspec.field(default_factory=ApprovalLimits)
 
     def __post_init__(self) -> None:
         """Refuse terms of a bank that is not connected."""

@@ -88,16 +88,16 @@ class Engine:
             if is_probe:
                 self._probe_due = now + self._config.period_s
             await self._turns.take(
-                _waiting(PROBE_ITEMS if is_probe else TURN_ITEMS_MAX), mail_only=not is_probe
+                _waiting(PROBE_ITEMS if is_probe else TURN_ITEMS_MAX, mail_only=not is_probe)
             )
             await self._changed.wait(self._config.mail_s)
             return True
         if items_max >= self._config.room_min:
             return await self._turns.take(_waiting(items_max)) > 0
         if not await self._changed.wait(self._config.mail_s):
-            await self._turns.take(_waiting(TURN_ITEMS_MAX), mail_only=True)
+            await self._turns.take(_waiting(TURN_ITEMS_MAX, mail_only=True))
         return True
 
 
-def _waiting(items_max: int) -> Waiting:
-    return Waiting(items_max=items_max, accounts_max=TURN_ACCOUNTS_MAX)
+def _waiting(items_max: int, *, mail_only: bool = False) -> Waiting:
+    return Waiting(items_max=items_max, accounts_max=TURN_ACCOUNTS_MAX, mail_only=mail_only)

@@ -18,14 +18,26 @@ from services.payments.machine.events import Answered, Asking, Decisions, Event,
 Decide: TypeAlias = Callable[[Snapshot], Decisions]
 
 
+# How long what could not be decided or written is left alone: a newer worker may have repaired it. Doubled
+# each time, up to what a person who repairs it can wait.
+ASIDE_MIN = timedelta(minutes=1)
+ASIDE_MAX = timedelta(minutes=15)
+# A fault's class and sentence; as the record keeps it.
+PROBLEM_CHARS_MAX = 300
+
+
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """The accounts whose payments or mail have waited longest; those in someone else's turn are left.
 
     Events: `TurnCame` and mail of these accounts, in order of arrival.
+
+    Attributes:
+        mail_only: Leave accepted payments waiting.
     """
 
     items_max: int
     accounts_max: int
+    mail_only: bool = False
 
 
 class Overdue(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +71,19 @@ class Record(Protocol):
 
         Raises:
             DATABASE_AWAY: One of them; whether it committed is unknown, the reminders find it either way.
+        """
+        ...
+
+    async def set_aside(self, payment_id: str, problem: str) -> None:
+        """Pass a payment over, for every worker, in `Waiting` and `Overdue`: for `ASIDE_MIN`, then longer.
+
+        A turn with its event that commits ends that; what is about it by itself (`About`) is never held up.
+
+        Args:
+            problem: For people; one line, `PROBLEM_CHARS_MAX` at the most.
+
+        Raises:
+            DATABASE_AWAY: One of them; the next turn finds the event again.
         """
         ...
 

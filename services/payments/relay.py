@@ -26,8 +26,9 @@ from services.payments.store import Store
 STREAM = "EVENTS"
 POSITION_HEADER = "Outbox-Position"
 RESUME_HEADER = "Outbox-Resume"
-# Rows of one read: a few messages for a few merchants, one fsync of the bus each.
-ROWS_MAX = 1000
+# Rows of one read. A message is one merchant's: who lags behind many merchants must look far ahead to find
+# more than one event for each.
+ROWS_MAX = 4000
 # Half of the bus's disk. The oldest messages go first, and only after every subscriber has acknowledged them:
 # see `has_room`. No age limit, because the last message is the relay's memory and must not grow old.
 STREAM_BYTES_MAX = 512 * 1024 * 1024
@@ -38,6 +39,8 @@ ROOM_SHARE = 0.05
 # Pauses between reads that find nothing: short after work, then longer, to spare an idle database.
 IDLE_S_MIN = 0.005
 IDLE_S_MAX = 0.05
+# How long events wait for others of their merchant, no longer than an idle relay sleeps.
+GATHER_S = 0.05
 # An idle relay looks this often whether the bus still is where it was left.
 CHECK_S = 1.0
 # While the bus or the database is away, or another relay is ahead: often enough to be back well within 10 s.
@@ -121,6 +124,9 @@ class Relay:
                 place = message.resume
             if rows:
                 idle_s = IDLE_S_MIN
+                if len(rows) < ROWS_MAX:
+                    # Nothing lies behind these: what comes next makes fewer messages if it waits a little.
+                    await asyncio.sleep(GATHER_S)
                 continue
             if asyncio.get_running_loop().time() - checked > CHECK_S:
                 await check_place(stream, last)

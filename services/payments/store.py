@@ -13,18 +13,18 @@ from typing import TypeAlias
 import asyncpg
 
 from services.node.crash_points import reach
-from services.payments.machine.events import Decisions, Event, RefundAsked, Snapshot
+from services.payments.machine.events import Answered, Decisions, Event, RefundAsked, Screened, Snapshot
 from services.payments.packing import EventRow, Position
-from services.payments.record import About, Decide, Overdue, Waiting, Work
+from services.payments.record import ASIDE_MAX, ASIDE_MIN, About, Decide, Overdue, Waiting, Work
 from services.payments.store_rows import accounts_from, events_from, payments_from, written
 
 LEDGER_MS_MAX = 600_000  # A second for each million payments or so; it holds no lock that others wait for.
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
-_WAITING = "select * from payments.take_waiting($1, $2)"
+_WAITING = "select * from payments.take_waiting($1, $2, $3)"
 _OVERDUE = "select * from payments.take_overdue($1, $2)"
-_ABOUT = "select * from payments.take_about($1)"
+_ABOUT = "select * from payments.take_about($1, $2)"
 _REFUND_OWNERS = "select * from payments.refund_owners($1)"
 _WRITE = "select payments.write_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 
@@ -58,6 +58,12 @@ class Store:
                     reach("payments.turn_written")
         return decisions
 
+    async def set_aside(self, payment_id: str, problem: str) -> None:
+        """Pass a payment over for a while; see `record.Record`."""
+        await self._pool.execute(
+            "select payments.put_aside($1, $2, $3, $4)", payment_id, problem, ASIDE_MIN, ASIDE_MAX
+        )
+
     async def post_windows(self, age: timedelta, items_min: int, accounts_max: int) -> int:
         """Post the credits whose window is full; see `record.Record`."""
         return int(
@@ -73,6 +79,15 @@ class Store:
     async def overdue(self, grace: timedelta) -> int:
         """How many reminders have passed by more than the grace; 1,000 stands for more."""
         return int(await self._pool.fetchval("select count(*) from payments.overdue($1, 1000)", grace))
+
+    async def asides(self) -> int:
+        """How many payments are set aside and still wait; 1,000 stands for more."""
+        return int(await self._pool.fetchval("select count(*) from payments.asides(1000)"))
+
+    async def undriven(self, banks: Sequence[str]) -> dict[str, int]:
+        """Bank to how much it has that is open, of the banks that are none of these."""
+        rows = await self._pool.fetch("select * from payments.undriven($1)", list(banks))
+        return {row["bank"]: row["open"] for row in rows}
 
     async def balances_imbalance(self) -> int:
         """In how many ways accounts disagree with the ledger; reads the whole ledger.
@@ -115,9 +130,11 @@ async def _take(
     match work:
         case About(events=events):
             subjects = list({event.payment_id for event in events})
-            [row] = await connection.fetch(_ABOUT, subjects)
-        case Waiting(items_max=items_max, accounts_max=accounts_max):
-            [row] = await connection.fetch(_WAITING, items_max, accounts_max)
+            # Answers and verdicts are never set aside: their reminders ask anew.
+            retried = [e.payment_id for e in events if not isinstance(e, Answered | Screened)]
+            [row] = await connection.fetch(_ABOUT, subjects, retried)
+        case Waiting(items_max=items_max, accounts_max=accounts_max, mail_only=mail_only):
+            [row] = await connection.fetch(_WAITING, items_max, accounts_max, mail_only)
             events, refused = events_from(row["arrivals"])
         case Overdue(bank=bank, items_max=items_max):
             [row] = await connection.fetch(_OVERDUE, bank, items_max)

@@ -1,7 +1,8 @@
 """Take turns at the record, and begin what follows from each, once it has committed and never before.
 
 Promises: a cancellation waits for the turn under way, which would otherwise leave what it took to its lease;
-an event that cannot be decided or written is found by halving and set aside; its neighbours lose nothing.
+an event that cannot be decided or written is found by halving and set aside in the record, for every worker;
+its neighbours lose nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +20,10 @@ from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
 from services.payments.bulkheads import Bulkheads, Lane
 from services.payments.machine import turn
-from services.payments.machine.events import Answered, Decisions, Event, Screened, Snapshot, TurnCame
+from services.payments.machine.events import Answered, Decisions, Event, Screened, Snapshot
 from services.payments.machine.policy import Policy
-from services.payments.record import About, Overdue, Record, Work
+from services.payments.record import PROBLEM_CHARS_MAX, About, Overdue, Record, Work
 from services.payments.routing_facts import Facts, RoomyRoutes
-
-# What is set aside is tried again after this long: a newer worker beside this one may have repaired it.
-ASIDE_S = 60.0
 
 # What follows from a commit.
 Follow: TypeAlias = Callable[[Decisions, Lane], None]
@@ -75,26 +73,22 @@ class Turns:
         self._policy = policy
         self._bulkheads = bulkheads
         self._on_defect = on_defect
-        self._aside: dict[str, float] = {}
         self.follow: Follow = lambda _decisions, _lane: None
 
-    async def take(self, work: Work, lane: Lane = Lane.SEND, *, mail_only: bool = False) -> int:
+    async def take(self, work: Work, lane: Lane = Lane.SEND) -> int:
         """Take one turn; return how many events it was about.
 
         Args:
             work: What the turn is about.
             lane: Where the calls that follow belong.
-            mail_only: Leave accepted payments waiting.
 
         Raises:
             DATABASE_AWAY: One of them.
         """
-        return await unbroken(self._take(work, lane, mail_only))
+        return await unbroken(self._take(work, lane))
 
-    async def _take(self, work: Work, lane: Lane, mail_only: bool) -> int:
+    async def _take(self, work: Work, lane: Lane) -> int:
         view = _View(self._facts, self._policy, self._bulkheads)
-        if not isinstance(work, About):
-            view.aside, view.mail_only = self._still_aside(), mail_only
         try:
             decisions = await self._record.turn(work, view.decide)
         except DATABASE_AWAY:
@@ -123,8 +117,8 @@ class Turns:
         """One event's content fails a whole turn: halve it until the guilty one is alone."""
         if len(events) > 1:
             middle = len(events) // 2
-            await self._take(About(events=events[:middle]), lane, mail_only=False)
-            await self._take(About(events=events[middle:]), lane, mail_only=False)
+            await self._take(About(events=events[:middle]), lane)
+            await self._take(About(events=events[middle:]), lane)
             return
         [event] = events
         counters.DEFECTS.inc()
@@ -136,17 +130,11 @@ class Turns:
             self._on_defect(event, fault)
         if not isinstance(event, Answered | Screened):
             # It would come back with the next turn. An answer does not: its reminder asks anew, in its time.
-            self._aside[event.payment_id] = asyncio.get_running_loop().time() + ASIDE_S
+            await self._record.set_aside(event.payment_id, _problem(event, fault))
         if isinstance(event, Answered) and event.kind in {"confirmed", "declined"}:
             # What the record refuses of an answer leaves its outcome unknown: the bank is asked again.
             unknown = msgspec.structs.replace(event, kind="unknown", bank_reference=None, decline_code=None)
-            await self._take(About(events=[unknown]), lane, mail_only=False)
-
-    def _still_aside(self) -> frozenset[str]:
-        if self._aside:
-            now = asyncio.get_running_loop().time()
-            self._aside = {key: until for key, until in self._aside.items() if until > now}
-        return frozenset(self._aside)
+            await self._take(About(events=[unknown]), lane)
 
 
 class _View:
@@ -157,16 +145,11 @@ class _View:
         self._policy = policy
         self._bulkheads = bulkheads
         self._promised: dict[str, int] = {}
-        self.aside: frozenset[str] = frozenset()
-        self.mail_only = False
         self.events: Sequence[Event] = ()
         self.snapshot: Snapshot | None = None
 
     def decide(self, snapshot: Snapshot) -> Decisions:
         self.give_back()
-        if self.aside or self.mail_only:
-            kept = [event for event in snapshot.events if self._is_wanted(event)]
-            snapshot = msgspec.structs.replace(snapshot, events=kept)
         self.events, self.snapshot = snapshot.events, snapshot
         routes = RoomyRoutes(self._facts.routes(), self._bulkheads.rooms())
         try:
@@ -176,14 +159,16 @@ class _View:
             for bank, many in routes.taken.items():
                 self._bulkheads.of(bank, Lane.SEND).promised += many
 
-    def _is_wanted(self, event: Event) -> bool:
-        return event.payment_id not in self.aside and not (self.mail_only and isinstance(event, TurnCame))
-
     def give_back(self) -> None:
         """What was promised is begun by now, or never will be."""
         for bank, many in self._promised.items():
             self._bulkheads.of(bank, Lane.SEND).promised -= many
         self._promised = {}
+
+
+def _problem(event: Event, fault: Exception) -> str:
+    said = " ".join(f"{type(event).__name__}: {type(fault).__name__}: {fault}".split())
+    return "".join(sign if sign.isprintable() else "?" for sign in said)[:PROBLEM_CHARS_MAX]
 
 
 def _count(view: _View, decisions: Decisions) -> None:

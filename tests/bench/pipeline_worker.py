@@ -119,7 +119,8 @@ class OneByOne:
     async def turn(self, work: Work, decide: Decide) -> Decisions:
         """See `record.Record`."""
         if isinstance(work, Waiting):
-            return await self._record.turn(Waiting(items_max=1, accounts_max=1), decide)
+            one = Waiting(items_max=1, accounts_max=1, mail_only=work.mail_only)
+            return await self._record.turn(one, decide)
         if not isinstance(work, About):
             return await self._record.turn(work, decide)
         whole = Decisions()
@@ -128,6 +129,10 @@ class OneByOne:
             whole.orders += decisions.orders
             whole.askings += decisions.askings
         return whole
+
+    async def set_aside(self, payment_id: str, problem: str) -> None:
+        """See `record.Record`."""
+        await self._record.set_aside(payment_id, problem)
 
     async def post_windows(self, age: timedelta, items_min: int, accounts_max: int) -> int:
         """See `record.Record`."""

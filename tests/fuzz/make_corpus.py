@@ -19,6 +19,7 @@ from signing import (
     webhook_public_key,
 )
 from signing.message_file import request_to_json
+from tests.fuzz.service_seeds import service_seeds
 from tests.fuzz.targets import SIGNED, TARGETS
 from tests.fuzz.wire_text import wire_text
 from tests.unit.signing import signing_samples as samples
@@ -70,6 +71,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
             ).encode(),
             "refused-float": b'{"amount":19.99,"list":[1e3,null,true,"\\u00e9"]}',
         },
+        **service_seeds(),
     }
 
 

@@ -35,6 +35,7 @@ from signing import (
 )
 from signing.errors import KeyRefused, MessageUnreadable, RegistrationRefused
 from signing.message_file import request_from_file, request_to_json, response_from_file
+from tests.fuzz.service_targets import SERVICE_TARGETS
 from tests.fuzz.wire_text import request_of, response_of
 from tests.unit.signing import signing_samples as samples
 
@@ -193,4 +194,5 @@ TARGETS: Final[dict[str, Callable[[bytes], bool]]] = {
     "response_file": response_file,
     "explanation": explanation,
     "command": command,
+    **SERVICE_TARGETS,
 }

@@ -165,6 +165,8 @@ class Database:
                     fault = broken
                 else:
                     self.write(decisions)
+                    for payment_id in transaction.retried:
+                        self.rows.aside.pop(payment_id, None)
                     if is_lost:
                         fault = ConnectionResetError("the answer to COMMIT was lost")
                         lost_s = self.weather.chance.random() ** 2 * PATIENCE_S

@@ -119,8 +119,9 @@ class Invariants:
         elif told.type in ("payment.submitted", "payment.reserved"):
             payment_id = told.payment_id
             verdict = self.fraud.verdict(payment_id) if payment_id in self.fraud.answered else "missing"
-            amount = self.database.rows.payments[payment_id].amount_minor
-            needed = 2 if amount >= self.policy.second_approver_minor else 1
+            row = self.database.rows.payments[payment_id]
+            limit = self.policy.second_approver_minor.get(row.currency)
+            needed = 2 if limit is None or row.amount_minor >= limit else 1
             approved = len(set(self.approvers.get(payment_id, ())))
             if not (verdict == "pass" or (verdict == "review" and approved >= needed)):
                 yield "I10", f"{payment_id} goes on with verdict {verdict} and {approved} approvals"

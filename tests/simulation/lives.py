@@ -21,8 +21,8 @@ BANKS = ("bank-alpha", "bank-bravo")
 AN_HOUR = timedelta(hours=1)
 # Nothing becomes due while the real record is at work, and "not found" counts at once where it ever does.
 POLICY = Policy(
-    lease=AN_HOUR, screening_lease=AN_HOUR, route_retry=AN_HOUR, second_approver_minor=400,
-    refund_review_minor=100, not_found_quiet=timedelta(0), not_founds_min=1,
+    lease=AN_HOUR, screening_lease=AN_HOUR, route_retry=AN_HOUR, second_approver_minor={"EUR": 400},
+    refund_review_minor={"EUR": 100}, not_found_quiet=timedelta(0), not_founds_min=1,
 )  # fmt: skip
 
 

@@ -12,9 +12,10 @@ import msgspec
 from services.banks import messages
 from services.banks.messages import AttemptAnswer
 from services.payments import outcomes
-from services.payments.machine import answers, attempts, capture, case, late, payment, refund
-from services.payments.machine.events import Answered, Order
-from services.payments.machine.model import Attempt
+from services.payments.machine import answers, attempts, bank_words, capture, case, late, payment, refund
+from services.payments.machine.errors import Refused
+from services.payments.machine.events import Answered, BankTold, Order
+from services.payments.machine.model import Attempt, derived_id
 from tests.simulation.mutants import decides, mutant, together
 from tests.simulation.sim_bank import SimBank
 
@@ -240,3 +241,14 @@ def no_reminder_of_the_unknown() -> Patch:
 
 def _answers_by(answered: Any) -> Patch:
     return decides("Answered", answered)
+
+
+@mutant("what a bank takes back is told apart by the bank's event alone: a repeat counts twice")
+def returned_twice_under_two_events() -> Patch:
+    def of_event(one: case.Case, event: BankTold) -> str:
+        refund_id = derived_id("ref", one.row.payment_id, f"{event.bank}:{event.bank_event_id}")
+        if one.refund(refund_id) is not None:
+            raise Refused("already_known")
+        return refund_id
+
+    return patch.object(bank_words, "_refund_id", of_event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -13,6 +14,7 @@ from services.payments.machine.events import Decisions, Snapshot
 from services.payments.screening import Screening
 from services.payments.turns import Turns
 from services.payments.watchdog import Watchdog
+from tests.simulation import sim_record
 from tests.simulation.mutants import mutant, together
 
 Patch = AbstractContextManager[Any]
@@ -31,7 +33,7 @@ def watchdog_asleep() -> Patch:
 
 @mutant("what could not be written once is set aside for ever")
 def set_aside_for_ever() -> Patch:
-    return patch.object(turns, "ASIDE_S", 1e12)
+    return patch.object(sim_record, "ASIDE_MIN", timedelta(days=1_000))
 
 
 @mutant("calls are begun for what a turn decided, also when it was rolled back")

@@ -61,7 +61,7 @@ class Regrets:
         return sum(line.signed_minor for line in self.bank.log if line.payment_id == payment_id)
 
     def _return(self, entry: Entry) -> None:
-        left = self._taken_back_minor(entry)
+        left = int(self._taken_back_minor(entry) * self.bank.weather.chance.choice((1.0, 0.5, 0.3)))
         if left > 0:
             self.bank.movement(entry, "return", left, -1)
             self.bank.tell(self.bank.told(entry, "returned", amount_minor=left), 10.0)

@@ -43,6 +43,15 @@ class Waiting:
     window: str | None = None
 
 
+@dataclass
+class Aside:
+    """A payment that is passed over; `until` says how long."""
+
+    until: datetime
+    times: int
+    problem: str
+
+
 class Rows:
     """What is committed. Payments are kept without their children, which are put in when one is read."""
 
@@ -56,6 +65,7 @@ class Rows:
         self.resolved: set[str] = set()
         self.credits: dict[str, Waiting] = {}
         self.unposted: dict[str, list[Waiting]] = {}  # account id to what waits for its window
+        self.aside: dict[str, Aside] = {}
         self.told: dict[str, list[Told]] = {}
         self.told_at: dict[tuple[str, int], datetime] = {}
         self.mail: dict[int, Letter] = {}
@@ -72,6 +82,11 @@ class Rows:
         self._whole: dict[str, Payment] = {}
         self._dues: dict[str, list[tuple[datetime, str | None, str]]] = {}
         self._agenda: dict[str | None, list[Due]] | None = None
+
+    def is_aside(self, payment_id: str, now: datetime) -> bool:
+        """Whether every worker passes this payment over."""
+        aside = self.aside.get(payment_id)
+        return aside is not None and aside.until > now
 
     def put_payment(self, payment: Payment) -> None:
         key = payment.payment_id

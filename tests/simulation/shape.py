@@ -173,8 +173,9 @@ class Shape:
                 resend_age_max=chance.choice(
                     (timedelta(hours=20), timedelta(hours=20), timedelta(seconds=30))
                 ),
-                second_approver_minor=chance.choice((5_000, 1_000_000)),
-                refund_review_minor=chance.choice((2_000, 50_000)),
+                # Nobody has set a limit for the third currency.
+                second_approver_minor=dict.fromkeys(CURRENCIES[:2], chance.choice((5_000, 1_000_000))),
+                refund_review_minor=dict.fromkeys(CURRENCIES[:2], chance.choice((2_000, 50_000))),
                 review_deadline=timedelta(hours=chance.choice((1, 24))),
                 authorization_life=timedelta(hours=chance.choice((1, 24, 168))),
                 attempts_max=chance.choice((1, 2, 3)),

@@ -9,16 +9,19 @@ from datetime import datetime, timedelta
 import msgspec
 
 from services.payments.machine.events import (
+    Answered,
     Decisions,
     Event,
     RefundAsked,
     ReminderDue,
+    Screened,
     Snapshot,
 )
-from services.payments.record import About, Decide, Overdue, Waiting, Work
+from services.payments.record import ASIDE_MAX, ASIDE_MIN, About, Decide, Overdue, Waiting, Work
 from tests.simulation.database import Database
 from tests.simulation.loop import NODE
 from tests.simulation.mailbox import WINDOW_FACTOR, what_came, whose_turn
+from tests.simulation.rows import Aside
 from tests.simulation.transaction import Transaction
 from tests.simulation.watch import Watch
 
@@ -37,6 +40,10 @@ class SimRecord:
         """One transaction, as `Record.turn` promises."""
         database = self.database
         if not isinstance(work, About) and not self.has_work(work):
+            if isinstance(work, Waiting) and work.mail_only:
+                # It is asked now and then while there is no room; it must see that there is some again.
+                await database.trip()
+                return Decisions()
             await self.until_work(work)
         await database.trip()
         transaction = Transaction(database, NODE.get())
@@ -46,6 +53,11 @@ class SimRecord:
             snapshot = transaction.snapshot = self.read(transaction, work, accounts)
             if not snapshot.events:
                 return Decisions()
+            transaction.retried = [
+                event.payment_id
+                for event in snapshot.events
+                if not isinstance(work, About) or not isinstance(event, Answered | Screened)
+            ]
             try:
                 decisions = decide(snapshot)
             except Exception as fault:
@@ -67,7 +79,7 @@ class SimRecord:
                 await self.database.lock(transaction, account_id)
             return accounts
         if isinstance(work, Waiting):
-            transaction.turn = whose_turn(self.database.rows, work.items_max, work.accounts_max)
+            transaction.turn = whose_turn(self.database.rows, work, self.database.now())
         return [each for each in sorted(self.candidates(work)) if self.database.try_lock(transaction, each)]
 
     def accounts_of(self, events: Sequence[Event]) -> list[str]:
@@ -79,19 +91,23 @@ class SimRecord:
         rows = self.database.rows
         if isinstance(work, Overdue):
             now = self.database.now()
-            due = [account_id for due, account_id, _, _ in rows.agenda(work.bank) if due <= now]
+            due = [
+                account_id
+                for due, account_id, payment_id, _ in rows.agenda(work.bank)
+                if due <= now and not rows.is_aside(payment_id, now)
+            ]
             return list(dict.fromkeys(due[: work.items_max * WINDOW_FACTOR]))
         if not rows.accepted and not rows.undone:
             return []
-        return whose_turn(rows, work.items_max, work.accounts_max).accounts
+        return whose_turn(rows, work, self.database.now()).accounts
 
     def overdue(self, work: Overdue, accounts: Sequence[str]) -> list[ReminderDue]:
         """Reminders of these accounts that have passed, oldest first."""
-        now = self.database.now()
+        now, rows = self.database.now(), self.database.rows
         return [
             ReminderDue(payment_id=payment_id, subject_id=subject_id)
-            for due, account_id, payment_id, subject_id in self.database.rows.agenda(work.bank)
-            if due <= now and account_id in accounts
+            for due, account_id, payment_id, subject_id in rows.agenda(work.bank)
+            if due <= now and account_id in accounts and not rows.is_aside(payment_id, now)
         ][: work.items_max]
 
     def read(self, transaction: Transaction, work: Work, accounts: Sequence[str]) -> Snapshot:
@@ -103,7 +119,7 @@ class SimRecord:
         elif isinstance(work, Overdue):
             events = self.overdue(work, accounts)
         else:
-            events = what_came(rows, transaction.turn, accounts, work.items_max)
+            events = what_came(rows, transaction.turn, accounts, work, self.database.now())
         return Snapshot(
             now=transaction.now,
             events=events,
@@ -115,6 +131,19 @@ class SimRecord:
                 if isinstance(event, RefundAsked) and event.refund_id in rows.refunds
             },
         )
+
+    async def set_aside(self, payment_id: str, problem: str) -> None:
+        """As `Record.set_aside` promises."""
+        database = self.database
+        await database.trip()
+        rows, now = database.rows, database.now()
+        known = rows.aside.get(payment_id)
+        if known is None:
+            rows.aside[payment_id] = Aside(now + ASIDE_MIN, 1, problem)
+        elif known.until <= now:
+            wait = min(ASIDE_MAX, ASIDE_MIN * (1 << min(known.times, 30)))
+            rows.aside[payment_id] = Aside(now + wait, known.times + 1, problem)
+        database.changed()
 
     async def post_windows(self, age: timedelta, items_min: int, accounts_max: int) -> int:
         """As `Record.post_windows` promises."""
@@ -165,10 +194,11 @@ class SimRecord:
 
     def next_due(self, work: Waiting | Overdue) -> datetime | None:
         """When the next reminder will be due, if nothing happens until then."""
-        if isinstance(work, Waiting):
-            return None
-        now = self.database.now()
-        return next((place[0] for place in self.database.rows.agenda(work.bank) if place[0] > now), None)
+        now, rows = self.database.now(), self.database.rows
+        times = [aside.until for aside in rows.aside.values() if aside.until > now]
+        if isinstance(work, Overdue):
+            times += [place[0] for place in rows.agenda(work.bank) if place[0] > now][:1]
+        return min(times, default=None)
 
     async def until_work(self, work: Waiting | Overdue) -> None:
         """Complete when there is something to do."""

@@ -25,6 +25,7 @@ class Transaction:
         self.is_committing = False
         self.snapshot: Snapshot | None = None
         self.turn = Turn([])
+        self.retried: list[str] = []  # Payments that are not set aside any more once this has committed.
         self.waits_for: asyncio.Future[None] | None = None
         database.open[self] = None
         if node is not None:

@@ -207,12 +207,14 @@ class World:
         if weather.strikes("bank_callback_wrong"):
             event_id = f"{told.bank_event_id}-w"
             wrong = replace(told, amount_minor=told.amount_minor + 1, bank_event_id=event_id)
+            if told.what in ("returned", "recalled"):
+                # Nobody can tell another part from a wrong one; the currency can be told.
+                wrong = replace(told, currency="XTS", bank_event_id=event_id)
             self.later(wait, partial(self._deliver, wrong))
         self.later(wait, partial(self._deliver, told))
         if weather.strikes("bank_callback_twice"):
             self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, told))
-        # What can happen more than once has a new id each time: only its own id tells a repeat of it.
-        if told.what not in ("returned", "recalled") and weather.strikes("bank_callback_again"):
+        if weather.strikes("bank_callback_again"):
             again = replace(told, bank_event_id=f"{told.bank_event_id}-a")
             self.later(wait + weather.chance.random() * 5.0, partial(self._deliver, again))
 

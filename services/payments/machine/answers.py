@@ -113,6 +113,11 @@ def take_over(case: Case, attempt: Attempt) -> None:
     """The lease has run out, or it is time to ask again: a new lease for a call, and the call."""
     after = attempts.leased(attempt)
     subject_id = attempt.subject_id if attempt.operation == "refund" else None
+    resend_age_max = (
+        case.policy.final_resend_age_max
+        if case.routes.is_not_found_final(attempt.bank)
+        else case.policy.resend_age_max
+    )
     case.raise_if_old(attempt.created_at, "a bank's answer is missing", subject_id)
     _keep(case, attempt, after, case.now + case.policy.lease)
     case.out.orders.append(
@@ -120,7 +125,7 @@ def take_over(case: Case, attempt: Attempt) -> None:
             case.row,
             after,
             action="send" if after.state == "sending" else "inquire",
-            resendable=case.now - attempt.created_at < case.policy.resend_age_max,
+            resendable=case.now - attempt.created_at < resend_age_max,
             original_reference=_original_reference(case, attempt),
         )
     )

@@ -14,6 +14,8 @@ from services.payments.machine.model import ATTEMPT_OPEN, Attempt, derived_id, h
 
 # What may concern less than the whole attempt.
 _PARTIAL = frozenset({"returned", "recalled", "dispute_opened", "dispute_won", "dispute_lost"})
+# A recall that a person, the deadline, or the account's balance has refused.
+_REFUSED = frozenset({"failed", "canceled"})
 
 
 def told(case: Case, event: BankTold) -> None:
@@ -85,9 +87,7 @@ def _about_captured(case: Case, attempt: Attempt, event: BankTold) -> None:
     if event.what.startswith("dispute_"):
         dispute.told(case, attempt, event)
         return
-    refund_id = derived_id("ref", case.row.payment_id, f"{event.bank}:{event.bank_event_id}")
-    if case.refund(refund_id) is not None:
-        raise Refused("already_known")
+    refund_id = _refund_id(case, event)
     if event.amount_minor > headroom_minor(case.row):
         if event.what == "returned":
             case.contradict(
@@ -99,6 +99,29 @@ def _about_captured(case: Case, attempt: Attempt, event: BankTold) -> None:
         refund.moved_by_bank(case, refund_id, event.amount_minor, event.bank, "returned")
     else:
         refund.begin(case, refund_id, event.amount_minor, "bank", event.bank, "recalled")
+
+
+def _refund_id(case: Case, event: BankTold) -> str:
+    """A new refund's id. What matches an earlier word in all but the event's id is that word, repeated.
+
+    A bank that recalls again what was refused before says something new.
+
+    Raises:
+        Refused: already_known.
+    """
+    of_event = derived_id("ref", case.row.payment_id, f"{event.bank}:{event.bank_event_id}")
+    if case.refund(of_event) is not None:
+        raise Refused("already_known")
+    if not event.bank_reference:
+        return of_event
+    matter = f"{event.bank}:{event.what}:{event.bank_reference}:{event.amount_minor}"
+    of_matter = derived_id("ref", case.row.payment_id, matter)
+    known = case.refund(of_matter)
+    if known is None:
+        return of_matter
+    if event.what == "recalled" and known.status in _REFUSED:
+        return of_event
+    raise Refused("already_known")
 
 
 def _contradict(case: Case, attempt: Attempt, event: BankTold) -> None:

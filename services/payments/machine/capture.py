@@ -16,6 +16,7 @@ from services.payments.machine.model import LATE_SUCCESS, Attempt, Operation, Pa
 
 # A void that the bank declined is tried again after the delay of this many vain questions, and then later.
 VOID_TRIES_FROM = 3
+_ENDED_UNDONE = frozenset({"declined", "not_processed"})
 # No bank has a payment in one of these, unless its one open attempt was certainly never sent.
 _WITHDRAWABLE: frozenset[PaymentStatus] = frozenset({"accepted", "screening", "in_review", "reserved"})
 
@@ -103,9 +104,15 @@ def void_confirmed(case: Case, attempt: Attempt) -> None:
 def void_failed(case: Case, attempt: Attempt) -> None:
     """Certainly not voided: it is authorised as before, and a person should know."""
     case.expect("voiding")
-    first = next((a for a in case.row.attempts if a.operation == "void"), attempt)
+    is_first = all(
+        a.attempt_id == attempt.attempt_id or a.state not in _ENDED_UNDONE
+        for a in case.row.attempts
+        if a.operation == "void"
+    )
     _authorized_again(case, attempt, "payment.void_declined")
-    case.call_operator("the bank declined a void", first.created_at)
+    if is_first:
+        # Whatever else was shown since the void began; each further one follows by itself, for ever.
+        case.call_operator("the bank declined a void", None)
 
 
 def _authorized_again(case: Case, attempt: Attempt, event: str) -> None:

@@ -82,7 +82,7 @@ def begin(case: Case, refund_id: str, amount_minor: int, origin: RefundOrigin, b
         subject_id=refund_id,
     )
     needs_review = origin == "bank" or (
-        origin == "customer_service" and amount_minor >= case.policy.refund_review_minor
+        origin == "customer_service" and case.policy.needs_review(amount_minor, case.row.currency)
     )
     new = _new(case, refund_id, amount_minor, origin, by, reason, "requested")
     reserved_minor = case.row.refund_reserved_minor + amount_minor

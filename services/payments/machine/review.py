@@ -44,7 +44,8 @@ def decided(case: Case, event: ReviewDecided) -> None:
     reviewers = (*row.reviewers, event.by)
     case.tell("payment.review_approved", details)
     case.change(reviewers=reviewers)
-    needed = SECOND_APPROVERS if row.amount_minor >= case.policy.second_approver_minor else 1
+    needs_second = case.policy.needs_second_approver(row.amount_minor, row.currency)
+    needed = SECOND_APPROVERS if needs_second else 1
     if len(reviewers) >= needed:
         payment.reserve(case)
 

@@ -203,6 +203,8 @@ def _why_not(bank: BankFacts, key: Key, excluded: frozenset[str]) -> str | None:
     ):
         if words and word not in words:
             return f"no {word}"
+    if terms.retired:
+        return "retired"
     if bank.drained:
         return "drained"
     return None if bank.has_room else "no room"

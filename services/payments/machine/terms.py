@@ -30,6 +30,8 @@ class BankTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     Attributes:
         weight: Its share of the volume among banks that cost the same.
+        retired: It gets no new payments, and what it has is driven to its end: a bank that is taken out
+            instead leaves its open attempts to nobody.
         not_found_is_final: Its contract says that what it does not find it will never process.
         fees: Its price list, by names that people read in explanations and faults.
     """
@@ -39,6 +41,7 @@ class BankTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     regions: tuple[Word, ...] = ()
     instrument_classes: tuple[Word, ...] = ()
     weight: Annotated[int, msgspec.Meta(ge=1, le=WEIGHT_MAX)] = 1
+    retired: bool = False
     not_found_is_final: bool = False
     fees: dict[Word, FeeSchedule] = {}
 

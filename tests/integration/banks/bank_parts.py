@@ -168,7 +168,7 @@ async def banks_service(parts: Parts, database: str) -> AsyncIterator[None]:
         },
         postgres=parts.server.reach("banks", database),
     )
-    paths = ("/v1/attempts", "/v1/inquiries", "/v1/settlement")
+    paths = ("/v1/batches", "/v1/settlement")
     callers = {path: frozenset({"payments"}) for path in paths} | {CALLBACKS_PATH: frozenset(RAILS)}
     async with (
         open_banks(config) as banks,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.node.errors import HopUnknown, HopUnsent
+from services.node.hop_client import idle_s_max
 from tests.integration.node.test_hop_client import BODY, IMPATIENCE_S, Callee, Hop, answering
 from tests.integration.postgres_server import ThrowAwayPki
 
@@ -37,3 +38,21 @@ async def test_unknown_when_the_answer_is_larger_than_this_call_allows(hop: Hop)
         assert 65 == len((await client.call("POST", "/v1/attempts", BODY, answer_bytes_max=65)).body)
         with pytest.raises(HopUnknown):
             await client.call("POST", "/v1/attempts", BODY, answer_bytes_max=64)
+
+
+async def test_what_a_callee_sets_as_a_cookie_is_never_carried_back(hop: Hop) -> None:
+    behave = answering("200 OK\r\nset-cookie: whose=yours", b"{}")
+    async with hop.callee.running(hop.proving(), behave), hop.client() as client:
+        for _ in range(2):
+            await client.call("POST", "/v1/attempts", BODY)
+
+    assert [False, False] == [b"cookie" in request.lower() for request in hop.callee.requests]
+
+
+@pytest.mark.parametrize(
+    ("age_s", "is_sidecar", "kept_s"), [(10, True, 0.5), (10, False, 2), (300, True, 2), (300, False, 2)]
+)
+def test_an_idle_connection_is_left_before_the_other_side_leaves_it(
+    age_s: float, is_sidecar: bool, kept_s: float
+) -> None:
+    assert kept_s == idle_s_max(age_s, is_sidecar=is_sidecar)

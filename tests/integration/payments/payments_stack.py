@@ -196,7 +196,7 @@ async def running_stack(
         banks={bank: BankConfig(**msgspec.structs.asdict(stack.egress(bank))) for bank in BANKS},
         postgres=server.reach("banks", database),
     )
-    callers = {path: frozenset({"payments"}) for path in ("/v1/attempts", "/v1/inquiries")}
+    callers = {path: frozenset({"payments"}) for path in ("/v1/batches",)}
     fraud_home = folder / "fraud"
     fraud_home.mkdir()
     fraud = FraudStack(fraud_home, server, database, stack.world.owner, SigningKey.generate("ed25519"))

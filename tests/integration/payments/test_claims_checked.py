@@ -9,7 +9,7 @@ from services.payments.checks import Checks
 from services.payments.machine.events import Order
 from services.payments.store import Store
 from tests.integration.payments.payment_world import PaymentWorld
-from tests.integration.payments.payments_samples import Request
+from tests.integration.payments.payments_samples import BANKS, Request
 
 # A disagreement each, made by the owner of the tables past all decisions: $1 is a collect that succeeded, $2
 # a payout that its bank has.
@@ -76,7 +76,7 @@ async def test_a_pass_goes_through_all_payments_in_slices_and_begins_anew(
 ) -> None:
     collect, _ = await _lives(paying)
     gauge = counters.CHECK_ROWS.labels("claims_imbalance")._value
-    checks = Checks(paying.store)
+    checks = Checks(paying.store, BANKS)
     monkeypatch.setattr("services.payments.checks.CLAIMS_AT_ONCE", 2)
     await checks.check_claims()
     before = gauge.get()

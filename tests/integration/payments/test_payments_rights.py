@@ -14,9 +14,12 @@ TABLES = [
     "payments.account", "payments.payment", "payments.idempotency_key", "payments.attempt", "payments.event",
     "payments.ledger_transfer", "payments.refund", "payments.dispute", "payments.credit", "payments.mail",
     "payments.screening", "payments.contradiction", "payments.operator_action",
+    "payments.set_aside",
     "payments.payment_row", "payments.attempt_row",
-    "payments.refund_row", "payments.dispute_row", "payments.ledger_entry", "evidence.record",
-    "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint", "evidence.cosignature",
+    "payments.feed", "payments.payment_shown", "payments.attempt_shown", "payments.refund_shown",
+    "payments.dispute_shown", "payments.refund_row", "payments.dispute_row", "payments.ledger_entry",
+    "evidence.record", "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint",
+    "evidence.cosignature",
     "evidence.ledger_head", "registry.merchant", "registry.merchant_key",
 ]  # fmt: skip
 SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications', 'banks')"
@@ -71,6 +74,10 @@ async def test_no_service_reads_a_table(
         ("payments", "payments.flush_credits(array['acc_x'])"),
         ("operator", "payments.take_waiting(1, 1)"),
         ("gateway", "payments.refund_owners(array['ref_x'])"),
+        ("gateway", "payments.asides(1)"),
+        ("gateway", "payments.undriven(array['x'])"),
+        ("gateway", "payments.put_aside('pay_x', 'x', '1 s', '1 s')"),
+        ("operator", "payments.put_aside('pay_x', 'x', '1 s', '1 s')"),
         ("operator", "payments.refund_owners(array['ref_x'])"),
         ("notifications", "payments.events_of('mer_one', 'pay_x')"),
         ("gateway", "payments.outbox_after('0'::xid8, 0, 1)"),
@@ -130,6 +137,7 @@ async def test_every_definers_function_pins_its_search_path(used: World) -> None
     [
         ("payments.event", "payment_id"),
         ("payments.ledger_transfer", "payment_id"),
+        ("payments.feed", "payment_id"),
         ("payments.screening", "payment_id"),
         ("payments.contradiction", "subject"),
         ("evidence.record", "subject"),

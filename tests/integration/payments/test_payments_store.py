@@ -15,7 +15,7 @@ from services.payments.packing import Position
 from services.payments.record import About, Decide, Waiting
 from services.payments.store_rows import written
 from tests.integration.payments.payment_world import PaymentWorld, answer_to
-from tests.integration.payments.payments_samples import Connect, Request
+from tests.integration.payments.payments_samples import BANKS, Connect, Request
 
 TABLES = (
     "payments.account", "payments.payment", "payments.attempt", "payments.event", "payments.ledger_transfer",
@@ -41,13 +41,13 @@ async def _all_rows(paying: PaymentWorld) -> list[asyncpg.Record]:
 async def test_the_checks_say_when_a_reminder_was_forgotten(paying: PaymentWorld) -> None:
     order = await _submitted(paying, "acc_forgotten")
     gauge = counters.CHECK_ROWS.labels("overdue")._value
-    await Checks(paying.store).check_open()
+    await Checks(paying.store, BANKS).check_open()
     before = gauge.get()
     await paying.world.owner.execute(
         "update payments.payment set due = now() - interval '1 hour' where payment_id = $1", order.payment_id
     )
 
-    await Checks(paying.store).check_open()
+    await Checks(paying.store, BANKS).check_open()
 
     assert (0, 1, 0) == (before, gauge.get(), await paying.store.balances_imbalance())
 

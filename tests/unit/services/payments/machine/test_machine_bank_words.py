@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.payments.machine.events import RefundAsked
 from services.payments.machine.model import headroom_minor
@@ -202,3 +204,49 @@ def test_a_dispute_that_the_bank_does_not_end_is_shown_to_an_operator_and_stays_
 
     assert "opened" == record.payments[payment_id].disputes[0].status
     assert 1 == record.types(payment_id).count("needs_operator")
+
+
+@pytest.mark.parametrize("what", ["returned", "recalled"])
+def test_the_same_return_under_another_event_is_one(record: TinyRecord, what: str) -> None:
+    payment_id = record.succeed("collect", 1_000)
+    changed: dict[str, Any] = {"amount_minor": 300, "bank_reference": "b-7"}
+
+    assert "applied" == _tell(record, what, **changed)
+    assert "refused: already_known" == _tell(record, what, bank_event_id="evt-2", **changed)
+    assert 700 == headroom_minor(record.payments[payment_id])
+
+
+@pytest.mark.parametrize("other", [{"amount_minor": 299}, {"bank_reference": "b-8"}])
+def test_a_return_that_differs_is_another_one(record: TinyRecord, other: dict[str, Any]) -> None:
+    payment_id = record.succeed("collect", 1_000)
+    _tell(record, "returned", amount_minor=300, bank_reference="b-7")
+    second: dict[str, Any] = {"amount_minor": 300, "bank_reference": "b-7", "bank_event_id": "evt-2", **other}
+
+    assert "applied" == _tell(record, "returned", **second)
+    assert 2 == len(record.payments[payment_id].refunds)
+
+
+def test_a_recall_that_was_refused_may_come_again(record: TinyRecord) -> None:
+    payment_id = record.succeed("collect", 1_000)
+    _tell(record, "recalled", bank_reference="b-7")
+    refund_id = record.payments[payment_id].refunds[0].refund_id
+    record.wait(refund_id, hours=25)
+
+    assert "applied" == _tell(record, "recalled", bank_reference="b-7", bank_event_id="evt-2")
+    assert ["failed", "in_review"] == [of.status for of in record.payments[payment_id].refunds]
+
+
+@given(
+    told=st.lists(
+        st.tuples(st.sampled_from(("b-1", "b-2")), st.integers(1, 3), st.integers(1, 4)), max_size=8
+    )
+)
+def test_returns_count_once_for_each_reference_and_amount(told: list[tuple[str, int, int]]) -> None:
+    record = TinyRecord()
+    payment_id = record.succeed("collect", 1_000)
+    for reference, amount_minor, number in told:
+        event_id = f"evt-{reference}-{amount_minor}-{number}"
+        _tell(record, "returned", bank_reference=reference, amount_minor=amount_minor, bank_event_id=event_id)
+
+    expected = sum(amount_minor for _, amount_minor in {(r, a) for r, a, _ in told})
+    assert expected == record.payments[payment_id].refunded_minor

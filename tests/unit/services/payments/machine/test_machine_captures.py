@@ -160,3 +160,23 @@ def test_a_bank_that_never_had_the_void_is_asked_again(record: TinyRecord) -> No
 
     assert ["confirmed", "not_processed"] == [a.state for a in record.payments[payment_id].attempts]
     assert "authorized" == record.status(payment_id)
+
+
+def test_a_declined_void_is_shown_though_its_missing_answer_was(record: TinyRecord) -> None:
+    payment_id = record.authorize()
+    record.turn(VoidAsked(payment_id=payment_id, by="key-1"))
+    record.wait(payment_id, minutes=20)
+    shown = record.types(payment_id).count("needs_operator")
+    record.answer("declined", code="technical")
+
+    assert (1, "authorized") == (shown, record.status(payment_id))
+    assert ["outcome_resolved", "void_declined", "needs_operator"] == record.types(payment_id)[-3:]
+
+
+def test_voids_that_are_declined_again_and_again_are_shown_once(record: TinyRecord) -> None:
+    payment_id = record.authorize()
+    for _ in range(3):
+        record.turn(VoidAsked(payment_id=payment_id, by="key-1"))
+        record.answer("declined", code="technical")
+
+    assert 1 == record.types(payment_id).count("needs_operator")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.unit.services.payments.machine.tiny_record import TinyRecord
@@ -105,3 +107,35 @@ def test_the_count_begins_anew_too(record: TinyRecord) -> None:
 
     attempt = record.payments[payment_id].attempts[0]
     assert (0, None) == (attempt.not_founds, attempt.not_found_since)
+
+
+def test_what_a_final_bank_never_gets_is_at_another_one_within_a_quarter_of_an_hour(
+    record: TinyRecord,
+) -> None:
+    record.banks.final = {"bank-alpha"}
+    payment_id = record.submit()
+    began = record.now
+    resent = []
+    while record.orders[-1].bank == "bank-alpha":
+        due = record.payments[payment_id].due
+        assert due is not None
+        record.wait(payment_id, seconds=(due - record.now).total_seconds())
+        # Where it may be sent again, it is lost again.
+        resent.append(record.orders[-1].resendable)
+        record.answer("unknown" if resent[-1] else "not_found")
+
+    assert timedelta(minutes=15) >= record.now - began
+    assert [True, False] == [resent[0], resent[-1]]
+    assert sorted(resent, reverse=True) == resent
+
+
+@pytest.mark.parametrize(("is_final", "minutes", "expected"), [
+    (True, 0.9, True), (True, 1, False), (False, 60 * 19.9, True), (False, 60 * 20, False),
+])  # fmt: skip
+def test_how_long_the_same_request_is_sent_again_is_the_banks_contract(
+    record: TinyRecord, is_final: bool, minutes: float, expected: bool
+) -> None:
+    record.banks.final = {"bank-alpha"} if is_final else set()
+    record.wait(record.submit(), minutes=minutes)
+
+    assert expected == record.orders[-1].resendable

@@ -41,7 +41,9 @@ class Turns(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.record = TinyRecord(3_000, Policy(second_approver_minor=900, refund_review_minor=500))
+        self.record = TinyRecord(
+            3_000, Policy(second_approver_minor={"EUR": 900}, refund_review_minor={"EUR": 500})
+        )
         self.ends: dict[str, str] = {}
         self.mail_id = 0
 

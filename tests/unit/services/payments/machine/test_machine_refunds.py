@@ -230,7 +230,7 @@ def test_a_refund_is_withdrawn_while_no_bank_has_it(record: TinyRecord) -> None:
 
 
 def test_a_merchant_cannot_withdraw_what_others_asked_for(record: TinyRecord) -> None:
-    record.policy = Policy(refund_review_minor=1)
+    record.policy = Policy(refund_review_minor={"EUR": 1})
     payment_id = record.succeed("collect", 1_000)
     _ask(record, payment_id, origin="customer_service")
     cancel = RefundCancelAsked(payment_id=payment_id, mail_id=2, refund_id=REFUND, by="key-1")
@@ -240,7 +240,7 @@ def test_a_merchant_cannot_withdraw_what_others_asked_for(record: TinyRecord) ->
 
 
 def test_customer_service_refunds_small_amounts_alone(record: TinyRecord) -> None:
-    record.policy = Policy(refund_review_minor=401)
+    record.policy = Policy(refund_review_minor={"EUR": 401})
     payment_id = record.succeed()
     _ask(record, payment_id, 400, origin="customer_service")
     _ask(record, payment_id, 401, origin="customer_service", refund_id=OTHER)

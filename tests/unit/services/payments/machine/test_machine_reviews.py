@@ -3,9 +3,11 @@ from __future__ import annotations
 import pytest
 
 from services.payments.machine.events import Decisions, RefundAsked, ReviewDecided, TurnCame
+from services.payments.machine.policy import Policy
 from tests.unit.services.payments.machine.tiny_record import POLICY, TinyRecord
 
-LIMIT_MINOR = POLICY.second_approver_minor
+LIMIT_MINOR = POLICY.second_approver_minor["EUR"]
+REVIEW_MINOR = POLICY.refund_review_minor["EUR"]
 REFUND = "ref_eu_00000000000000000000000001"
 
 
@@ -95,7 +97,7 @@ def _refund_in_review(record: TinyRecord, origin: str = "customer_service") -> s
     payment_id = record.succeed("collect", LIMIT_MINOR)
     record.turn(
         RefundAsked(
-            payment_id=payment_id, refund_id=REFUND, amount_minor=POLICY.refund_review_minor,
+            payment_id=payment_id, refund_id=REFUND, amount_minor=REVIEW_MINOR,
             origin=origin, reason="sorry", by="ann",  # type: ignore[arg-type]
         )
     )  # fmt: skip
@@ -107,7 +109,7 @@ def test_a_refund_is_approved_by_somebody_who_did_not_ask_for_it(record: TinyRec
     payment_id = _refund_in_review(record, origin)
     of = record.payments[payment_id].refunds[0]
 
-    assert ("in_review", POLICY.refund_review_minor) == (
+    assert ("in_review", REVIEW_MINOR) == (
         of.status, record.payments[payment_id].refund_reserved_minor,
     )  # fmt: skip
     assert ["refused: same_person"] == _decide(record, payment_id, "ann", refund_id=REFUND)
@@ -140,3 +142,15 @@ def test_a_refund_that_the_payment_has_not_got_cannot_be_decided(record: TinyRec
     payment_id = record.succeed()
 
     assert ["refused: unknown_refund"] == _decide(record, payment_id, "bob", refund_id=REFUND)
+
+
+def test_without_a_limit_for_the_currency_everything_needs_a_second_person(record: TinyRecord) -> None:
+    record.policy = Policy(second_approver_minor={"USD": 10_000}, refund_review_minor={"USD": 10_000})
+    payment_id = _in_review(record, 1)
+    _decide(record, payment_id, "ann")
+    first = record.status(payment_id)
+    _decide(record, payment_id, "bob")
+
+    assert ("in_review", "submitted") == (first, record.status(payment_id))
+    _refund_in_review(record)
+    assert "in_review" == record.payments[list(record.payments)[-1]].refunds[0].status

@@ -250,3 +250,13 @@ def test_only_a_contract_makes_not_found_final() -> None:
     table = RoutingTable([bank("bank-alpha", {"not_found_is_final": True}), bank("bank-bravo")], NOW)
 
     assert [True, False, False] == [table.is_not_found_final(name) for name in NAMES]
+
+
+def test_a_retired_bank_gets_nothing_new_and_its_contract_is_known_all_the_same() -> None:
+    retired = bank("bank-alpha", {"retired": True, "not_found_is_final": True})
+    table = RoutingTable([retired, bank("bank-bravo")], NOW)
+
+    assert {"bank-bravo"} == set(chosen(table, 100))
+    assert {"bank-alpha": "retired"} == json.loads(table.choose(payment(), NONE).explanation)["not"]
+    assert None is RoutingTable([retired], NOW).choose(payment(), NONE).bank
+    assert table.is_not_found_final("bank-alpha")
