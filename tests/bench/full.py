@@ -30,7 +30,6 @@ from tests.bench.told_process import LoadProcess, ReceiverProcess, running_load,
 
 RATE_PER_S: Final = 300
 AGE_MS_MAX: Final = 1_000
-_SUSTAINED_SHARES: Final = (0.9, 0.75, 0.6, 0.45)  # Of the rate at which all at once were done.
 _LOOK_EVERY_S: Final = 0.2
 _STUCK_S_MAX: Final = 60.0
 _METHOD: Final = (
@@ -45,16 +44,17 @@ _METHOD: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many payments, and for how long."""
+    """How many payments, for how long, and which shares of the rate of all at once are tried."""
 
     warming: int
     open_loop_s: int
     at_once: int
     sustained_s: int
+    shares: tuple[float, ...]
 
 
-FULL: Final = Sizes(1_000, 300, 5_000, 30)
-QUICK: Final = Sizes(100, 4, 600, 3)
+FULL: Final = Sizes(1_000, 300, 5_000, 30, (0.9, 0.75, 0.6, 0.45))
+QUICK: Final = Sizes(100, 3, 400, 3, (0.6,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class _Bench:
         found = {"at_once": at_once}
         _tell(f"open loop, {RATE_PER_S}/s")
         found["open_loop"] = await self._travel(sizes.open_loop_s * RATE_PER_S, RATE_PER_S)
-        for share in _SUSTAINED_SHARES:
+        for share in sizes.shares:
             rate_per_s = at_once.per_s * share
             _tell(f"open loop, {rate_per_s:.0f}/s")
             found["sustained"] = await self._travel(int(sizes.sustained_s * rate_per_s), rate_per_s)
@@ -170,8 +170,7 @@ class _Bench:
         server = processes["postgres"]
         groups = groups_of(processes) | {"client": {self._load.pid}, "receiver": {self._receiver.pid}}
         before = all_processes()
-        await self._load.run()
-        await self._until_told(payments)
+        await self._until_told(await self._load.run())
         after = all_processes()
         cpu_s = used_s(groups, before, after)
         cpu_s["postgres"] = with_children_s(after, server) - with_children_s(before, server)

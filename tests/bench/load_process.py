@@ -1,7 +1,7 @@
 """A process of many merchants: signs payments, sends them over open connections, and verifies receipts.
 
 `python -m tests.bench.load_process MERCHANTS`: says its public keys; then, for each order on standard input,
-`ready`, and after `go` `done`, and after `tell` `told`. What costs time beside the run is done outside it.
+`ready`, after `go` `done` and how many were answered well, and after `tell` `told`. What costs time beside the run is done outside it.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Load:
             await self._open_loop(order, connections, take)
         else:
             await self._closed_loop(order, connections, take)
-        _say("done")
+        _say(f"done {len(self._exchanges)}")
         await heard()
         refused = self._refused_receipts(gateway_keys) if order.verifies else 0
         sent = [Sent(due, end, answer.status, _id(answer)) for due, end, _, answer in self._exchanges]
@@ -165,8 +165,9 @@ class Load:
         except (OSError, ValueError) as fault:
             self._failures.append(f"{type(fault).__name__}: {fault}")
             return
-        self._exchanges.append((due, time.monotonic(), payment, answer))
-        if answer.status >= _REFUSED:
+        if answer.status < _REFUSED:
+            self._exchanges.append((due, time.monotonic(), payment, answer))
+        else:
             self._failures.append(f"{answer.status}: {answer.body[:_TOLD_BYTES_MAX]!r} {answer.fields()}")
 
     def _refused_receipts(self, keys: dict[str, VerifyingKey]) -> int:

@@ -55,10 +55,13 @@ class LoadProcess(ToldProcess):
         await self.say(msgspec.json.encode(order).decode())
         await self.expect("ready")
 
-    async def run(self) -> None:
-        """Let it send everything; returns once the last answer is there."""
+    async def run(self) -> int:
+        """Let it send everything; returns once the last answer is there, with the number of good ones."""
         await self.say("go")
-        await self.expect("done")
+        word, _, number = (await self.hear()).partition(" ")
+        if word != "done":
+            raise RuntimeError("the load did not end its run; its last words are above")
+        return int(number)
 
     async def outcome(self, order: Order) -> Outcome:
         """What came of it."""
