@@ -218,7 +218,9 @@ def passage_of(order: Order, outcome: Outcome, cpu_s: Mapping[str, float], commi
         )
     sent = outcome.sent
     took_s = max(each.ended_s for each in sent) - min(each.due_s for each in sent)
-    return Passage(len(sent), len(sent) / took_s, [each.ended_s - each.due_s for each in sent], cpu_s, commits)
+    return Passage(
+        len(sent), len(sent) / took_s, [each.ended_s - each.due_s for each in sent], cpu_s, commits
+    )
 
 
 def report_of(passages: Mapping[str, Passage], processors: int) -> Report:

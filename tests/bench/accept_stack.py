@@ -115,7 +115,7 @@ async def gateways(stack: DoorStack, number: int) -> AsyncIterator[set[int]]:
                     )
                 )  # fmt: skip
         async with asyncio.timeout(_READY_S_MAX):
-            while not await spec.ready():  # noqa: ASYNC110 - another process cannot set our event
+            while not await spec.ready():
                 if any(process.returncode is not None for process in processes):
                     raise RuntimeError(f"the gateway ended: see {stack.layout.log}/gateway.log")
                 await asyncio.sleep(_PROBE_EVERY_S)

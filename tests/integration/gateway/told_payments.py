@@ -59,7 +59,7 @@ async def read(stack: Gateway, merchant: Merchant, path: str) -> dict[str, Any]:
 async def tell_a_story(stack: Gateway, name: str) -> Told:
     """Enrol a merchant, let a payment of it succeed, a refund be asked for, and a dispute be opened."""
     merchant = await stack.enrol(name, "EUR")
-    payment_id = await accept(stack, merchant, amount=AMOUNT)
+    payment_id = await accept(stack, merchant, amount=AMOUNT, merchant_reference="order-1")
     refund_id = _fresh("ref")
     async with engine_of(stack) as paying:
         await paying.submit()
