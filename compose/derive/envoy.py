@@ -14,8 +14,8 @@ from compose.derive.places import Address, Places
 from compose.mesh import Mesh, Service
 
 CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
-# A Python process takes up connections one after the other, some milliseconds each: when hundreds of merchants
-# come in one moment, the last of them waited more than a second, and was told that nobody is there.
+# A Python process takes up connections one after the other, some milliseconds each: when hundreds of
+# merchants come in one moment, the last waited more than a second, and was told that nobody is there.
 APP_CONNECT_S_MAX = 3.0
 HEADERS_S_MAX = 10.0  # An honest client sends its fields in one packet or two.
 REQUEST_S_MAX = 15.0  # 256 KiB at 20 KiB/s: a body that trickles slower only holds a connection.

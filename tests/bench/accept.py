@@ -1,4 +1,4 @@
-"""Signed payments accepted a second through edge, sidecar, gateway and PostgreSQL, beside doing nothing there."""
+"""Signed payments accepted a second through edge, sidecar, gateway and record, beside doing nothing."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ MERCHANTS: Final = 50
 ACCEPTED: Final = 202
 _PROCESSORS: Final = os.cpu_count() or 1
 _METHOD: Final = (
-    f"Signed payments of {MERCHANTS} merchants over {CONNECTIONS} open TLS 1.3 connections, from a process of",
-    "their own, through edge and sidecar into one gateway process and PostgreSQL (fsync on); nothing else of",
-    "the mesh runs, so nobody drives what is accepted. Requests are signed before a run, and every receipt is",
-    "verified after it. Closed loop: each connection sends as soon as it has its answer. Open loop: at an even",
-    "rate, ages from when a request was due. CPU is from /proc, for one request, by process; on a busy host it",
-    "says more than a rate. `per s by CPU` is what all processors of this host would carry at that cost.",
-    "Only answers: an aiohttp handler that reads the request and answers with as many bytes, in the gateway's",
-    "place. Single-row commits: one insert a transaction over one connection, TLS.",
+    f"Signed payments of {MERCHANTS} merchants over {CONNECTIONS} open TLS 1.3 connections, from a process",
+    "of their own, through edge and sidecar into one gateway process and PostgreSQL (fsync on); nothing else",
+    "of the mesh runs, so nobody drives what is accepted. Requests are signed before a run, and every receipt",
+    "is verified after it. Closed loop: each connection sends as soon as it has its answer. Open loop: at an",
+    "even rate, ages from when a request was due. CPU is from /proc, for one request, by process; on a busy",
+    "host it says more than a rate. `per s by CPU` is what all processors of this host would carry at it.",
+    "Only answers: an aiohttp handler that reads the request and answers with as many bytes, in the place of",
+    "the gateway. Single-row commits: one insert a transaction over one connection, TLS.",
 )
 
 

@@ -1,4 +1,4 @@
-"""What `accept` runs on: edge, sidecar, record and cache as ./start runs them, and who answers behind them."""
+"""What `accept` runs on: edge, sidecar, record and cache as ./start runs them, and who answers there."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _READY_S_MAX: Final = 30.0
 _PROBE_EVERY_S: Final = 0.05
 _MERCHANTS = """
 insert into registry.merchant (id, name, home_cell, api_version, created_at)
-select 'mer_bench_' || n, 'bench', 'eu', '2026-10-01', now() from generate_series(1, cardinality($1::text[])) n
+select 'mer_bench_' || n, 'bench', 'eu', '2026-10-01', now()
+from generate_series(1, cardinality($1::text[])) n
 """
 _KEYS = """
 insert into registry.merchant_key (key_id, merchant_id, jwk, registered_at)
@@ -43,7 +44,7 @@ select 'acc_bench_' || n, 'mer_bench_' || n, 'EUR' from generate_series(1, cardi
 
 
 class DoorStack(Stack):
-    """The door alone: nothing drives the payments that it accepts. The gateway is started by whoever measures."""
+    """The door alone: nothing drives what it accepts. The gateway is started by whoever measures."""
 
     gateway: ProcessSpec
 

@@ -36,9 +36,9 @@ _METHOD: Final = (
     f"Signed payments of {MERCHANTS} merchants, each with an endpoint, over {CONNECTIONS} open TLS 1.3",
     "connections, through all processes as ./start runs them, simulators, merchants and their receiver",
     "included, on this one machine. An age is from the moment a payment was to be signed to the webhook of",
-    "its end, its signature verified. Open loop: at an even rate. All at once: as fast as answers come; the",
-    "rate is by the last webhook. Sustained: the highest of a few shares of that rate at which 99 of 100 ages",
-    f"stay below {AGE_MS_MAX} ms. CPU is from /proc, for one payment, by process.",
+    "its end, its signature verified. Open loop: at an even rate. All at once: as fast as answers come;",
+    "the rate is by the last webhook. Sustained: the highest of a few shares of that rate at which 99 of 100",
+    f"ages stay below {AGE_MS_MAX} ms. CPU is from /proc, for one payment, by process.",
 )
 
 

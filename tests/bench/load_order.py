@@ -11,7 +11,7 @@ class Target(msgspec.Struct, frozen=True):
     Attributes:
         origin: `https://NAME:PORT`, as it is signed.
         host: Address.
-        trust_file: Authority of the server's certificate, which must be for `NAME`; empty where `identity` is.
+        trust_file: Authority of the server's certificate, which is for `NAME`; empty where `identity` is.
         identity: A generation to prove oneself with, where the server wants mutual TLS.
         expect: The server's SPIFFE id then.
     """

@@ -1,7 +1,8 @@
 """A process of many merchants: signs payments, sends them over open connections, and verifies receipts.
 
 `python -m tests.bench.load_process MERCHANTS`: says its public keys; then, for each order on standard input,
-`ready`, after `go` `done` and how many were answered well, and after `tell` `told`. What costs time beside the run is done outside it.
+`ready`, after `go` `done` and how many were answered well, and after `tell` `told`. What costs time beside
+the run is done outside it.
 """
 
 from __future__ import annotations
