@@ -44,9 +44,7 @@ class ToldProcess:
             RuntimeError: It said something else, or ended.
         """
         if (line := await self.hear()) != wanted:
-            raise RuntimeError(
-                f"a process said {line[:200]!r} instead of {wanted!r}; its last words are above"
-            )
+            raise RuntimeError(f"a process said {line[:200]!r}, not {wanted!r}; its last words are above")
 
 
 class LoadProcess(ToldProcess):

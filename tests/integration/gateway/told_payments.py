@@ -32,7 +32,7 @@ class Told:
 
 @asynccontextmanager
 async def engine_of(stack: Gateway) -> AsyncIterator[PaymentWorld]:
-    """The engine, at the gateway's record; mail about payments that tests have put into a state is left alone."""
+    """The engine, at the gateway's record; mail about what tests have put into a state is taken away."""
     await stack.query("delete from payments.mail where done_at is null")
     async with payment_world(stack.server, stack.database) as paying:
         yield paying
