@@ -41,7 +41,7 @@ _PROCESSORS: Final = os.cpu_count() or 1
 _METHOD: Final = (
     f"Signed payments of {MERCHANTS} merchants over {CONNECTIONS} open TLS 1.3 connections, from a process",
     "of their own, through edge and sidecar into one gateway process and PostgreSQL (fsync on); nothing else",
-    "of the mesh runs, so nobody drives what is accepted. Requests are signed before a run, and every receipt",
+    "of the mesh runs, so nobody drives what is accepted. Requests are signed before a run, every receipt",
     "is verified after it. Closed loop: each connection sends as soon as it has its answer. Open loop: at an",
     "even rate, ages from when a request was due. CPU is from /proc, for one request, by process; on a busy",
     "host it says more than a rate. `per s by CPU` is what all processors of this host would carry at it.",
