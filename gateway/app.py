@@ -15,14 +15,23 @@ from gateway.access.merchants import AccountDirectory, KeyDirectory
 from gateway.access.refusals import RefusalLog
 from gateway.access.replay import ReplayMemory
 from gateway.access.self_test import require_working_verification
+from gateway.api.accounts import AccountHandlers
 from gateway.api.answers import answering
+from gateway.api.claims import ClaimReadHandlers
+from gateway.api.events import EventHandlers
 from gateway.api.evidence import EvidenceHandlers
 from gateway.api.instruments import InstrumentHandlers
+from gateway.api.key_commands import KeyCommandHandlers
 from gateway.api.keys import KeyHandlers
 from gateway.api.payment_commands import PaymentCommandHandlers
-from gateway.api.payments import PaymentHandlers
+from gateway.api.payment_reads import PaymentReadHandlers
+from gateway.api.payments import DUPLICATE_FORM, PaymentHandlers
 from gateway.api.performing import Performing
+from gateway.api.preferences import WAIT_S_MAX
+from gateway.api.refunds import RefundHandlers
+from gateway.api.resting import Resting
 from gateway.api.routes import CALLERS, add_routes
+from gateway.api.versions import Versions
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.store.audit import AuditStore
@@ -31,7 +40,12 @@ from gateway.store.evidence import EvidenceStore
 from gateway.store.payments import Payments
 from gateway.store.published_log import PublishedLog
 from gateway.store.readiness import Readiness
+from gateway.store.reads import Reads
 from gateway.store.registry import Registry
+from gateway.store.retention import Retention
+from gateway.store.revocations import CONNECTIONS_MAX as LISTENING_MAX
+from gateway.store.revocations import Revocations
+from gateway.store.waiting import Waiting
 from services.node.cache import open_redis
 from services.node.hop_client import HopClient
 from services.node.postgres import open_pool
@@ -47,6 +61,8 @@ from signing.profile import BODY_BYTES_MAX
 CONNECTIONS_MAX = 8
 # The vault's own deadline plus half a second for two sidecars and a busy host.
 VAULT_CALL_S_MAX = KEEPING_CALL_S_MAX + 0.5
+# Sidecars end a request after 0.42 of a connection's age; whoever waits is answered before.
+WAIT_SHARE = 0.3
 
 
 async def main(config: GatewayConfig) -> None:
@@ -62,8 +78,11 @@ async def main(config: GatewayConfig) -> None:
         )
         cache = open_redis(config, config.redis)
         stack.push_async_callback(cache.aclose)
-        registry, payments, readiness = Registry(pool), Payments(pool), Readiness(pool)
+        registry, payments = Registry(pool), Payments(pool, DUPLICATE_FORM)
+        commands, readiness = Commands(pool), Readiness(pool)
         keys = KeyDirectory(registry.find_keys, time.monotonic)
+        revocations = await stack.enter_async_context(_hearing(config, keys))
+        retention = Retention((payments.prune, commands.prune))
         evidence = EvidenceStore(pool)
         published = PublishedLog(evidence, time.monotonic)
         refusals = RefusalLog(AuditStore(pool).append, evidence.record_refusals, time.monotonic)
@@ -83,22 +102,27 @@ async def main(config: GatewayConfig) -> None:
                 )
             ],
         )
-        performing = Performing(Commands(pool), receipt_key)
+        resting = _resting(Reads(pool), config, metrics)
+        performing = Performing(commands, receipt_key)
         handlers = (
             PaymentHandlers(
                 payments=payments,
                 accounts=AccountDirectory(payments.accounts_of, time.monotonic),
                 receipt_key=receipt_key,
                 metrics=metrics,
+                resting=resting,
                 cell=config.cell,
             ),
-            PaymentCommandHandlers(payments=payments, performing=performing, cell=config.cell),
             InstrumentHandlers(
                 vault=await stack.enter_async_context(_open_vault(config)),
                 performing=performing,
                 cell=config.cell,
             ),
+            *_reading(resting, config.cell),
+            PaymentCommandHandlers(performing=performing, cell=config.cell),
+            RefundHandlers(payments=payments, performing=performing, cell=config.cell),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
+            KeyCommandHandlers(registry=registry, performing=performing),
             EvidenceHandlers(
                 evidence=evidence,
                 published=published,
@@ -110,11 +134,40 @@ async def main(config: GatewayConfig) -> None:
         add_routes(app, [bound for each in handlers for bound in each.bound()], metrics)
         for part in (payments, keys, refusals, published):
             stack.push_async_callback(part.close)
-        await stack.enter_async_context(_in_background(readiness.run, refusals.run))
+        await stack.enter_async_context(
+            _in_background(readiness.run, refusals.run, revocations.run, retention.run, resting.waiting.run)
+        )
         await stack.enter_async_context(
             serve(app, config, config.listen, callers=CALLERS, ready=lambda: readiness.ready)
         )
         await until_stopped()
+        resting.waiting.stop()
+
+
+def _resting(reads: Reads, config: GatewayConfig, metrics: Metrics) -> Resting:
+    waiting = Waiting(reads.resting)
+    metrics.waiters.set_function(lambda: waiting.count)
+    seconds_max = min(WAIT_S_MAX, WAIT_SHARE * config.connection_age_s_max)
+    return Resting(waiting=waiting, reads=reads, versions=Versions(), seconds_max=seconds_max)
+
+
+def _reading(
+    resting: Resting, cell: str
+) -> tuple[PaymentReadHandlers | ClaimReadHandlers | AccountHandlers | EventHandlers, ...]:
+    reads, versions = resting.reads, resting.versions
+    return (
+        PaymentReadHandlers(reads=reads, versions=versions, resting=resting, cell=cell),
+        ClaimReadHandlers(reads=reads, versions=versions, cell=cell),
+        AccountHandlers(reads=reads, versions=versions, cell=cell),
+        EventHandlers(reads=reads, versions=versions, cell=cell),
+    )
+
+
+@asynccontextmanager
+async def _hearing(config: GatewayConfig, keys: KeyDirectory) -> AsyncIterator[Revocations]:
+    """On connections of its own, so that a busy pool keeps nobody from hearing."""
+    async with open_pool(config, config.postgres, connections_max=LISTENING_MAX) as pool:
+        yield Revocations(pool, keys, config.connection_age_s_max)
 
 
 @asynccontextmanager

@@ -53,6 +53,36 @@ class IdempotencyKeyReused(GatewayRefusal):
     code = "idempotency_key_reused"
 
 
+class IdempotencyKeyInProgress(GatewayRefusal):
+    """Another request with this idempotency key is being carried out."""
+
+    code = "idempotency_key_in_progress"
+    # The other one has been waited for already; it ends within its statement's time.
+    retry_after_s = 1
+
+
+class IdempotencyKeyExpired(GatewayRefusal):
+    """The idempotency key was used so long ago that its answer is gone; it never acts a second time."""
+
+    code = "idempotency_key_expired"
+
+
+class DuplicateSuspected(GatewayRefusal):
+    """The payment looks like an earlier one and came under another idempotency key."""
+
+    code = "duplicate_suspected"
+
+    def __init__(self, message: str, payment_id: str = "") -> None:
+        super().__init__(message)
+        self.payment_id = payment_id
+
+
+class RefundExceedsAvailable(GatewayRefusal):
+    """Less than this can be given back of the payment."""
+
+    code = "refund_exceeds_available"
+
+
 class SignatureReplayed(GatewayRefusal):
     """This very GET was seen before; a read is signed anew each time."""
 
@@ -97,6 +127,28 @@ class StateConflict(GatewayRefusal):
     """The thing is in a state that this request does not fit, for example a key already registered."""
 
     code = "state_conflict"
+
+
+class StoredRefusal(Exception):
+    """A refusal that the record holds for an idempotency key: it is given, byte for byte, to each repeat.
+
+    Attributes:
+        code: of one of the refusals above.
+        status: of the answer.
+        body: the problem document as it was given first.
+        original_request_id: the request that was refused first; None if that was not kept.
+        is_repeat: whether this is another request than that one.
+    """
+
+    def __init__(
+        self, code: str, status: int, body: bytes, original_request_id: str | None, *, is_repeat: bool
+    ) -> None:
+        super().__init__(code)
+        self.code = code
+        self.status = status
+        self.body = body
+        self.original_request_id = original_request_id
+        self.is_repeat = is_repeat
 
 
 class EvidencePending(GatewayRefusal):

@@ -8,6 +8,7 @@ tracing. Source: draft-ietf-httpapi-idempotency-key-header §2.
 from __future__ import annotations
 
 import hashlib
+from uuid import UUID
 
 
 def fingerprint(*, method: str, path: str, query: str, content_digest: str) -> bytes:
@@ -15,7 +16,7 @@ def fingerprint(*, method: str, path: str, query: str, content_digest: str) -> b
 
     Args:
         method: as received, upper case.
-        path: of the target, not its template: two objects are two requests.
+        path: as signed, ids included: a key that captured one payment says nothing about another.
         query: canonical, as the signature profile admits no other; empty when there is none.
         content_digest: the verified `Content-Digest` value.
     """
@@ -30,3 +31,18 @@ def fingerprint(*, method: str, path: str, query: str, content_digest: str) -> b
 def key_hash(idempotency_key: str) -> bytes:
     """Return the 32 bytes under which a key is stored: keys may name orders or people, hashes do not."""
     return hashlib.sha256(idempotency_key.encode("utf-8")).digest()
+
+
+def likeness(
+    *, merchant_id: str, kind: str, instrument: str, amount_minor: int, currency: str, reference: str
+) -> UUID:
+    """Return what two payments share exactly if a person would take one for the other.
+
+    128 bits of a hash, in the type that PostgreSQL compares fastest; whoever finds two payments of a merchant
+    that meet in it is that merchant, and gets one of them refused.
+    """
+    digest = hashlib.sha256(b"countermark-likeness-v1\n")
+    for part in (merchant_id, kind, instrument, str(amount_minor), currency, reference):
+        octets = part.encode("utf-8")
+        digest.update(len(octets).to_bytes(4, "big") + octets)
+    return UUID(bytes=digest.digest()[:16])

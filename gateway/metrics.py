@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -31,6 +31,9 @@ class Metrics:
             "gateway_reads_unremembered_total",
             "Reads served while Redis was away, so that a replay would not have been noticed.",
             registry=self._registry,
+        )
+        self.waiters = Gauge(
+            "gateway_waiters", "Requests that wait for a payment to rest.", registry=self._registry
         )
         self.refusals_unrecorded = Counter(
             "gateway_refusals_unrecorded_total",

@@ -133,7 +133,8 @@ def token(config: OperatorConfig, merchant_id: str, token_hours: int) -> None:
     click.echo(_run(config, work))
 
 
-@operator.command("revoke-key", epilog=_EPILOG)
+# One key id in 64 begins with a hyphen, and is no option.
+@operator.command("revoke-key", epilog=_EPILOG, context_settings={"ignore_unknown_options": True})
 @click.argument("key_id")
 @click.option("--reason", required=True, help="Goes into the key's history and the evidence log: one line.")
 @click.option(

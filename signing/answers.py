@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .message import Request, Response
 
 ANSWER_S_MAX: Final = 30.0  # one exchange, from the first byte sent to the last one received
+_UNCHANGED: Final = 304
 _REDIRECTS: Final = range(300, 400)
 _REFUSALS: Final = 400
 _OUR_FAULTS_END: Final = 500  # from here on the answer is about the gateway's side
@@ -70,6 +71,11 @@ class Answer:
     body: bytes
     idempotency_key: str | None
     receipt: VerifiedReceipt = field(repr=False)
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether what was read is as the caller has it: then there is no body."""
+        return self.status == _UNCHANGED
 
     @property
     def data(self) -> dict[str, Any]:
@@ -135,7 +141,8 @@ def judge(
     Raises:
         AnswerNotTrusted: no receipt, a wrong one, or a redirect.
     """
-    if response.status in _REDIRECTS:
+    unchanged = response.status == _UNCHANGED and call.known_sequence is not None
+    if response.status in _REDIRECTS and not unchanged:
         raise _not_trusted(call, "redirect_refused", f"a redirect ({response.status}), which is not followed")
     receipt: VerifiedReceipt | None = None
     try:
@@ -151,9 +158,11 @@ def judge(
     except ReceiptRefused as error:
         raise _not_trusted(call, error.code, str(error)) from error
     if receipt is not None and response.status < _REFUSALS:
-        kind = header(response, "content-type")
-        if kind != call.answer_type:
-            raise _not_trusted(call, "answer_type", f"the answer is not of the type {call.answer_type}")
+        # Of an answer that says "unchanged" the type tells what was found: the condition itself is a header
+        # field that anybody on the way can change, and the receipt covers this.
+        kind = call.unchanged_type if unchanged else call.answer_type
+        if header(response, "content-type") != kind:
+            raise _not_trusted(call, "answer_type", f"the answer is not of the type {kind}")
         return Answer(response.status, response.body, call.idempotency_key, receipt)
     return _refusal(call, request, response, receipt, now=now)
 

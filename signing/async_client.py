@@ -13,7 +13,9 @@ from .client import random_text, real_surroundings, require_origin
 from .exchange import Party, Send, Sign, Sleep, conduct
 from .gateway_keys import GatewayKeys
 from .instruments import Instruments
-from .operations import Events, Evidence, Keys, Payments, Refunds
+from .key_operations import Keys
+from .operations import Evidence, Payments, Refunds
+from .reading import Accounts, Disputes, Events
 from .retries import RetryPolicy
 
 if TYPE_CHECKING:
@@ -82,6 +84,8 @@ class AsyncGateway:
         self.instruments: Instruments[Awaitable[Answer]] = Instruments(self.run, random_text)
         self.keys: Keys[Awaitable[Answer]] = Keys(self.run, random_text)
         self.events: Events[Awaitable[Answer]] = Events(self.run, random_text)
+        self.disputes: Disputes[Awaitable[Answer]] = Disputes(self.run, random_text)
+        self.accounts: Accounts[Awaitable[Answer]] = Accounts(self.run, random_text)
         self.evidence: Evidence[Awaitable[bytes]] = Evidence(self._run_for_body, random_text)
 
     async def run(self, call: Call) -> Answer:

@@ -39,6 +39,8 @@ class Call:
         answer_bytes_max: longer answers are not read.
         waits_for: codes of refusals that mean "not yet", and are waited out.
         wait_s_max: how long they are; None leaves it to the retry policy.
+        prefer_wait_s: the gateway is asked to hold its answer back so long, until the payment rests.
+        known_sequence: of what the caller has; if it is still so, the answer may say just that.
     """
 
     method: str
@@ -49,12 +51,26 @@ class Call:
     answer_bytes_max: int = ANSWER_BYTES_MAX
     waits_for: frozenset[str] = frozenset()
     wait_s_max: float | None = None
+    prefer_wait_s: int | None = None
+    known_sequence: int | None = None
+
+    @property
+    def unchanged_type(self) -> str | None:
+        """The media type by which an answer says that nothing changed; its receipt covers it."""
+        return None if self.known_sequence is None else f"{self.answer_type}; sequence={self.known_sequence}"
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The field lines that the signature covers or that shape the answer."""
         # An encoded answer could not be verified: its receipt covers the bytes as they are.
-        asked = (("Accept", f"{self.answer_type}, application/problem+json"), ("Accept-Encoding", "identity"))
+        asked: tuple[tuple[str, str], ...] = (
+            ("Accept", f"{self.answer_type}, application/problem+json"),
+            ("Accept-Encoding", "identity"),
+        )
+        if self.prefer_wait_s is not None:
+            asked = (*asked, ("Prefer", f"wait={self.prefer_wait_s}"))
+        if self.known_sequence is not None:
+            asked = (*asked, ("If-None-Match", f'"{self.known_sequence}"'))
         if self.idempotency_key is None:
             return asked
         return (
@@ -64,8 +80,20 @@ class Call:
         )
 
 
-def read(path: str, query: Mapping[str, Plain | None] | None = None) -> Call:
+def read(
+    path: str,
+    query: Mapping[str, Plain | None] | None = None,
+    *,
+    wait_s: int | None = None,
+    known_sequence: int | None = None,
+) -> Call:
     """Return a GET; query parameters that are None are left out.
+
+    Args:
+        path: of what is read.
+        query: by name.
+        wait_s: see `Call.prefer_wait_s`.
+        known_sequence: see `Call`.
 
     Raises:
         UnsignableRequest: a name or value has characters that the profile does not sign.
@@ -77,10 +105,19 @@ def read(path: str, query: Mapping[str, Plain | None] | None = None) -> Call:
                 f"the query parameter {name!a} must have characters A-Z a-z 0-9 _ - (and . in its value)"
             )
     asked = "&".join(f"{name}={value}" for name, value in pairs)
-    return Call("GET", f"{path}?{asked}" if asked else path)
+    return Call(
+        "GET", f"{path}?{asked}" if asked else path, prefer_wait_s=wait_s, known_sequence=known_sequence
+    )
 
 
-def act(path: str, members: Mapping[str, object], *, idempotency_key: str, method: str = "POST") -> Call:
+def act(
+    path: str,
+    members: Mapping[str, object],
+    *,
+    idempotency_key: str,
+    method: str = "POST",
+    wait_s: int | None = None,
+) -> Call:
     """Return a request that acts; members that are None are left out.
 
     Raises:
@@ -96,7 +133,7 @@ def act(path: str, members: Mapping[str, object], *, idempotency_key: str, metho
         body = json.dumps(present, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
         raise UnsignableRequest("the body cannot be written as JSON in UTF-8") from error
-    return Call(method, path, body, idempotency_key)
+    return Call(method, path, body, idempotency_key, prefer_wait_s=wait_s)
 
 
 def evidence(payment_id: str, *, wait_s_max: float) -> Call:

@@ -16,7 +16,9 @@ from .errors import UnsignableRequest
 from .exchange import Party, Send, Sign, Sleep, Surroundings, conduct
 from .gateway_keys import GatewayKeys
 from .instruments import Instruments
-from .operations import Events, Evidence, Keys, Payments, Refunds
+from .key_operations import Keys
+from .operations import Evidence, Payments, Refunds
+from .reading import Accounts, Disputes, Events
 from .retries import RetryPolicy
 
 if TYPE_CHECKING:
@@ -120,6 +122,8 @@ class Gateway:
         self.instruments: Instruments[Answer] = Instruments(self.run, random_text)
         self.keys: Keys[Answer] = Keys(self.run, random_text)
         self.events: Events[Answer] = Events(self.run, random_text)
+        self.disputes: Disputes[Answer] = Disputes(self.run, random_text)
+        self.accounts: Accounts[Answer] = Accounts(self.run, random_text)
         self.evidence: Evidence[bytes] = Evidence(lambda call: self.run(call).body, random_text)
 
     def run(self, call: Call) -> Answer:

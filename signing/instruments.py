@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import calls
-from .operations import ResultT, _Resource
+from .operations import ResultT, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class Instruments(_Resource[ResultT]):
+class Instruments(Resource[ResultT]):
     """POST, GET and DELETE of /v1/instruments."""
 
     def create_card(

@@ -7,46 +7,40 @@ once, and is on the answer and on every error: keep your own to survive a crash.
 
 from __future__ import annotations
 
-import base64
-from typing import TYPE_CHECKING, Final, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 from . import calls
-from .registration import registration_statement, sign_possession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from .keys import VerifyingKey
 
 ResultT = TypeVar("ResultT")
 EVIDENCE_WAIT_S_MAX: Final = 60.0  # a checkpoint of the log comes within seconds
 
 
-class ProvenSigner(Protocol):
-    """A key that is about to be registered: it signs, and shows its public half."""
-
-    @property
-    def verifying_key(self) -> VerifyingKey: ...
-
-    def sign(self, base: bytes, /) -> bytes: ...
-
-
-class _Resource(Generic[ResultT]):
+class Resource(Generic[ResultT]):
     """Operations on one kind of object."""
 
     def __init__(self, run: Callable[[calls.Call], ResultT], new_key: Callable[[], str]) -> None:
         self._run = run
         self._new_key = new_key
 
-    def _act(self, path: str, members: Mapping[str, object], idempotency_key: str | None) -> ResultT:
+    def _act(
+        self,
+        path: str,
+        members: Mapping[str, object],
+        idempotency_key: str | None,
+        *,
+        wait_s: int | None = None,
+    ) -> ResultT:
         key = self._new_key() if idempotency_key is None else idempotency_key
-        return self._run(calls.act(path, members, idempotency_key=key))
+        return self._run(calls.act(path, members, idempotency_key=key, wait_s=wait_s))
 
     def _list(self, path: str, query: Mapping[str, calls.Plain | None]) -> ResultT:
         return self._run(calls.read(path, query))
 
 
-class Payments(_Resource[ResultT]):
+class Payments(Resource[ResultT]):
     """POST and GET of /v1/payments."""
 
     def create(
@@ -57,10 +51,16 @@ class Payments(_Resource[ResultT]):
         currency: str,
         instrument: str,
         merchant_reference: str | None = None,
+        capture_method: Literal["automatic", "manual"] | None = None,
+        duplicate_policy: Literal["reject", "allow"] | None = None,
         further: Mapping[str, object] | None = None,
+        wait_s: int | None = None,
         idempotency_key: str | None = None,
     ) -> ResultT:
         """Make a payment.
+
+        The answer is 202, accepted; or, if the payment came to rest while the gateway waited, 200 with the
+        payment. A repeat names the same payment either way.
 
         Args:
             kind: `collect` takes money in for the merchant, `payout` sends it out.
@@ -68,7 +68,11 @@ class Payments(_Resource[ResultT]):
             currency: ISO 4217, upper case.
             instrument: a token, never a card or account number.
             merchant_reference: the merchant's own name for it.
+            capture_method: `manual` authorises a collect; `capture` takes the money later.
+            duplicate_policy: `allow` a payment that looks like an earlier one with the same
+                merchant_reference; without it such a one is refused as `duplicate_suspected`.
             further: members of the body that this client has no argument for.
+            wait_s: how long the gateway should wait for its end, up to 20 seconds.
             idempotency_key: 16 to 64 characters; the same for each repeat of this one payment.
         """
         members = {
@@ -77,13 +81,28 @@ class Payments(_Resource[ResultT]):
             "currency": currency,
             "instrument": instrument,
             "merchant_reference": merchant_reference,
+            "capture_method": capture_method,
+            "duplicate_policy": duplicate_policy,
             **(further or {}),
         }
-        return self._act("/v1/payments", members, idempotency_key)
+        return self._act("/v1/payments", members, idempotency_key, wait_s=wait_s)
 
-    def read(self, payment_id: str) -> ResultT:
-        """Return a payment as it is now."""
-        return self._run(calls.read(calls.item("payments", payment_id)))
+    def read(
+        self, payment_id: str, *, known_sequence: int | None = None, wait_s: int | None = None
+    ) -> ResultT:
+        """Return a payment as it is now.
+
+        Args:
+            payment_id: which.
+            known_sequence: of what the caller has: if it is still so, the answer is `unchanged`, and empty.
+            wait_s: how long the gateway should wait until the payment rests, up to 20 seconds.
+        """
+        path = calls.item("payments", payment_id)
+        return self._run(calls.read(path, wait_s=wait_s, known_sequence=known_sequence))
+
+    def attempts(self, payment_id: str) -> ResultT:
+        """Return what was tried at banks, oldest first."""
+        return self._run(calls.read(f"{calls.item('payments', payment_id)}/attempts"))
 
     def list(
         self,
@@ -125,7 +144,7 @@ class Payments(_Resource[ResultT]):
         return self._act(f"{calls.item('payments', payment_id)}/cancel", {}, idempotency_key)
 
 
-class Refunds(_Resource[ResultT]):
+class Refunds(Resource[ResultT]):
     """Refunds of payments."""
 
     def create(
@@ -136,7 +155,7 @@ class Refunds(_Resource[ResultT]):
         reason: str | None = None,
         idempotency_key: str | None = None,
     ) -> ResultT:
-        """Refund a payment, in part if an amount is given, in minor units."""
+        """Refund a payment, in part if an amount is given, in minor units; else all that is left of it."""
         path = f"{calls.item('payments', payment_id)}/refunds"
         return self._act(path, {"amount": amount, "reason": reason}, idempotency_key)
 
@@ -144,89 +163,29 @@ class Refunds(_Resource[ResultT]):
         """Return a refund as it is now."""
         return self._run(calls.read(calls.item("refunds", refund_id)))
 
-
-class Keys(_Resource[ResultT]):
-    """The merchant's keys."""
-
-    def register(
-        self,
-        new: ProvenSigner,
-        *,
-        merchant_id: str,
-        now: int,
-        enrolment_token: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> ResultT:
-        """Register a key: it proves that it is held, and a token or this client's key vouches for it.
-
-        Args:
-            new: the key to register. With a token it is this client's own, and the merchant's first.
-            merchant_id: the owner, as the operator said.
-            now: seconds since the epoch, UTC.
-            enrolment_token: for a first key; good for one key, once.
-            idempotency_key: to repeat it with; a repeat needs the same `now`.
-        """
-        public = new.verifying_key
-        statement = registration_statement(merchant_id, public.key_id, public.alg, now)
-        proof = sign_possession(statement, _Named(new))
-        return self.register_proven(
-            public, proof, issued_at=now, enrolment_token=enrolment_token, idempotency_key=idempotency_key
-        )
-
-    def register_proven(
-        self,
-        public_key: VerifyingKey,
-        proof: bytes,
-        *,
-        issued_at: int,
-        enrolment_token: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> ResultT:
-        """Register a key with a proof that was made elsewhere, see `sign_possession`."""
-        members: dict[str, object] = {
-            "public_key": public_key.to_jwk(),
-            "proof": base64.b64encode(proof).decode("ascii"),
-            "issued_at": issued_at,
-        }
-        if enrolment_token is not None:
-            members["enrolment_token"] = enrolment_token
-        return self._act("/v1/keys", members, idempotency_key)
-
-    def list(self) -> ResultT:
-        """Return the merchant's keys with their states."""
-        return self._list("/v1/keys", {})
-
-    def revoke(
-        self, key_id: str, *, reason: str | None = None, idempotency_key: str | None = None
-    ) -> ResultT:
-        """Revoke a key: from then on nothing that it signs is accepted."""
-        return self._act(f"{calls.item('keys', key_id)}/revoke", {"reason": reason}, idempotency_key)
-
-
-class Events(_Resource[ResultT]):
-    """What happened to all of the merchant's objects."""
-
     def list(
         self,
         *,
         limit: int | None = None,
         starting_after: str | None = None,
         ending_before: str | None = None,
-        type: str | None = None,  # noqa: A002 - the parameter's name on the wire
+        payment_id: str | None = None,
     ) -> ResultT:
-        """Return a page of events, newest first."""
-        return self._list(
-            "/v1/events",
-            {
-                "limit": limit,
-                "starting_after": starting_after,
-                "ending_before": ending_before,
-                "type": type,
-            },
-        )
+        """Return a page of refunds, newest first: all, or those of a payment."""
+        query = {
+            "limit": limit,
+            "starting_after": starting_after,
+            "ending_before": ending_before,
+            "payment_id": payment_id,
+        }
+        return self._list("/v1/refunds", query)
+
+    def cancel(self, refund_id: str, *, idempotency_key: str | None = None) -> ResultT:
+        """Take back a refund that no bank has yet."""
+        return self._act(f"{calls.item('refunds', refund_id)}/cancel", {}, idempotency_key)
 
 
-class Evidence(_Resource[ResultT]):
+class Evidence(Resource[ResultT]):
     """Evidence bundles: what an arbiter needs, checked without a network."""
 
     def download(self, payment_id: str, *, wait_s_max: float = EVIDENCE_WAIT_S_MAX) -> ResultT:
@@ -240,12 +199,3 @@ class Evidence(_Resource[ResultT]):
             wait_s_max: how long to wait for a bundle that is not complete yet.
         """
         return self._run(calls.evidence(payment_id, wait_s_max=wait_s_max))
-
-
-class _Named:
-    """A proven signer with the names that `Signer` has."""
-
-    def __init__(self, key: ProvenSigner) -> None:
-        self.alg = key.verifying_key.alg
-        self.key_id = key.verifying_key.key_id
-        self.sign = key.sign

@@ -14,6 +14,9 @@ from compose.derive.places import Address, Places
 from compose.mesh import Mesh, Service
 
 CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
+# A Python process takes up connections one after the other, some milliseconds each: when hundreds of
+# merchants come in one moment, the last waited more than a second, and was told that nobody is there.
+APP_CONNECT_S_MAX = 3.0
 HEADERS_S_MAX = 10.0  # An honest client sends its fields in one packet or two.
 REQUEST_S_MAX = 15.0  # 256 KiB at 20 KiB/s: a body that trickles slower only holds a connection.
 IDLE_S_MAX = (
@@ -231,7 +234,7 @@ def _cluster(
     return {
         "name": cluster,
         "type": "STRICT_DNS",
-        "connect_timeout": f"{CONNECT_S_MAX}s",
+        "connect_timeout": f"{CONNECT_S_MAX if h2 else APP_CONNECT_S_MAX}s",
         "load_assignment": {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [endpoint]}]},
         "transport_socket": envoy_tls.upstream(mesh, name, places, callee, "h2" if h2 else "http/1.1"),
         "circuit_breakers": {

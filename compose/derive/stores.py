@@ -111,6 +111,14 @@ def role_statements(mesh: Mesh) -> list[str]:
         f"{'inherit' if role in granted else 'noinherit'}; end if; end $$"
         for role in roles
     ]
+    # A group of ours is nobody's login; what it owns and may read is for the schemas to say.
+    groups = sorted({name for names in granted.values() for name in names if not name.startswith("pg_")})
+    made += [
+        f"do $$ begin if not exists (select from pg_roles where rolname = '{group}') "
+        f"then create role {group} nologin nosuperuser nocreatedb nocreaterole noinherit nobypassrls; "
+        f"end if; end $$"
+        for group in groups
+    ]
     return [
         *made,
         # A cluster of before may have the role without.

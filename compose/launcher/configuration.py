@@ -16,13 +16,19 @@ CONNECTION_AGE_S_MAX = 10.0  # Short on purpose: what a rotation takes, a demons
 
 
 def places_on_this_machine(
-    mesh: Mesh, layout: Layout, ports: dict[str, int], webhook: tuple[str, str]
+    mesh: Mesh,
+    layout: Layout,
+    ports: dict[str, int],
+    webhook: tuple[str, str],
+    *,
+    connection_age_s_max: float = CONNECTION_AGE_S_MAX,
 ) -> Places:
     """Everything on loopback, below one data directory.
 
     Args:
         ports: Port of every listener of the mesh.
         webhook: `host:port` of the demonstration's webhook receiver, and the file of its authority.
+        connection_age_s_max: See `Places`.
     """
     public = mesh.dns("edge")
     return Places(
@@ -32,7 +38,7 @@ def places_on_this_machine(
         state=layout.state,
         secrets=layout.secrets,
         origins=(f"https://{public}:{ports['edge.public']}",),
-        connection_age_s_max=CONNECTION_AGE_S_MAX,
+        connection_age_s_max=connection_age_s_max,
         webhook_allowed=(webhook[0],),
         webhook_trust_file=webhook[1],
     )

@@ -16,7 +16,11 @@ from pathlib import Path
 from compose.derive.places import Places
 from compose.launcher.accounts import Account, account_for
 from compose.launcher.certificate_daemon import certificate_daemon
-from compose.launcher.configuration import places_on_this_machine, write_configuration
+from compose.launcher.configuration import (
+    CONNECTION_AGE_S_MAX,
+    places_on_this_machine,
+    write_configuration,
+)
 from compose.launcher.credentials import provide_certificates, provide_secrets
 from compose.launcher.databases import migrate_schemas, prepare_cluster
 from compose.launcher.errors import EXIT_FAILED, StartError
@@ -44,10 +48,12 @@ class StackOptions:
     Attributes:
         data: The data directory.
         edge_port: Port for merchants, 0 for one from the kernel.
+        connection_age_s_max: How old a connection may become; the benchmarks take a real cell's.
     """
 
     data: Path
     edge_port: int = 0
+    connection_age_s_max: float = CONNECTION_AGE_S_MAX
 
 
 class Stack:
@@ -97,7 +103,13 @@ class Stack:
         self.release = find_release(self.layout.root)
         receiver = f"{LOOPBACK}:{self.ports[RECEIVER]}"
         trust = self.layout.run / "notifications" / "webhook-trust.pem"
-        self.places = places_on_this_machine(self.mesh, self.layout, self.ports, (receiver, str(trust)))
+        self.places = places_on_this_machine(
+            self.mesh,
+            self.layout,
+            self.ports,
+            (receiver, str(trust)),
+            connection_age_s_max=options.connection_age_s_max,
+        )
         self._prepare_receiver(trust)
         write_configuration(self.mesh, self.layout, self.places, self.accounts, passwords)
         self._link_redis()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from compose.launcher.accounts import command_as, with_secret
@@ -24,22 +25,44 @@ from compose.launcher.process_spec import ProcessSpec
 READY_S_MAX = 60.0  # A cold machine reads 300 MB of programs for the first time.
 STOP_S_MAX = 10.0  # Longer than any drain; after it a process is killed.
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # Quick at first: service must be back within 10 s.
-HEALTHY_S = 5.0  # A process that lived this long starts again without delay.
+FORGIVEN_S = 1.0  # So long ready makes up for one exit: what was killed a hundred times is back at once, too.
 EXITS_BEFORE_READY_MAX = 4  # More exits than this before ever being ready is a fault, not a hiccup.
 PROBE_EVERY_S = 0.05
 LOG_BYTES_MAX = 20 * 1024 * 1024  # A start begins a new log when the old one is larger.
 
 
+def strikes_after(strikes: float, ready_s: float) -> float:
+    """How many exits count after one more; `BACKOFF_S[ceil(strikes) - 1]` is the pause before the next start.
+
+    Args:
+        strikes: How many counted before.
+        ready_s: How long it was ready since its last start, seconds; time that it spent on starting is no
+            sign of health.
+    """
+    return min(max(0.0, strikes - ready_s / FORGIVEN_S) + 1, len(BACKOFF_S))
+
+
 @dataclass
 class Supervised:
-    """One process and its history."""
+    """One process and its history.
+
+    Attributes:
+        exits: How often it has ended by itself so far.
+        strikes: How many of these still count; see `strikes_after`.
+        ready_at: When the process that runs now became ready, on the loop's clock; None if it is not.
+    """
 
     spec: ProcessSpec
     process: asyncio.subprocess.Process | None = None
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
     exits: int = 0
+    strikes: float = 0.0
+    ready_at: float | None = None
     failed: bool = False
     task: asyncio.Task[None] | None = None
+
+    def ready_s(self, now: float) -> float:
+        """How long it has been ready since its last start."""
+        return 0.0 if self.ready_at is None else now - self.ready_at
 
 
 class Supervisor:
@@ -97,6 +120,10 @@ class Supervisor:
             if s.process is not None and s.process.returncode is None
         }
 
+    def has_been_ready(self, name: str) -> bool:
+        """Whether the process that runs now under this name has become ready."""
+        return name in self.pids() and self._supervised[name].ready_at is not None
+
     def restarts(self) -> dict[str, int]:
         """How often each process has ended by itself so far."""
         return {name: s.exits for name, s in self._supervised.items()}
@@ -135,7 +162,7 @@ class Supervisor:
             await self._event(name).wait()
         loop = asyncio.get_running_loop()
         while not self._stopping:
-            began = loop.time()
+            supervised.ready_at = None
             try:
                 process = await self._spawn(supervised.spec)
             except OSError as fault:
@@ -157,12 +184,13 @@ class Supervisor:
             if not self._event(supervised.spec.name).is_set() and supervised.exits > EXITS_BEFORE_READY_MAX:
                 supervised.failed = True
                 return
-            if loop.time() - began < HEALTHY_S:
-                await asyncio.sleep(BACKOFF_S[min(supervised.exits, len(BACKOFF_S)) - 1])
+            supervised.strikes = strikes_after(supervised.strikes, supervised.ready_s(loop.time()))
+            await asyncio.sleep(BACKOFF_S[math.ceil(supervised.strikes) - 1])
 
     async def _announce(self, supervised: Supervised) -> None:
         while not await supervised.spec.ready():  # noqa: ASYNC110 - another process cannot set our event.
             await asyncio.sleep(PROBE_EVERY_S)
+        supervised.ready_at = asyncio.get_running_loop().time()
         again = self._event(supervised.spec.name).is_set()
         self._event(supervised.spec.name).set()
         self._tell(supervised.spec.name, "is ready again" if again else "is ready")

@@ -1,8 +1,9 @@
 """The key directory: which merchant a key id belongs to, and the accounts of a merchant.
 
-Positive answers are kept for a few seconds, which bounds both the load and the time until a revocation
-counts. Absence is never kept: a key registered a moment ago is known at once. An answer older than its
-time is handed out only together with the fact that it is, so that nothing is accepted on it.
+Positive answers are kept for a few seconds while revocations are heard of (`gateway.store.revocations`), and
+for less than one while they are not, so that a revocation counts within a second either way. Absence is never
+kept: a key registered a moment ago is known at once. An answer older than its time is handed out only
+together with the fact that it is, so that nothing is accepted on it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from gateway.errors import CellUnavailable
 from gateway.store.registry import KnownKey
 from services.node.group import Group, GroupFull
 
-KEY_AGE_S_MAX = 5.0  # A revoked key works this much longer at the most; enough to serve a burst from memory.
+KEY_AGE_S_MAX = 5.0  # While revocations are heard of; enough to serve a burst from memory.
+# While they are not: this long a revoked key can go on, so that with the look-up it stays below a second. It
+# is what one proof of hearing holds for, too: the two never add up, because the shorter age counts from the
+# look-up.
+KEY_AGE_UNHEARD_S_MAX = 0.9
 ACCOUNT_AGE_S_MAX = 60.0  # An account never changes its owner or currency; new ones are looked for on a miss.
 REMEMBERED_MAX = 20_000  # About 1 kB each; more active merchants than one worker serves in a minute.
 LOOKUPS_PER_STATEMENT_MAX = 128  # A flood of unknown keys costs one statement at a time.
@@ -43,12 +48,12 @@ class Memory(Generic[KeyT, ValueT]):
         self._items_max = items_max
         self._held: dict[KeyT, tuple[float, ValueT]] = {}
 
-    def put(self, key: KeyT, value: ValueT) -> None:
-        """Remember a value as of now."""
+    def put(self, key: KeyT, value: ValueT, *, at: float | None = None) -> None:
+        """Remember a value as of now, or of the moment at which it was asked for."""
         self._held.pop(key, None)
         while len(self._held) >= self._items_max:
             del self._held[next(iter(self._held))]
-        self._held[key] = (self._clock(), value)
+        self._held[key] = (self._clock() if at is None else at, value)
 
     def get(self, key: KeyT) -> Recalled[ValueT] | None:
         """Return what is remembered, however old."""
@@ -57,6 +62,14 @@ class Memory(Generic[KeyT, ValueT]):
             return None
         since, value = held
         return Recalled(value, self._clock() - since < self._age_s_max)
+
+    def since(self, key: KeyT) -> float:
+        """Return when what is remembered was put there."""
+        return self._held[key][0]
+
+    def drop(self, key: KeyT) -> None:
+        """Forget one thing, if it is remembered."""
+        self._held.pop(key, None)
 
 
 class KeyDirectory:
@@ -71,7 +84,12 @@ class KeyDirectory:
         self, load: Callable[[Sequence[str]], Awaitable[Sequence[KnownKey]]], clock: Callable[[], float]
     ) -> None:
         self._load = load
+        self._clock = clock
         self._memory: Memory[str, KnownKey] = Memory(clock, age_s_max=KEY_AGE_S_MAX)
+        # Every revocation between these two moments was told, or will be in time.
+        self._heard_from = self._heard_until = float("-inf")
+        # Told while a look-up was under way, which may have read the state before.
+        self._told_meanwhile: set[str] = set()
         self._lookups: Group[str, KnownKey | None] = Group(self._look_up, items_max=LOOKUPS_PER_STATEMENT_MAX)
 
     async def find(self, key_id: str) -> Recalled[KnownKey] | None:
@@ -80,7 +98,7 @@ class KeyDirectory:
         Raises:
             CellUnavailable: the record is away and the key was never seen here.
         """
-        recalled = self._memory.get(key_id)
+        recalled = self._recall(key_id)
         if recalled is not None and recalled.current:
             return recalled
         try:
@@ -91,10 +109,34 @@ class KeyDirectory:
             raise CellUnavailable("the key directory is out of reach: send the same request again") from fault
         return None if known is None else Recalled(known, current=True)
 
+    def forget(self, key_id: str) -> None:
+        """This key was revoked: it is looked up before it counts again."""
+        self._memory.drop(key_id)
+        self._told_meanwhile.add(key_id)
+
+    def hear_from_now(self) -> None:
+        """From now on every revocation is told."""
+        self._heard_from = self._clock()
+
+    def hear_until(self, moment: float) -> None:
+        """Up to this moment every revocation has been told, or will be in time."""
+        self._heard_until = moment
+
+    def _recall(self, key_id: str) -> Recalled[KnownKey] | None:
+        recalled = self._memory.get(key_id)
+        if recalled is None or not recalled.current:
+            return recalled
+        now, since = self._clock(), self._memory.since(key_id)
+        is_heard = now < self._heard_until and since >= self._heard_from
+        return Recalled(recalled.value, is_heard or now - since < KEY_AGE_UNHEARD_S_MAX)
+
     async def _look_up(self, key_ids: list[str]) -> list[KnownKey | None]:
+        self._told_meanwhile.clear()
+        asked = self._clock()
         found = {known.key.key_id: known for known in await self._load(sorted(set(key_ids)))}
         for key_id, known in found.items():
-            self._memory.put(key_id, known)
+            if key_id not in self._told_meanwhile:
+                self._memory.put(key_id, known, at=asked)
         return [found.get(key_id) for key_id in key_ids]
 
     async def close(self) -> None:

@@ -26,6 +26,7 @@ from gateway.access.kept_request import request_head
 from gateway.access.receipts import make_receipt
 from gateway.api.operations import ALL_SCOPES, Bound, Operation, Scope, require_scope
 from gateway.api.parsing import KeyOrder, parse_command
+from gateway.api.problems import replayed_headers
 from gateway.api.replies import MEDIA_TYPE, fingerprint_of, json_reply, require_idempotency_key
 from gateway.api.shapes import Key
 from gateway.errors import FieldFault, NotPermitted, StateConflict, ValidationFailed
@@ -65,6 +66,7 @@ class _Vouched:
     signed_by: str
     statement: bytes
     proof: bytes
+    scopes: frozenset[str]
 
 
 class KeyHandlers:
@@ -112,6 +114,11 @@ class KeyHandlers:
             raise KeyUnknown(
                 "no registered key has this keyid", signature_base=exchange.signed.signature_base
             )
+        if order.scopes is not None and set(order.scopes) != ALL_SCOPES:
+            raise ValidationFailed(
+                "a first key may do everything: register another one for less",
+                FieldFault("/scopes", "nothing, or every scope"),
+            )
         key = _load_key(order)
         verify_introduction(exchange, key, now=int(self._now()))
         token_id, secret = split_token(order.enrolment_token)
@@ -122,7 +129,9 @@ class KeyHandlers:
         if enrolment is None or not good:
             raise NotPermitted("the enrolment token is not good")
         statement, proof = _prove(order, key, enrolment.merchant_id, int(self._now()))
-        vouched = _Vouched(key, key.key_id, enrolment.merchant_id, token_id, key.key_id, statement, proof)
+        vouched = _Vouched(
+            key, key.key_id, enrolment.merchant_id, token_id, key.key_id, statement, proof, ALL_SCOPES
+        )
         return self._answer(exchange, *await self._record(exchange, vouched))
 
     async def _register_again(self, exchange: Exchange) -> web.Response:
@@ -142,7 +151,10 @@ class KeyHandlers:
             raise StateConflict("the key that signed is registered: a later key comes with its own proof")
         key = _load_key(order)
         statement, proof = _prove(order, key, known.merchant_id, int(self._now()))
-        vouched = _Vouched(key, known.merchant_id, known.merchant_id, None, verified.key_id, statement, proof)
+        scopes = known.scopes if order.scopes is None else frozenset(order.scopes)
+        vouched = _Vouched(
+            key, known.merchant_id, known.merchant_id, None, verified.key_id, statement, proof, scopes
+        )
         return self._answer(exchange, *await self._record(exchange, vouched))
 
     async def _record(
@@ -156,7 +168,7 @@ class KeyHandlers:
                 merchant_id=vouched.merchant_id,
                 alg=vouched.key.alg,
                 status="active",
-                scopes=sorted(ALL_SCOPES),
+                scopes=sorted(vouched.scopes),
             )
         )
         receipt = make_receipt(
@@ -187,6 +199,8 @@ class KeyHandlers:
                 request_body=verified.request.body or b"",
                 receipt_base=receipt.base,
                 receipt_signature=receipt.signature,
+                request_id=exchange.request_id,
+                scopes=sorted(vouched.scopes),
             )
         )
         return registered, receipt.headers
@@ -194,10 +208,8 @@ class KeyHandlers:
     def _answer(
         self, exchange: Exchange, registered: Registered, receipt: tuple[tuple[str, str], ...] | None
     ) -> web.Response:
-        if registered.repeat:
-            headers = {"Idempotent-Replayed": "true"}
-        else:
-            headers = {}
+        headers = dict(replayed_headers(registered.request_id, is_repeat=registered.repeat))
+        if not registered.repeat:
             exchange.receipt = receipt
         return json_reply(registered.response_body, status=registered.response_status, headers=headers)
 

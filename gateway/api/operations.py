@@ -29,8 +29,8 @@ SIGNED_PROBLEMS = frozenset(
 READ_PROBLEMS = frozenset({"signature_replayed"})
 ACT_PROBLEMS = frozenset(
     {
-        "idempotency_key_invalid", "idempotency_key_missing", "idempotency_key_reused", "malformed_json",
-        "validation_failed",
+        "idempotency_key_expired", "idempotency_key_in_progress", "idempotency_key_invalid",
+        "idempotency_key_missing", "idempotency_key_reused", "malformed_json", "validation_failed",
     }
 )  # fmt: skip
 

@@ -29,6 +29,8 @@ MerchantReference = Annotated[str, msgspec.Meta(pattern=r"\A[\x21-\x7e](?:[\x20-
 AmountMinor = Annotated[int, msgspec.Meta(ge=1, le=AMOUNT_MINOR_MAX)]
 EnrolmentToken = Annotated[str, msgspec.Meta(pattern=r"\Acmet_[a-z0-9_]{1,48}\.[A-Za-z0-9_-]{43}\Z")]
 # 64 bytes in canonical base64: 85 characters, one that holds the last two bits, padding.
+ScopeName = Literal["instruments", "manage_keys", "manage_webhooks", "pay", "read", "refund"]
+Scopes = Annotated[list[ScopeName], msgspec.Meta(min_length=1, max_length=6)]
 Proof = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]{85}[AQgw]==\Z")]
 
 
@@ -41,6 +43,8 @@ class PaymentOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         currency: ISO 4217, upper case.
         instrument: a token; a card or account number never travels in a payment request.
         merchant_reference: the merchant's own name for it, 1 to 64 printable characters.
+        capture_method: `manual` authorises a collect, which a capture takes later.
+        duplicate_policy: `allow` lets it look like an earlier payment with the same merchant_reference.
     """
 
     kind: Literal["collect", "payout"]
@@ -48,15 +52,23 @@ class PaymentOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: Currency
     instrument: Instrument
     merchant_reference: MerchantReference | None = None
+    capture_method: Literal["automatic", "manual"] = "automatic"
+    duplicate_policy: Literal["reject", "allow"] = "reject"
 
 
 class KeyOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of POST /v1/keys: each key comes with its proof, the first one with a token, too."""
+    """The body of POST /v1/keys: each key comes with its proof, the first one with a token, too.
+
+    Attributes:
+        scopes: what the key may do, at most what the vouching one may, which is the default; a first key has
+            every scope.
+    """
 
     public_key: dict[str, str]
     enrolment_token: EnrolmentToken | None = None
     proof: Proof | None = None
     issued_at: Annotated[int, msgspec.Meta(ge=0, le=10**12 - 1)] | None = None
+    scopes: Scopes | None = None
 
 
 CommandT = TypeVar("CommandT")

@@ -6,7 +6,7 @@ Every operation that acts, but for a payment's acceptance and a key's registrati
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,10 +18,15 @@ from aiohttp import web
 from gateway.access.exchange import Exchange
 from gateway.access.kept_request import request_head
 from gateway.access.receipts import make_receipt
+from gateway.api.problems import describe, replayed_headers
 from gateway.api.replies import MEDIA_TYPE, fingerprint_of, json_reply, require_idempotency_key
+from gateway.errors import GatewayRefusal, KeyScope, NotPermitted, StateConflict
 from gateway.idempotency import key_hash
 from gateway.store.commands import Command, Commands, Performed
 from signing import Signer
+
+# Any effect may refuse with these.
+REFUSALS: Sequence[type[GatewayRefusal]] = (StateConflict, NotPermitted, KeyScope)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +39,9 @@ class Effect:
         resource_id: what the answer is about.
         body: the answer.
         status: of the answer.
+        refusals: codes with which the effect may refuse, beyond `REFUSALS`; a test holds that each operation
+            declares what its effect can answer.
+        location: what stands before the resource's id in the field Location; None where nothing was made.
         keep_request_body: false where the evidence must not hold it.
     """
 
@@ -42,6 +50,8 @@ class Effect:
     resource_id: str
     body: msgspec.Struct
     status: HTTPStatus = HTTPStatus.ACCEPTED
+    refusals: Sequence[type[GatewayRefusal]] = ()
+    location: str | None = None
     keep_request_body: bool = True
 
 
@@ -64,11 +74,15 @@ class Performing:
         """The time that ids and answers are made with."""
         return self._now()
 
-    async def repeat(self, exchange: Exchange) -> web.Response | None:
+    async def repeat(self, exchange: Exchange, location: str | None = None) -> web.Response | None:
         """Return the stored answer if this request is a repeat: look before you judge the thing's state.
 
+        Args:
+            exchange: recognised.
+            location: as in `Effect`.
+
         Raises:
-            IdempotencyKeyReused: the key was used for another request.
+            StoredRefusal, GatewayRefusal: see `Commands.find_repeat`.
             CellUnavailable: the record is away.
         """
         known, verified = exchange.require_caller()
@@ -78,13 +92,13 @@ class Performing:
             key_hash(require_idempotency_key(verified)),
             fingerprint_of(exchange, verified),
         )
-        return None if found is None else _reply(found)
+        return None if found is None else _reply(found, location)
 
     async def perform(self, exchange: Exchange, effect: Effect) -> web.Response:
         """Do it, once per idempotency key, and answer.
 
         Raises:
-            GatewayRefusal: see `Commands.perform`.
+            StoredRefusal, GatewayRefusal: see `Commands.perform`.
             KeyRevoked: the key that signed was revoked meanwhile.
         """
         known, verified = exchange.require_caller()
@@ -118,13 +132,25 @@ class Performing:
                 receipt_signature=receipt.signature,
                 effect=effect.name,
                 arguments=effect.arguments,
+                refusals=_forms((*REFUSALS, *effect.refusals), exchange.request_id),
             )
         )
         if not performed.repeat:
             exchange.receipt = receipt.headers
-        return _reply(performed)
+        return _reply(performed, effect.location)
 
 
-def _reply(performed: Performed) -> web.Response:
-    headers = {"Idempotent-Replayed": "true"} if performed.repeat else {}
+def _forms(refusals: Sequence[type[GatewayRefusal]], request_id: str) -> dict[str, dict[str, Any]]:
+    """The answer to each refusal, in which the record puts the sentence that the effect found."""
+    forms = {}
+    for refusal in refusals:
+        problem = describe(refusal("{detail}"), request_id=request_id)
+        forms[refusal.code] = {"status": problem.status, "body": problem.body.decode("ascii")}
+    return forms
+
+
+def _reply(performed: Performed, location: str | None = None) -> web.Response:
+    headers = dict(replayed_headers(performed.request_id, is_repeat=performed.repeat))
+    if location is not None:
+        headers["Location"] = location + performed.resource_id
     return json_reply(performed.response_body, status=performed.response_status, headers=headers)

@@ -15,7 +15,13 @@ from typing import Any
 
 import msgspec
 
-from gateway.errors import GatewayRefusal, MethodNotAllowed, ValidationFailed
+from gateway.errors import (
+    DuplicateSuspected,
+    GatewayRefusal,
+    MethodNotAllowed,
+    StoredRefusal,
+    ValidationFailed,
+)
 from signing.errors import RequestRefused
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -66,6 +72,10 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
         "not_found": Problem(404, "There is no such thing here"),
         "method_not_allowed": Problem(405, "The route has no such method"),
         "state_conflict": Problem(409, "The state does not admit this"),
+        "duplicate_suspected": Problem(409, "The payment looks like an earlier one"),
+        "refund_exceeds_available": Problem(409, "Less than this can be refunded"),
+        "idempotency_key_in_progress": Problem(409, "The key's first request is under way", retryable=True),
+        "idempotency_key_expired": Problem(409, "The key's answer is not kept any more"),
         "evidence_pending": Problem(409, "The evidence is not in a checkpoint yet", retryable=True),
         "too_large": Problem(413, "The request is too large"),
         "unsupported_media": Problem(415, "The body must be application/json, not encoded"),
@@ -97,6 +107,13 @@ def describe(fault: Exception, *, request_id: str) -> ProblemAnswer:
         fault: a refusal; anything else is a bug of ours and says nothing to the outside.
         request_id: the name under which operators find the rest.
     """
+    if isinstance(fault, StoredRefusal):
+        return ProblemAnswer(
+            fault.code,
+            fault.status,
+            fault.body,
+            tuple(replayed_headers(fault.original_request_id, is_repeat=fault.is_repeat)),
+        )
     known = isinstance(fault, GatewayRefusal | RequestRefused)
     code = (
         fault.code
@@ -115,6 +132,8 @@ def describe(fault: Exception, *, request_id: str) -> ProblemAnswer:
     headers: list[tuple[str, str]] = []
     if known and code != INTERNAL and str(fault):
         body["detail"] = str(fault)
+    if isinstance(fault, DuplicateSuspected):
+        body["payment_id"] = fault.payment_id
     if isinstance(fault, ValidationFailed) and fault.faults:
         body["errors"] = [{"pointer": each.pointer, "detail": each.detail} for each in fault.faults]
     if (
@@ -131,6 +150,14 @@ def describe(fault: Exception, *, request_id: str) -> ProblemAnswer:
     if isinstance(fault, MethodNotAllowed) and fault.allowed:
         headers.append(("Allow", ", ".join(sorted(fault.allowed))))
     return ProblemAnswer(code, problem.status, msgspec.json.encode(body), tuple(headers))
+
+
+def replayed_headers(original_request_id: str | None, *, is_repeat: bool) -> list[tuple[str, str]]:
+    """Return the fields that mark a stored answer; none for the answer that is given first."""
+    if not is_repeat:
+        return []
+    original = [("Idempotency-Original-Request", original_request_id)] if original_request_id else []
+    return [("Idempotent-Replayed", "true"), *original]
 
 
 def catalogue() -> bytes:

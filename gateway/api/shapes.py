@@ -10,15 +10,51 @@ from typing import Any, Literal
 
 import msgspec
 
+from gateway.api.declines import Advice
+
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """An answer."""
 
 
 class Decline(Shape, frozen=True, kw_only=True):
-    """Why a payment failed."""
+    """Why a payment failed, and what can be done about it."""
 
     code: str
+    advice: Advice
+
+
+class Review(Shape, frozen=True, kw_only=True):
+    """That people look at a payment, or did."""
+
+    state: Literal["open", "approved", "rejected", "expired", "withdrawn"]
+
+
+class LatestAttempt(Shape, frozen=True, kw_only=True):
+    """The last try of the payment itself at a bank."""
+
+    id: str
+    bank: str
+    operation: str
+    state: str
+    amount: int
+
+
+class PaymentLinks(Shape, frozen=True, kw_only=True):
+    """Where the rest of a payment is."""
+
+    self: str
+    attempts: str
+    events: str
+    evidence: str
+    refunds: str
+    disputes: str
+
+
+class PaymentRequest(Shape, frozen=True, kw_only=True):
+    """Who asked for a payment; the request itself is in its evidence."""
+
+    key_id: str
 
 
 class PaymentAccepted(Shape, frozen=True, kw_only=True):
@@ -36,7 +72,13 @@ class PaymentAccepted(Shape, frozen=True, kw_only=True):
 
 
 class Payment(Shape, frozen=True, kw_only=True):
-    """A payment as it is now; `sequence` is that of its last event."""
+    """A payment as it is now; `sequence` is that of its last event, and nothing here changes without it.
+
+    Attributes:
+        amount_capturable: what a capture could take now.
+        amount_refund_reserved: of refunds that have not ended.
+        expires_at: when an authorisation ends by itself.
+    """
 
     id: str
     object: Literal["payment"] = "payment"
@@ -45,10 +87,22 @@ class Payment(Shape, frozen=True, kw_only=True):
     sequence: int
     amount: int
     currency: str
+    amount_capturable: int
+    amount_captured: int
+    amount_refunded: int
+    amount_refund_reserved: int
+    amount_disputed: int
+    capture_method: Literal["automatic", "manual"]
+    instrument: str
     merchant_reference: str | None
     decline: Decline | None
+    review: Review | None
+    latest_attempt: LatestAttempt | None
+    expires_at: str | None
     created_at: str
     updated_at: str
+    request: PaymentRequest | None
+    links: PaymentLinks
 
 
 class PaymentEvent(Shape, frozen=True, kw_only=True, omit_defaults=True):

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gateway.api import evidence, instruments, keys, payment_commands, payments
+from gateway.api import (
+    accounts,
+    claims,
+    events,
+    evidence,
+    instruments,
+    key_commands,
+    keys,
+    payment_commands,
+    payment_reads,
+    payments,
+    refunds,
+)
 from gateway.api.operations import Operation
 from gateway.api.problems import CATALOGUE_PATH
 
@@ -16,9 +28,15 @@ PROBLEMS = Operation(
 
 OPERATIONS: tuple[Operation, ...] = (
     *payments.OPERATIONS,
+    *payment_reads.OPERATIONS,
+    *claims.OPERATIONS,
+    *accounts.OPERATIONS,
+    *events.OPERATIONS,
     *payment_commands.OPERATIONS,
     *instruments.OPERATIONS,
+    *refunds.OPERATIONS,
     *keys.OPERATIONS,
+    *key_commands.OPERATIONS,
     *evidence.OPERATIONS,
     PROBLEMS,
 )

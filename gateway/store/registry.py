@@ -9,7 +9,8 @@ from datetime import datetime
 
 import asyncpg
 
-from gateway.errors import IdempotencyKeyReused, NotPermitted, StateConflict
+from gateway.errors import IdempotencyKeyInProgress, KeyScope, NotPermitted, StateConflict
+from gateway.store.key_outcomes import key_refusal
 from gateway.store.record import connected
 from signing import VerifyingKey
 from signing.evidence.layout import CHAIN_MAX
@@ -59,6 +60,8 @@ class Registration:
         signed_by: the key that signed the request: the new one if it is the first, else the vouching one.
         statement: the registration statement.
         proof: the new key's signature over it.
+        request_id: of the request that registers it.
+        scopes: what the key may do, sorted.
     """
 
     scope: str
@@ -79,15 +82,32 @@ class Registration:
     request_body: bytes
     receipt_base: bytes
     receipt_signature: bytes
+    request_id: str
+    scopes: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Registered:
-    """The answer that holds: of this request, or of the one that it repeats."""
+    """The answer that holds: of this request, or of the one that it repeats.
+
+    Attributes:
+        request_id: of the request that was answered first; None of an old one that did not keep it.
+    """
 
     repeat: bool
     response_status: int
     response_body: bytes
+    request_id: str | None
+
+
+@dataclass(frozen=True)
+class ListedKey:
+    """One of a merchant's keys, with its history."""
+
+    key: VerifyingKey
+    scopes: Sequence[str]
+    registered_at: datetime
+    revoked_at: datetime | None
 
 
 class Registry:
@@ -123,26 +143,46 @@ class Registry:
 
         Raises:
             IdempotencyKeyReused: the key was used for another request.
+            IdempotencyKeyExpired: it was used so long ago that the answer is gone.
         """
         async with connected(self._pool) as connection:
             row = await connection.fetchrow(
-                "select * from registry.find_key_request($1, $2)", scope, key_hash
+                "select * from registry.find_key_request($1, $2, $3)", scope, key_hash, fingerprint
             )
-        if row is None:
-            return None
-        if row["fingerprint"] != fingerprint:
-            raise IdempotencyKeyReused("this idempotency key was used for another registration")
-        return Registered(
-            repeat=True, response_status=row["response_status"], response_body=row["response_body"]
-        )
+        return None if row is None else _registered(row)
+
+    async def keys_of(
+        self, merchant_id: str, *, after: str | None, before: str | None, rows_max: int
+    ) -> list[ListedKey]:
+        """Return a page of the merchant's keys.
+
+        Args:
+            merchant_id: whose.
+            after: the key that the page follows, the newest first.
+            before: the key that the page leads to; then the oldest of the page comes last of all, first here.
+            rows_max: how many there may be.
+        """
+        async with connected(self._pool) as connection:
+            rows = await connection.fetch(
+                "select * from registry.keys_of($1, $2, $3, $4)", merchant_id, after, before, rows_max
+            )
+        return [_listed(row) for row in rows]
+
+    async def key_of(self, merchant_id: str, key_id: str) -> ListedKey | None:
+        """Return one of the merchant's keys; None if it is not theirs."""
+        async with connected(self._pool) as connection:
+            row = await connection.fetchrow("select * from registry.key_of($1, $2)", merchant_id, key_id)
+        return None if row is None else _listed(row)
 
     async def register(self, registration: Registration) -> Registered:
         """Record a key, consume its token, keep the evidence: all in one transaction, or nothing.
 
         Raises:
             NotPermitted: the token or the vouching key is not good (any more).
+            KeyScope: the vouching key does not have what it gives.
             StateConflict: the key is registered, to whomever, or too many keys vouched one for the other.
-            IdempotencyKeyReused: the idempotency key was used for another request.
+            IdempotencyKeyReused, IdempotencyKeyExpired: the idempotency key was used before.
+            IdempotencyKeyInProgress: the request that uses it is not answered yet.
         """
         r = registration
         arguments = (
@@ -150,12 +190,15 @@ class Registry:
             r.merchant_id, json.dumps(r.key.to_jwk(), separators=(",", ":"), sort_keys=True), r.at,
             r.token_id, r.signed_by, r.statement, r.proof, r.request_head, r.request_base,
             r.request_signature, r.request_body, r.receipt_base, r.receipt_signature,
+            r.request_id, list(r.scopes),
         )  # fmt: skip
         places = ", ".join(f"${number}" for number in range(1, len(arguments) + 1))
         async with connected(self._pool) as connection:
             try:
                 row = await connection.fetchrow(f"select * from registry.register_key({places})", *arguments)  # noqa: S608 - the text holds $1, $2, … alone
             except asyncpg.PostgresError as fault:
+                if fault.sqlstate == _NOT_PERMITTED and fault.detail == KeyScope.code:
+                    raise KeyScope("a key cannot give another one more than it has itself") from None
                 if fault.sqlstate == _NOT_PERMITTED:
                     raise NotPermitted("the enrolment token or the vouching key is not good") from None
                 if fault.sqlstate == _CHAIN_TOO_LONG:
@@ -165,6 +208,19 @@ class Registry:
                 if fault.sqlstate == _CONFLICT:
                     raise StateConflict("this key is registered to a merchant, for ever") from None
                 raise
-        if row is None or row["outcome"] == "mismatch":
-            raise IdempotencyKeyReused("this idempotency key was used for another registration")
-        return Registered(row["outcome"] == "repeat", row["response_status"], row["response_body"])
+        if row is None:  # the row that was in the way has just been forgotten
+            raise IdempotencyKeyInProgress("this idempotency key is being forgotten: send the same again")
+        return _registered(row)
+
+
+def _registered(row: asyncpg.Record) -> Registered:
+    if row["outcome"] not in {"new", "repeat"}:
+        raise key_refusal(row["outcome"])
+    return Registered(
+        row["outcome"] == "repeat", row["response_status"], row["response_body"], row["request_id"]
+    )
+
+
+def _listed(row: asyncpg.Record) -> ListedKey:
+    key = VerifyingKey.from_jwk(json.loads(row["jwk"]))
+    return ListedKey(key, row["scopes"], row["registered_at"], row["revoked_at"])

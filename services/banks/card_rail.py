@@ -124,9 +124,13 @@ def _amount_of(answer: CardAnswer) -> int | None:
     if answer.transaction_amount is None or answer.transaction_currency is None:
         return None
     try:
-        return minor_of(answer.transaction_amount, answer.transaction_currency, CARD_EXPONENTS)
+        amount_minor = minor_of(answer.transaction_amount, answer.transaction_currency, CARD_EXPONENTS)
     except AmountRefused as fault:
         raise AnswerRefused("the amount of the answer is none of this rail") from fault
+    if not 1 <= amount_minor <= AMOUNT_MINOR_MAX:
+        # The engine would refuse to read it, and nobody would hear why the outcome stays unknown.
+        raise AnswerRefused("the amount of the answer is none that a payment can have")
+    return amount_minor
 
 
 def _line(record: ClearingRecord) -> SettlementLine:

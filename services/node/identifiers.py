@@ -9,6 +9,8 @@ RANDOM_BITS: Final = 74  # What UUIDv7 leaves beside time, version and variant (
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford: no i, l, o, u to misread.
 _CHARACTERS: Final = 26  # ceil(128 / 5)
 _FORM: Final = re.compile(r"[a-z]{2,4}_[a-z]{2,8}_[0-7][0-9a-hjkmnp-tv-z]{25}\Z")
+# An id that the engine derives from what caused it has 130 bits of a digest.
+_DERIVED_FORM: Final = re.compile(r"[a-z]{2,4}_[a-z]{2,8}_[0-9a-hjkmnp-tv-z]{26}\Z")
 
 
 def new_id(kind: str, cell: str, *, now_ms: int, random_bits: int) -> str:
@@ -30,6 +32,13 @@ def new_id(kind: str, cell: str, *, now_ms: int, random_bits: int) -> str:
     return f"{kind}_{cell}_{''.join(digits)}"
 
 
-def is_id(text: str, kind: str) -> bool:
-    """Tell whether `text` has the form of an id of this kind; says nothing about its existence."""
-    return text.startswith(f"{kind}_") and _FORM.match(text) is not None
+def is_id(text: str, kind: str, *, derived: bool = False) -> bool:
+    """Tell whether `text` has the form of an id of this kind; says nothing about its existence.
+
+    Args:
+        text: the candidate.
+        kind: the prefix.
+        derived: among the ids of this kind are some that follow from a digest.
+    """
+    form = _DERIVED_FORM if derived else _FORM
+    return text.startswith(f"{kind}_") and form.match(text) is not None

@@ -71,12 +71,15 @@ ACCEPT: Final = f"""
            array_agg({_filler(700)}) as heads,
            array_agg({_filler(500)}) as bases, array_agg({_filler(64)}) as signatures,
            array_agg({_filler(200)}) as bodies, array_agg(clock_timestamp()) as at,
-           array_agg('automatic'::text) as methods, cardinality($4::text[]) as banks
+           array_agg('automatic'::text) as methods, array_agg('req_bench'::text) as requests,
+           array_agg(null::uuid) as likenesses, array_agg(false) as looks_again,
+           cardinality($4::text[]) as banks
     from given
 )
 select count(*) filter (where a.outcome = 'new') from batch b, payments.accept(b.merchants, b.routes, b.keys,
     b.keys, b.ids, b.accounts, b.kinds, b.amounts, b.currencies, b.instruments, b.merchant_references,
-    b.answers, b.key_ids, b.heads, b.bases, b.signatures, b.bodies, b.bases, b.signatures, b.at, b.methods) a
+    b.answers, b.key_ids, b.heads, b.bases, b.signatures, b.bodies, b.bases, b.signatures, b.at, b.methods,
+    b.requests, b.likenesses, b.looks_again, '') a
 """
 FILL: Final = (
     f"""{_GIVEN}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from compose.launcher.stack import Stack
 from services.node.crash_points import ARMING_FILE, REACHED_FILE
+from tests.faults.more_workers import service_of
 
 
 def arm_next_life(stack: Stack, process: str, point: str, count: int) -> None:
@@ -18,7 +19,7 @@ def arm_next_life(stack: Stack, process: str, point: str, count: int) -> None:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"{point} {count}\n")
         if os.geteuid() == 0:
-            account = stack.accounts[process]
+            account = stack.accounts[service_of(process)]
             os.fchown(file.fileno(), account.uid, account.gid)
     aside.rename(folder / ARMING_FILE)
 

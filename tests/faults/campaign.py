@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 import shutil
@@ -17,20 +18,28 @@ from typing import Any, Final
 from compose.launcher.stack import Stack, StackOptions
 from services.node.process import cancel_until_heard
 from tests.faults.client_log import ClientLog, read_client_log
+from tests.faults.commands import Commander, CommandLog
 from tests.faults.crash_sites import CrashSite
 from tests.faults.doctored import doctored_runs
+from tests.faults.doors import Doors
 from tests.faults.kills import BACK_S_MAX, Deaths, Killer
 from tests.faults.load import Load
+from tests.faults.more_workers import ENGINE, start_workers
+from tests.faults.observed import Observation
 from tests.faults.observing import Watcher
 from tests.faults.planted_faults import planted_faults
+from tests.faults.stories import Stories
 from tests.faults.system_faults import FAULTS
-from tests.faults.verdicts import Observation, judge
+from tests.faults.verdicts import judge
 from tests.mesh.enrolled_merchant import enrol_merchant
 
 RATE_PER_S: Final = 6.0  # Two cores carry much more; what is wanted is a payment at every point, not a queue.
 # Kills at each point between two checks: few enough to tell which it was, and checks take time, too.
-ROUNDS_PER_CHECK: Final = 5
+ROUNDS_PER_CHECK: Final = 10
+# The engine has more than a third of all points; more of them share these, and die at the same time.
+WORKERS: Final = 3
 WARM_S: Final = 1.0
+PROMISES_SPOILED: Final = 50  # Enough to find one of each kind among them.
 AUDIT_EVERY_S: Final = 1.0
 
 Tell = Callable[[str], None]
@@ -44,6 +53,8 @@ class Plan:
         sites: crash points to kill at, `kills` times each.
         faults: names of system faults, in this order.
         check_each: check after each fault rather than once after all of them.
+        kills_s_max: no kill is begun after so long, and what was done is judged.
+        workers: engines beside each other, each killed at its share of their points.
     """
 
     sites: Sequence[CrashSite]
@@ -52,6 +63,8 @@ class Plan:
     seed: int
     rate_per_s: float = RATE_PER_S
     check_each: bool = True
+    workers: int = WORKERS
+    kills_s_max: float = math.inf
 
 
 @dataclass(slots=True)
@@ -60,6 +73,7 @@ class Findings:
 
     Attributes:
         audits: reads of the whole ledger while the load went on.
+        stories: how often each second act was played to its end.
         checkers: name of a fault planted for the checkers, and whether they saw it.
     """
 
@@ -71,6 +85,7 @@ class Findings:
     violations: list[str] = field(default_factory=list)
     checkers: dict[str, bool] = field(default_factory=dict)
     load: dict[str, Any] = field(default_factory=dict)
+    stories: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -98,10 +113,15 @@ async def run_campaign(plan: Plan, tell: Tell) -> Findings:
                 log = ClientLog(folder / "client.jsonl")
                 chance = random.Random(f"campaign {plan.seed}")
                 load = Load(merchant, log, plan.rate_per_s, plan.seed)
-                watcher = Watcher(stack, merchant, load, chance)
-                campaign = Campaign(stack, load, log, watcher, chance, tell)
+                commands, doors = CommandLog(folder / "commands.jsonl"), Doors(stack)
+                stories = Stories(load, Commander(doors, merchant, load.accepted_at, commands), plan.seed)
+                load.story = stories.one
+                watcher = Watcher(stack, merchant, load, commands, chance)
+                campaign = Campaign(stack, load, stories, log, watcher, chance, tell)
                 findings = await campaign.run(plan)
+                await doors.close()
                 log.close()
+                commands.close()
         finally:
             await stack.stop()
     finally:
@@ -114,10 +134,18 @@ class Campaign:
     """The steps over one running stack."""
 
     def __init__(
-        self, stack: Stack, load: Load, log: ClientLog, watcher: Watcher, chance: random.Random, tell: Tell
+        self,
+        stack: Stack,
+        load: Load,
+        stories: Stories,
+        log: ClientLog,
+        watcher: Watcher,
+        chance: random.Random,
+        tell: Tell,
     ) -> None:
         self._stack = stack
         self._load = load
+        self._stories = stories
         self._log = log
         self._watcher = watcher
         self._chance = chance
@@ -127,11 +155,15 @@ class Campaign:
 
     async def run(self, plan: Plan) -> Findings:
         """Kill, break, check, and try the checkers."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + plan.kills_s_max
         if plan.sites:
+            self._findings.deaths.wanted = plan.kills * len(plan.sites)
             for first in range(0, plan.kills, ROUNDS_PER_CHECK):
                 rounds = min(ROUNDS_PER_CHECK, plan.kills - first)
-                await self._under_load(self._kill(plan.sites, rounds))
-                await self._check(f"{sum(self._findings.deaths.at.values())} kills")
+                if loop.time() < end:
+                    await self._under_load(self._kill(plan.sites, rounds, plan.workers, end))
+                    await self._check(f"{self._findings.deaths.count} kills")
         if plan.check_each:
             for name in plan.faults:
                 await self._under_load(self._break(name))
@@ -143,6 +175,7 @@ class Campaign:
         self._findings.violations += self._findings.deaths.findings
         self._findings.violations += self._load.findings
         self._findings.load = self._load.figures()
+        self._findings.stories = dict(sorted(self._stories.told.items()))
         return self._findings
 
     async def _under_load(self, work: Coroutine[Any, Any, None]) -> None:
@@ -154,6 +187,7 @@ class Campaign:
         finally:
             self._load.stop()
             await sending
+            await self._stories.end_all()
             await cancel_until_heard([auditing])
 
     async def _audit(self) -> None:
@@ -165,16 +199,18 @@ class Campaign:
                 self._findings.violations += [f"I1 under load: {row}" for row in rows]
             await asyncio.sleep(AUDIT_EVERY_S)
 
-    async def _kill(self, sites: Sequence[CrashSite], rounds: int) -> None:
+    async def _kill(self, sites: Sequence[CrashSite], rounds: int, workers: int, end: float) -> None:
         """All processes at once, each at its own points one after the other."""
-        by_process: dict[str, list[CrashSite]] = defaultdict(list)
+        by_service: dict[str, list[CrashSite]] = defaultdict(list)
         for site in sites:
-            by_process[site.process].append(site)
+            by_service[site.process].append(site)
         killers = []
-        for process, own in by_process.items():
+        for service, own in by_service.items():
             order = [site for _ in range(rounds) for site in self._chance.sample(own, len(own))]
-            killer = Killer(self._stack, process, self._findings.deaths, self._tell, self._chance)
-            killers.append(killer.run(order))
+            names = await start_workers(self._stack, workers) if service == ENGINE else [service]
+            for first, name in enumerate(names):
+                killer = Killer(self._stack, name, self._findings.deaths, self._tell, self._chance)
+                killers.append(killer.run(order[first :: len(names)], end))
         await asyncio.gather(*killers)
 
     async def _break_all(self, names: Sequence[str]) -> None:
@@ -210,16 +246,19 @@ class Campaign:
 
     async def _try_checkers(self) -> None:
         """Plant faults into what was seen, and into what is looked at; each must be seen."""
+        await self._stories.each()  # So that there is something of each kind to be wrong about.
         late = await self._watcher.until_quiet()
         promises = read_client_log(self._log.path)
-        seen = await self._watcher.observe(promises[-ROUNDS_PER_CHECK * 10 :])
+        seen = await self._watcher.observe(promises[-PROMISES_SPOILED:])
         before = set(judge(seen))
 
-        def is_caught(doctored: Observation, invariant: str) -> bool:
-            return any(violation.invariant == invariant for violation in set(judge(doctored)) - before)
+        def is_caught(doctored: Observation, invariant: str, says: str = "") -> bool:
+            found = set(judge(doctored)) - before
+            return any(new.invariant == invariant and says in new.what for new in found)
 
         for planted in planted_faults():
-            self._findings.checkers[planted.name] = is_caught(planted.spoil(seen), planted.invariant)
+            caught = is_caught(planted.spoil(seen), planted.invariant, planted.says)
+            self._findings.checkers[planted.name] = caught
         for name, invariant, doctored in await doctored_runs(self._stack, self._watcher, self._log):
             self._findings.checkers[name] = is_caught(doctored, invariant)
         self._findings.violations += late

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, Final
+
+PAYMENTS_PATH: Final = "/v1/payments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +17,8 @@ class Promise:
     """One 202.
 
     Attributes:
+        payment_id: what was made: the payment, or a command about one, by its request's id.
+        path: where it was sent to.
         request_body: as it was signed; with the idempotency key it is all that a repeat needs.
         response_body: as it came.
     """
@@ -22,6 +28,23 @@ class Promise:
     request_body: str
     status: int
     response_body: str
+    path: str = PAYMENTS_PATH
+
+    @property
+    def is_payment(self) -> bool:
+        """Whether a payment was accepted, and not a command about one."""
+        return self.path == PAYMENTS_PATH
+
+
+def open_log(path: Path) -> int:
+    """Open a file to append lines to; return its descriptor."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def append_line(descriptor: int, fields: Mapping[str, Any]) -> None:
+    """Write a line by one call, so that lines of several writers do not mix, and wait until it is on disk."""
+    os.write(descriptor, json.dumps(fields).encode() + b"\n")
+    os.fsync(descriptor)
 
 
 class ClientLog:
@@ -29,12 +52,11 @@ class ClientLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._descriptor = open_log(path)
 
     def write(self, promise: Promise) -> None:
-        """Keep one promise; a line is written by one call, so lines of several writers do not mix."""
-        os.write(self._descriptor, json.dumps(asdict(promise)).encode() + b"\n")
-        os.fsync(self._descriptor)
+        """Keep one promise."""
+        append_line(self._descriptor, asdict(promise))
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from compose.launcher.stack import Stack
 from tests.faults.client_log import ClientLog, Promise, read_client_log
-from tests.faults.observing import Watcher, bank_books, open_record
-from tests.faults.verdicts import Observation
+from tests.faults.doors import open_record
+from tests.faults.observed import Observation
+from tests.faults.observing import Watcher, bank_books
 
 
 async def doctored_runs(stack: Stack, watcher: Watcher, log: ClientLog) -> list[tuple[str, str, Observation]]:

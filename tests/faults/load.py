@@ -11,16 +11,18 @@ import json
 import random
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import aiohttp
 
 from compose.demo.wire import Exchange
 from signing import SigningError
-from tests.faults.client_log import ClientLog, Promise
+from tests.faults.client_log import PAYMENTS_PATH, ClientLog, Promise
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 ACCEPTED: Final = 202
+CONFLICT: Final = 409
 UNAVAILABLE: Final = 503
 # Longer than any process may be away; a request that has no answer by then is a finding of its own.
 ANSWERED_S_MAX: Final = 120.0
@@ -42,6 +44,7 @@ AMOUNT_MINOR_MIN, AMOUNT_MINOR_MAX = 100, 999
 PAYOUT_SHARE: Final = 0.1
 TWICE_AT_ONCE_SHARE: Final = 0.1
 REPEATED_SHARE: Final = 0.2
+STORY_SHARE: Final = 0.2  # Each is worth several payments.
 AWAY: Final = (aiohttp.ClientError, OSError, TimeoutError, SigningError)
 
 
@@ -49,9 +52,10 @@ class Load:
     """Sends until it is told to stop.
 
     Attributes:
-        accepted: 202s on disk, repeats not counted.
+        accepted: 202s of payments on disk, repeats not counted.
         tries: kinds of answers and failures of single tries, and how often each came.
         findings: answers that must never come, and requests that were never answered.
+        story: tells a payment with a second act instead of a plain one, now and then.
     """
 
     def __init__(self, merchant: EnrolledMerchant, log: ClientLog, rate_per_s: float, seed: int) -> None:
@@ -64,6 +68,7 @@ class Load:
         self.accepted = 0
         self.tries: Counter[str] = Counter()
         self.findings: list[str] = []
+        self.story: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     async def run(self) -> None:
         """Send at an even rate; while nothing is answered, as many as a patient merchant would."""
@@ -71,13 +76,19 @@ class Load:
         due = time.monotonic()
         while not self._stop.is_set():
             if len(self._under_way) < UNDER_WAY_MAX:
-                task = asyncio.create_task(self._pay())
+                task = asyncio.create_task(self._next())
                 self._under_way.add(task)
                 task.add_done_callback(self._under_way.discard)
             due = max(due + self._every_s, time.monotonic())
             await asyncio.sleep(max(0.0, due - time.monotonic()))
         if self._under_way:
             await asyncio.gather(*self._under_way)
+
+    async def _next(self) -> None:
+        if self.story is not None and self._random.random() < STORY_SHARE:
+            await self.story()
+        else:
+            await self._pay()
 
     def stop(self) -> None:
         """Send no new ones; what is under way is answered first."""
@@ -101,17 +112,35 @@ class Load:
         if bodies:
             self._keep(key, body, bodies.pop())
 
-    def _keep(self, key: str, body: bytes, answer: bytes) -> None:
-        payment_id = str(json.loads(answer)["id"])
-        self._log.write(Promise(payment_id, key, body.decode(), ACCEPTED, answer.decode()))
-        self.accepted += 1
+    async def accepted_at(self, path: str, body: bytes) -> str | None:
+        """Send under a new key until there is a 202, and keep the promise.
 
-    async def answered(self, body: bytes, key: str) -> Exchange | None:
-        """Send, freshly signed each time, until there is a 202; None after a finding."""
+        Returns:
+            The id of what was made; None after a refusal or a finding.
+        """
+        key = f"{self._random.getrandbits(128):032x}"
+        answer = await self.answered(body, key, path)
+        if answer is None or answer.response.status != ACCEPTED:
+            return None
+        return self._keep(key, body, answer.response.body, path)
+
+    def _keep(self, key: str, body: bytes, answer: bytes, path: str = PAYMENTS_PATH) -> str:
+        subject_id = str(json.loads(answer)["id"])
+        promise = Promise(subject_id, key, body.decode(), ACCEPTED, answer.decode(), path)
+        self._log.write(promise)
+        self.accepted += promise.is_payment
+        return subject_id
+
+    async def answered(self, body: bytes, key: str, path: str = PAYMENTS_PATH) -> Exchange | None:
+        """Send, freshly signed each time, until there is a 202; None after a finding.
+
+        What is told a payment may come too late for it: that is an answer, too.
+        """
         end, pause_s = time.monotonic() + ANSWERED_S_MAX, RETRY_S_MIN
+        expected = (ACCEPTED,) if path == PAYMENTS_PATH else (ACCEPTED, CONFLICT)
         while time.monotonic() < end:
-            exchange = await self._try(body, key)
-            if exchange is not None and exchange.response.status == ACCEPTED:
+            exchange = await self._try(body, key, path)
+            if exchange is not None and exchange.response.status in expected:
                 return exchange
             if exchange is not None and exchange.response.status != UNAVAILABLE:
                 self.findings.append(f"{exchange.response.status}: {exchange.response.body[:300]!r}")
@@ -121,10 +150,11 @@ class Load:
         self.findings.append(f"no answer within {ANSWERED_S_MAX:.0f} s to the request with the key {key}")
         return None
 
-    async def _try(self, body: bytes, key: str) -> Exchange | None:
+    async def _try(self, body: bytes, key: str, path: str) -> Exchange | None:
+        wire = self._merchant.wire
         try:
             async with asyncio.timeout(TRY_S_MAX):
-                exchange = await self._merchant.wire.send(self._merchant.sign_payment(body, key))
+                exchange = await wire.send(wire.sign(self._merchant.key, "POST", path, body, key))
         except AWAY as fault:
             self.tries[type(fault).__name__] += 1
             return None

@@ -5,28 +5,35 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 
-from compose.derive.stores import DATABASE
 from compose.launcher.stack import Stack
-from pki.tls import client_context
+from services.payments.machine.model import REFUND_FINAL
 from signing.evidence.archive import unpack
 from signing.evidence.errors import EvidenceRefused
 from signing.evidence.verification import verify_bundle
 from tests.faults.client_log import Promise
+from tests.faults.commands import CommandLog
+from tests.faults.doors import open_record
 from tests.faults.load import Load
-from tests.faults.verdicts import OUTCOMES, TERMINAL_EVENTS, Movement, Observation, Recorded
+from tests.faults.observed import (
+    OUTCOMES,
+    TERMINAL_EVENTS,
+    Movement,
+    Observation,
+    Recorded,
+    RecordedRefund,
+)
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 # What a killed process left is found after its lease, then its backoff, then the sender's lease.
 QUIET_S_MAX: Final = 120.0
 QUIET_EVERY_S: Final = 0.25
-CONNECT_S_MAX: Final = 10.0
 REPEATS_AT_ONCE: Final = 8
 BUNDLES_MAX: Final = 20
 RECORD_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -48,12 +55,24 @@ _RECORDED = """
            bool_or(e.type = 'payment.late_success') and bool_or(e.type = 'payment.needs_operator')
                as left_to_operator,
            (select count(*) from notifications.delivery d
-            where d.payment_id = p.payment_id and d.state <> 'delivered') as undelivered
+            where d.payment_id = p.payment_id and d.state <> 'delivered') as undelivered,
+           p.capture_method, p.captured_minor, p.refunded_minor,
+           exists (select from payments.screening s
+                   where s.payment_id = p.payment_id and s.verdict = 'review') as reviewed
     from payments.payment p join payments.event e using (payment_id) group by p.payment_id
 """
+_REFUNDS = """
+    select r.refund_id, r.payment_id, r.origin, r.amount_minor, r.status,
+           (select count(*) from payments.event e
+            where e.payment_id = r.payment_id and e.subject_id = r.refund_id
+              and e.type = any ('{refund.succeeded,refund.failed,refund.canceled}'::text[])) as ends
+    from payments.refund r
+"""
+_RESULTS = "select source, source_id, result from payments.mail where source = any ($1::text[])"
 _PROVEN = """
     select subject from evidence.leaf
-    where kind = 'payment' and leaf_index < (select coalesce(max(size), 0) from evidence.checkpoint)
+    where kind in ('payment', 'command')
+      and leaf_index < (select coalesce(max(size), 0) from evidence.checkpoint)
 """
 
 
@@ -64,8 +83,16 @@ class Watcher:
         outcomes: every outcome seen so far, so that one that changes is noticed.
     """
 
-    def __init__(self, stack: Stack, merchant: EnrolledMerchant, load: Load, chance: random.Random) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        merchant: EnrolledMerchant,
+        load: Load,
+        commands: CommandLog,
+        chance: random.Random,
+    ) -> None:
         self._stack = stack
+        self._commands = commands
         self._merchant = merchant
         self._load = load
         self._chance = chance
@@ -130,17 +157,25 @@ class Watcher:
     def remember(self, seen: Observation) -> None:
         """From now on these outcomes must stay."""
         self.outcomes |= {i: p.status for i, p in seen.recorded.items() if p.status in OUTCOMES}
+        self.outcomes |= {i: r.status for i, r in seen.refunds.items() if r.status in REFUND_FINAL}
 
     async def _read(self, record: asyncpg.Connection) -> dict[str, Any]:
         rows = await record.fetch(_RECORDED, list(TERMINAL_EVENTS))
+        refunds = await record.fetch(_REFUNDS)
+        commands = self._commands.read()
+        results = await record.fetch(_RESULTS, list({command.source for command in commands}))
         return {
             "recorded": {
                 row["payment_id"]: Recorded(
                     row["kind"], row["status"], row["amount_minor"], row["currency"],
                     row["terminal_events"], row["undelivered"], row["left_to_operator"],
+                    row["capture_method"], row["captured_minor"], row["refunded_minor"], row["reviewed"],
                 )
                 for row in rows
             },
+            "refunds": {row["refund_id"]: RecordedRefund(*list(row.values())[1:]) for row in refunds},
+            "commands": commands,
+            "results": {(row["source"], row["source_id"]): row["result"] for row in results},
             "events": {row["payment_id"]: frozenset(row["sequences"]) for row in rows},
             "imbalances": await _rows(record, "select * from payments.ledger_imbalance()"),
             "forgotten": await _rows(record, "select * from payments.reminders_missing()"),
@@ -153,7 +188,8 @@ class Watcher:
 
         async def repeat() -> None:
             for promise in waiting:
-                answer = await self._load.answered(promise.request_body.encode(), promise.idempotency_key)
+                body, key = promise.request_body.encode(), promise.idempotency_key
+                answer = await self._load.answered(body, key, promise.path)
                 if answer is not None:
                     found[promise.payment_id] = (answer.response.status, answer.response.body.decode())
 
@@ -163,7 +199,8 @@ class Watcher:
     async def _verify(self, promises: Sequence[Promise]) -> dict[str, str]:
         """Fetch the evidence of some and verify it as anybody could."""
         keys, found = self._merchant.trusted_keys(), {}
-        for promise in self._chance.sample(promises, min(BUNDLES_MAX, len(promises))):
+        payments = [promise for promise in promises if promise.is_payment]
+        for promise in self._chance.sample(payments, min(BUNDLES_MAX, len(payments))):
             try:
                 bundle = await self._merchant.evidence(promise.payment_id)
                 proven = verify_bundle(unpack(bundle), keys)
@@ -178,23 +215,6 @@ async def _rows(record: asyncpg.Connection, query: str) -> list[str]:
     return [str(dict(row)) for row in await record.fetch(query)]
 
 
-@asynccontextmanager
-async def open_record(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
-    """A connection as the owner of the tables."""
-    address = stack.places.addresses["postgres.tls"]
-    context = client_context(
-        stack.places.identity("migrator"), expect=frozenset({stack.mesh.spiffe("postgres")})
-    )
-    connection = await asyncpg.connect(
-        host=address.host, port=address.port, user="migrator", database=DATABASE,
-        ssl=context, timeout=CONNECT_S_MAX,
-    )  # fmt: skip
-    try:
-        yield connection
-    finally:
-        await connection.close(timeout=CONNECT_S_MAX)
-
-
 def bank_books(stack: Stack) -> dict[str, Path]:
     """Where each bank keeps its ledger."""
     return {bank: stack.layout.state / bank / "books.sqlite" for bank in stack.mesh.parties_of("banks")}
@@ -205,7 +225,7 @@ def movements_of(books: Mapping[str, Path]) -> list[Movement]:
     found = []
     for bank, path in books.items():
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
-            query = "select end_to_end_id, operation, amount_minor, currency from movement"
+            query = "select end_to_end_id, operation, amount_minor, currency, attempt_id from movement"
             found += [Movement(bank, *row) for row in ledger.execute(query)]
     return found
 

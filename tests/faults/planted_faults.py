@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TypeAlias
+from dataclasses import replace
 
 from tests.faults.client_log import Promise
-from tests.faults.verdicts import MOVES_THE_MONEY, Movement, Observation, Recorded
-
-Spoil: TypeAlias = Callable[[Observation], Observation]
-
-
-@dataclass(frozen=True, slots=True)
-class PlantedFault:
-    """One way to be wrong, and the invariant whose checker must say so."""
-
-    name: str
-    invariant: str
-    spoil: Spoil
+from tests.faults.observed import MOVES_THE_MONEY, Movement, Observation, Recorded
+from tests.faults.planted_second_acts import PlantedFault, planted_second_acts, spoiled_line
 
 
 def planted_faults() -> list[PlantedFault]:
@@ -40,6 +28,7 @@ def planted_faults() -> list[PlantedFault]:
         PlantedFault("nobody-comes-back", "I2", lambda seen: replace(seen, forgotten=("a payment",))),
         PlantedFault("a-cent-too-much", "I1", lambda seen: replace(seen, imbalances=("posted balance",))),
         PlantedFault("a-webhook-that-never-came", "I9", lambda seen: replace(seen, webhooks={})),
+        *planted_second_acts(),
     ]
 
 
@@ -100,8 +89,7 @@ def _moved_twice(seen: Observation) -> Observation:
 
 def _other_amount(seen: Observation) -> Observation:
     line = _line(seen)
-    wrong = replace(line, amount_minor=line.amount_minor + 1)
-    return replace(seen, movements=[wrong if movement is line else movement for movement in seen.movements])
+    return spoiled_line(seen, line, replace(line, amount_minor=line.amount_minor + 1))
 
 
 def _two_ends(seen: Observation) -> Observation:

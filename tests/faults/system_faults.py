@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 from compose.launcher.stack import Stack
 from services.payments.machine.policy import Policy
-from tests.faults.second_worker import start_second_worker
+from tests.faults.more_workers import start_workers
 from tests.faults.stopped_process import stopped
 
 Fault: TypeAlias = Callable[[Stack], Awaitable[None]]
@@ -77,7 +77,7 @@ async def take_both_banks_away(stack: Stack) -> None:
 
 async def stop_a_worker_beyond_its_lease(stack: Stack) -> None:
     """An engine hangs, another takes over, and the first wakes with answers of lost leases"""
-    await start_second_worker(stack)
+    await start_workers(stack, 2)
     async with stopped(stack.supervisor.pids()["payments"]):
         await asyncio.sleep(Policy().lease.total_seconds() + AWAY_S)
 

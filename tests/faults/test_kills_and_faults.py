@@ -16,6 +16,7 @@ from tests.faults.kills import BACK_S_MAX
 from tests.faults.system_faults import FAULTS
 
 KILLS = 2
+STORIES = 11
 
 pytestmark = pytest.mark.timeout(900)  # About 6 minutes on two cores that others use, too.
 
@@ -39,8 +40,10 @@ async def test_money_outcomes_promises_and_webhooks_held(findings: Findings) -> 
     assert [] == findings.violations
     assert 2 == findings.checks
     assert findings.load["accepted"] <= findings.judged
+    assert STORIES == len(findings.stories)
+    assert 2 * STORIES < sum(findings.stories.values())  # Once each at the end; the rest under faults.
 
 
 async def test_the_checkers_see_what_is_planted(findings: Findings) -> None:
     assert [] == findings.blind
-    assert 19 == len(findings.checkers)
+    assert 43 == len(findings.checkers)

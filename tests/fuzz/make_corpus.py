@@ -20,6 +20,7 @@ from signing import (
     webhook_public_key,
 )
 from signing.message_file import request_to_json
+from tests.fuzz.service_seeds import service_seeds
 from tests.fuzz.targets import SIGNED, TARGETS
 from tests.fuzz.wire_text import wire_text
 from tests.unit.signing import signing_samples as samples
@@ -94,6 +95,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "two": b"1 " + b"A" * 43 + b"=\n2 " + b"B" * 42 + b"A=\n",
             "refused-falling": b"2 %s=\n1 %s=\n" % (b"A" * 43, b"B" * 42 + b"A"),
         },
+        **service_seeds(),
     }
 
 

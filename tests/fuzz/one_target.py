@@ -11,15 +11,13 @@ from typing import Any
 
 atheris: Any = importlib.import_module("atheris")  # untyped, and absent where it has no wheel
 
-with atheris.instrument_imports(
-    include=[
-        "signing",
-        "gateway.api.parsing",
-        "gateway.api.instrument_orders",
-        "services.vault",
-        "tests.fuzz",
-    ]
-):
+OURS = [
+    "signing", "gateway.api.parsing", "gateway.api.instrument_orders", "services.banks", "services.fraud",
+    "services.vault", "tests.fuzz",
+]  # fmt: skip
+
+with atheris.instrument_imports(include=OURS):
+    from tests.fuzz.json_mutation import mutated
     from tests.fuzz.targets import TARGETS
 
 
@@ -31,7 +29,14 @@ def main() -> None:
     def test_one_input(octets: bytes) -> None:
         target(octets)
 
-    atheris.Setup([program, *arguments], test_one_input)
+    def mutate(octets: bytes, size_max: int, seed: int) -> bytes:
+        changed = mutated(octets, seed) if seed % 2 else None
+        if changed is None or len(changed) > size_max:
+            found: bytes = atheris.Mutate(octets, size_max)
+            return found
+        return changed
+
+    atheris.Setup([program, *arguments], test_one_input, custom_mutator=mutate)
     atheris.Fuzz()
 
 

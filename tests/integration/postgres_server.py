@@ -189,7 +189,8 @@ def _make_cluster(home: Path, become: list[str], owner: Owner | None) -> Path:
     ident = "".join(f"operator {name} operator\n" for name in ("operator", *PERSONS))
     (data / "pg_ident.conf").write_text(ident)
     # As mesh.toml says: functions of the migrator ask whose certificate a connection was opened with.
-    roles = "create role migrator login createdb;\ngrant pg_read_all_stats to migrator;\n"
+    roles = "create role migrator login createdb;\ncreate role merchant_reader nologin nobypassrls;\n"
+    roles += "grant pg_read_all_stats, merchant_reader to migrator;\n"
     roles += "".join(f"create role {r} login;\n" for r in ROLES)
     single = [*become, _program("postgres"), "--single", "-D", str(data), "postgres"]
     subprocess.run(single, input=roles.encode(), check=True, capture_output=True, cwd="/")

@@ -15,7 +15,7 @@ from compose.launcher.accounts import Account
 from compose.launcher.errors import StartError
 from compose.launcher.layout import Layout, prepare
 from compose.launcher.process_spec import ProcessSpec
-from compose.launcher.supervisor import Supervisor
+from compose.launcher.supervisor import BACKOFF_S, FORGIVEN_S, Supervisor, strikes_after
 
 ME = Account("me", os.geteuid(), os.getegid(), drop=False)
 
@@ -41,6 +41,48 @@ async def test_what_cannot_be_started_for_a_while_is_started_when_it_can(tmp_pat
 
     await supervisor.stop()
     assert {} == supervisor.pids()
+
+
+def test_what_is_killed_again_and_again_while_it_works_starts_again_at_once() -> None:
+    strikes = 0.0
+    for _ in range(100):
+        strikes = strikes_after(strikes, FORGIVEN_S)
+    assert 1 == strikes
+
+    for _ in range(100):
+        strikes = strikes_after(strikes, FORGIVEN_S / 2)
+    assert len(BACKOFF_S) == strikes
+    assert 1 == strikes_after(strikes, len(BACKOFF_S) * FORGIVEN_S)
+
+
+async def test_starts_that_come_to_nothing_are_paused_between_and_health_is_remembered(
+    tmp_path: Path,
+) -> None:
+    layout, told = Layout(tmp_path / "data"), []
+    os.close(prepare(layout))
+    supervisor = Supervisor(layout, lambda _, what: told.append(what))
+    supervisor.start([ProcessSpec("sleeper", ME, ["sleep", "60"], always)])
+    await supervisor.wait_ready(["sleeper"])
+    sleeper = supervisor._supervised["sleeper"]
+    try:
+        for count in range(1, len(BACKOFF_S)):
+            await _kill(supervisor)
+            assert count - 0.5 < sleeper.strikes <= count
+        assert sleeper.ready_at is not None
+        sleeper.ready_at -= len(BACKOFF_S) * FORGIVEN_S  # As if it had been ready for so much longer.
+        await _kill(supervisor)
+        assert (1, len(BACKOFF_S)) == (sleeper.strikes, sleeper.exits)
+    finally:
+        await supervisor.stop()
+
+
+async def _kill(supervisor: Supervisor) -> None:
+    """Kill it as soon as it is ready, and wait until it is ready again."""
+    pid, ready = supervisor.pids()["sleeper"], supervisor._supervised["sleeper"]
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while supervisor.pids().get("sleeper", pid) == pid or ready.ready_at is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
 
 
 def test_a_folder_of_somebody_elses_is_left_as_it_is(tmp_path: Path) -> None:

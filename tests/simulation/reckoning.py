@@ -145,8 +145,8 @@ class Reckoning:
             yield "I3", f"{name} was charged {late} after its decline, which was not compensated"
         if payment.raised_at is None and any(each.status != "succeeded" for each in ours):
             yield "I3", f"{name} was not given back what came late, and nobody was told"
-        if given > taken:
-            yield "headroom", f"{name} was refunded {given} of {taken}"
+        if given > taken and self._left_to_an_operator(payment, lines) == {0}:
+            yield "headroom", f"{name} was refunded {given} of {taken}, and nobody was told"
         lost = given + moved["chargeback"] + moved["return"]
         if lost > taken and self._left_to_an_operator(payment, lines) == {0}:
             yield "headroom", f"{name} lost {lost} of {taken}, and nobody was told"

@@ -29,6 +29,10 @@ PURE = (
     "gateway/api/instrument_orders.py", "gateway/api/instrument_shapes.py", "services/node/redacted.py",
     "services/vault/envelope.py", "services/vault/numbers.py", "services/vault/tokens.py",
     "services/vault/messages.py", "services/banks/bank_messages.py", "services/bank_simulator/specimens.py",
+    "gateway/api/problems.py", "gateway/api/conditions.py", "gateway/api/declines.py",
+    "gateway/api/preferences.py", "gateway/api/read_shapes.py", "gateway/api/showing.py",
+    "gateway/api/versions.py",
+    "gateway/api/problems.py", "gateway/api/act_shapes.py",
     "services/node/identifiers.py", "services/node/peers.py", "services/notifications/schedule.py",
     "services/notifications/events.py", "services/payments/outcomes.py",
     "services/payments/machine/*.py", "services/payments/packing.py",
@@ -54,6 +58,8 @@ PURE = (
     "signing/exchange.py", "signing/gateway_keys.py", "signing/instruments.py",
     "signing/operations.py", "signing/private_jwk.py",
     "signing/problem.py", "signing/remote_signer.py", "signing/retries.py", "signing/webhook_diagnosis.py",
+    "signing/problem.py", "signing/reading.py", "signing/remote_signer.py", "signing/retries.py",
+    "signing/exchange.py", "signing/gateway_keys.py", "signing/operations.py", "signing/key_operations.py",
 )  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "datetime.now", "datetime.utcnow", "time.time", "time.monotonic",
                 "time.time_ns", "os.urandom", "uuid.uuid4"}  # fmt: skip

@@ -103,6 +103,8 @@ def running_redis(server: PostgresServer, home: Path) -> Iterator[tuple[Redis, R
     (home / "users.acl").write_text(
         f"user default off\nuser gateway on >{password} ~gateway:* resetchannels -@all"
         " +get +set +del +exists +ping\n"
+        # Not the product's: a test that empties it.
+        f"user wiper on >{password} ~* resetchannels -@all +flushall\n"
     )
     (home / "redis.conf").write_text(
         f"bind 127.0.0.1\nport 0\ntls-port {port}\ntls-protocols TLSv1.3\ntls-auth-clients yes\n"

@@ -20,7 +20,7 @@ def payment_request(*, key: str | None = None, **changes: object) -> Request:
     """An unsigned request for a payment; `changes` replace or add members of its body."""
     order: dict[str, object] = {
         "kind": "collect", "amount": 1999, "currency": "EUR", "instrument": "tok_visa_ok",
-        "merchant_reference": "order-1",
+        "merchant_reference": f"order-{secrets.token_hex(8)}",
     }  # fmt: skip
     return post("/v1/payments", msgspec.json.encode(order | changes), key=key)
 

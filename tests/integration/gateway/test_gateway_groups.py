@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from gateway.api.payments import DUPLICATE_FORM
 from gateway.errors import CellUnavailable, IdempotencyKeyReused
 from gateway.store.payments import ITEMS_PER_TRANSACTION_MAX, Acceptance, Payments
 from services.node.postgres import open_pool
@@ -19,7 +20,7 @@ from tests.integration.gateway.gateway_stack import Gateway
 @pytest_asyncio.fixture(loop_scope="session")
 async def payments(stack: Gateway) -> AsyncIterator[Payments]:
     async with open_pool(stack.config, stack.config.postgres, connections_max=2) as pool:
-        yield Payments(pool)
+        yield Payments(pool, DUPLICATE_FORM)
 
 
 async def acceptance(stack: Gateway) -> Acceptance:
@@ -35,6 +36,7 @@ async def acceptance(stack: Gateway) -> Acceptance:
         request_base=b"a",
         request_signature=bytes(64),
         request_body=b"{}", receipt_base=b"b", receipt_signature=bytes(64), accepted_at=datetime.now(UTC),
+        request_id="req_eu_1", likeness=None,
     )  # fmt: skip
 
 

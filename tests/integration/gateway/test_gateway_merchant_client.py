@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from signing import (
+    AnswerNotTrusted,
     AsyncGateway,
     GatewayRefused,
     OutcomeUnknown,
@@ -176,3 +178,46 @@ async def test_a_key_that_is_not_registered_is_told_so_with_the_base_that_the_ga
         refused.value.status, refused.value.problem_code, refused.value.receipt,
     )  # fmt: skip
     assert any("the bases are equal" in note for note in refused.value.__notes__)
+
+
+async def test_a_payment_that_did_not_change_is_not_sent_again(stack: Gateway) -> None:
+    _, key = await enrolled(stack, "Conditional")
+    gateway, sidecar = client(stack, key)
+    paid = await pay(gateway)
+
+    unchanged = await gateway.payments.read(paid["id"], known_sequence=1)
+    changed = await gateway.payments.read(paid["id"], known_sequence=2)
+
+    assert (True, b"") == (unchanged.unchanged, unchanged.body)
+    assert (False, 1) == (changed.unchanged, changed["sequence"])
+
+    async def meddling(request: Request, *, answer_bytes_max: int) -> Response | NoAnswer:
+        """Somebody on the way makes the condition one that holds."""
+        headers = tuple(
+            (name, '"1"' if name == "If-None-Match" else value) for name, value in request.headers
+        )
+        return await honest(replace(request, headers=headers), answer_bytes_max=answer_bytes_max)
+
+    honest, sidecar.send = sidecar.send, meddling  # type: ignore[method-assign]
+    with pytest.raises(AnswerNotTrusted):
+        await gateway.payments.read(paid["id"], known_sequence=2)
+
+
+async def test_the_client_reads_everything_that_there_is(stack: Gateway) -> None:
+    _, key = await enrolled(stack, "Reader")
+    gateway, _ = client(stack, key)
+    paid = await pay(gateway)
+    accounts = await gateway.accounts.list()
+    event = f"evt_{paid['id'].removeprefix('pay_')}_1"
+
+    assert [paid["id"]] == [each["id"] for each in (await gateway.payments.list())["data"]]
+    assert [] == (await gateway.payments.attempts(paid["id"]))["data"]
+    assert [] == (await gateway.refunds.list(payment_id=paid["id"]))["data"]
+    assert [] == (await gateway.disputes.list(payment_id=paid["id"]))["data"]
+    assert [event] == [each["id"] for each in (await gateway.events.list())["data"]]
+    assert "payment.accepted" == (await gateway.events.read(event))["type"]
+    assert 0 == (await gateway.accounts.balance(accounts["data"][0]["id"]))["available"]
+    with pytest.raises(GatewayRefused, match="no such refund"):
+        await gateway.refunds.read("ref_eu_01jx4q0000000000000000000a")
+    with pytest.raises(GatewayRefused, match="no such dispute"):
+        await gateway.disputes.read("dsp_eu_01jx4q0000000000000000000a")

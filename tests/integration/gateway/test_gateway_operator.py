@@ -43,6 +43,7 @@ async def test_a_lost_token_is_replaced_by_another(stack: Gateway) -> None:
         (("enrol", "--name", "", "--currency", "EUR"), 1),
         (("token", "--merchant", "mer_eu_nobody"), 1),
         (("revoke-key", "nobody", "--reason", "x"), 1),
+        (("revoke-key", "-5nobody", "--reason", "x"), 1),
     ],
 )
 async def test_a_command_that_cannot_be_done_says_so_by_its_exit_code_and_leaves_nothing(

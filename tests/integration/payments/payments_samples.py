@@ -10,11 +10,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
 from compose.launcher.databases import schema_folders
 from compose.launcher.release import checkout_root
+from gateway.api.payments import DUPLICATE_FORM
 from services.node.identifiers import RANDOM_BITS, new_id
 from tests.integration.postgres_server import PostgresServer
 
@@ -67,6 +69,8 @@ class Request:
     capture_method: str = "automatic"
     key: str = field(default_factory=lambda: secrets.token_hex(8))
     content: str = ""
+    likeness: UUID | None = None
+    looks_again: bool = False
     payment_id: str = field(default_factory=payment_id)
 
     @property
@@ -83,7 +87,7 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
     """Accept as role gateway, in one batch."""
     many = len(requests)
     rows: list[Row] = await gateway.fetch(
-        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 22))})",
+        f"select * from payments.accept({', '.join(f'${n}' for n in range(1, 26))})",
         [r.merchant for r in requests],
         [ROUTE] * many,
         [hashlib.sha256(r.key.encode()).digest() for r in requests],
@@ -105,6 +109,10 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
         [bytes(64)] * many,
         [datetime.now(UTC)] * many,
         [r.capture_method for r in requests],
+        ["req_eu_1"] * many,
+        [r.likeness for r in requests],
+        [r.looks_again for r in requests],
+        DUPLICATE_FORM,
     )
     return rows
 

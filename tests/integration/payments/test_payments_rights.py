@@ -16,8 +16,10 @@ TABLES = [
     "payments.screening", "payments.contradiction", "payments.operator_action",
     "payments.set_aside",
     "payments.payment_row", "payments.attempt_row",
-    "payments.refund_row", "payments.dispute_row", "payments.ledger_entry", "evidence.record",
-    "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint", "evidence.cosignature",
+    "payments.feed", "payments.payment_shown", "payments.attempt_shown", "payments.refund_shown",
+    "payments.dispute_shown", "payments.refund_row", "payments.dispute_row", "payments.ledger_entry",
+    "evidence.record", "evidence.leaf", "evidence.tile", "evidence.head", "evidence.checkpoint",
+    "evidence.cosignature",
     "evidence.ledger_head", "registry.merchant", "registry.merchant_key",
 ]  # fmt: skip
 SCHEMA_NAMES = "('payments', 'evidence', 'registry', 'audit', 'notifications', 'banks')"
@@ -135,6 +137,7 @@ async def test_every_definers_function_pins_its_search_path(used: World) -> None
     [
         ("payments.event", "payment_id"),
         ("payments.ledger_transfer", "payment_id"),
+        ("payments.feed", "payment_id"),
         ("payments.screening", "payment_id"),
         ("payments.contradiction", "subject"),
         ("evidence.record", "subject"),

@@ -87,12 +87,15 @@ def test_a_read_that_got_no_answer_needs_no_key(server: WireServer, merchant: Me
          "POST /v1/payments/pay_eu_1/capture", {"amount": 5}),
         (lambda g: g.payments.cancel("pay_eu_1"), "POST /v1/payments/pay_eu_1/cancel", {}),
         (lambda g: g.refunds.create("pay_eu_1"), "POST /v1/payments/pay_eu_1/refunds", {}),
+        (lambda g: g.refunds.cancel("ref_eu_1"), "POST /v1/refunds/ref_eu_1/cancel", {}),
+        (lambda g: g.refunds.list(payment_id="pay_eu_1"), "GET /v1/refunds?payment_id=pay_eu_1", None),
         (lambda g: g.refunds.read("ref_eu_1"), "GET /v1/refunds/ref_eu_1", None),
         (lambda g: g.events.list(limit=2), "GET /v1/events?limit=2", None),
         (lambda g: g.keys.list(), "GET /v1/keys", None),
         (lambda g: g.keys.revoke("k_1", reason="lost"), "POST /v1/keys/k_1/revoke", {"reason": "lost"}),
     ],
-    ids=["list", "events", "capture", "cancel", "refund", "read refund", "all events", "keys", "revoke"],
+    ids=["list", "events", "capture", "cancel", "refund", "cancel refund", "refunds", "read refund",
+         "all events", "keys", "revoke"],
 )  # fmt: skip
 def test_each_operation_asks_for_its_route(server: WireServer, operation: Any, line: str, body: Any) -> None:
     Merchant(server, "blocking").run(operation)

@@ -9,8 +9,8 @@ PARTS = st.tuples(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8),
 
 
 def of(parts: tuple[str, str, str, str]) -> bytes:
-    method, route, query, digest = parts
-    return fingerprint(method=method, path=route, query=query, content_digest=digest)
+    method, path, query, digest = parts
+    return fingerprint(method=method, path=path, query=query, content_digest=digest)
 
 
 @given(PARTS, PARTS)

@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from gateway.access.merchants import KEY_AGE_S_MAX, AccountDirectory, KeyDirectory, Memory
+from gateway.access.merchants import (
+    KEY_AGE_S_MAX,
+    KEY_AGE_UNHEARD_S_MAX,
+    AccountDirectory,
+    KeyDirectory,
+    Memory,
+)
 from gateway.api.operations import ALL_SCOPES
 from gateway.errors import CellUnavailable
 from gateway.store.registry import KnownKey
@@ -40,12 +46,19 @@ class Record:
         return [self.known[key_id] for key_id in key_ids if key_id in self.known]
 
 
+def heard(directory: KeyDirectory, clock: Clock) -> KeyDirectory:
+    directory.hear_from_now()
+    directory.hear_until(clock.now + 1000)
+    return directory
+
+
 async def test_a_key_is_looked_up_once_within_its_time_and_again_after_it() -> None:
     record, clock = Record(KNOWN), Clock()
-    directory = KeyDirectory(record.find_keys, clock)
+    directory = heard(KeyDirectory(record.find_keys, clock), clock)
     found = await directory.find(KEY.key_id)
+    clock.now += KEY_AGE_S_MAX / 2
     await directory.find(KEY.key_id)
-    clock.now += KEY_AGE_S_MAX
+    clock.now += KEY_AGE_S_MAX / 2
 
     await directory.find(KEY.key_id)
 
@@ -60,6 +73,79 @@ async def test_a_revocation_counts_as_soon_as_the_time_is_up() -> None:
     await directory.find(KEY.key_id)
     record.known[KEY.key_id] = replace(KNOWN, revoked=True)
     clock.now += KEY_AGE_S_MAX
+
+    found = await directory.find(KEY.key_id)
+
+    assert found is not None
+    assert found.value.revoked is True
+
+
+async def test_while_revocations_are_not_heard_a_key_is_trusted_for_less_than_a_second() -> None:
+    record, clock = Record(KNOWN), Clock()
+    directory = KeyDirectory(record.find_keys, clock)
+    await directory.find(KEY.key_id)
+    clock.now += KEY_AGE_UNHEARD_S_MAX
+
+    await directory.find(KEY.key_id)
+
+    assert 2 == len(record.calls)
+    assert KEY_AGE_UNHEARD_S_MAX < 1.0
+
+
+async def test_a_proof_of_hearing_lets_a_key_be_trusted_until_it_runs_out() -> None:
+    record, clock = Record(KNOWN), Clock()
+    directory = heard(KeyDirectory(record.find_keys, clock), clock)
+    await directory.find(KEY.key_id)
+    directory.hear_until(clock.now + 2.0)
+
+    clock.now += 1.9
+    await directory.find(KEY.key_id)
+    within = len(record.calls)
+    clock.now += 0.1
+    await directory.find(KEY.key_id)
+
+    assert (1, 2) == (within, len(record.calls))
+
+
+async def test_what_was_remembered_before_hearing_began_is_not_trusted_because_of_it() -> None:
+    record, clock = Record(KNOWN), Clock()
+    directory = KeyDirectory(record.find_keys, clock)
+    await directory.find(KEY.key_id)
+    clock.now += 0.1
+    directory.hear_from_now()
+    directory.hear_until(clock.now + 100)
+    clock.now += KEY_AGE_UNHEARD_S_MAX
+
+    await directory.find(KEY.key_id)
+
+    assert 2 == len(record.calls)
+
+
+async def test_a_revocation_that_is_told_counts_at_once() -> None:
+    record, clock = Record(KNOWN), Clock()
+    directory = heard(KeyDirectory(record.find_keys, clock), clock)
+    await directory.find(KEY.key_id)
+    record.known[KEY.key_id] = replace(KNOWN, revoked=True)
+
+    directory.forget(KEY.key_id)
+    found = await directory.find(KEY.key_id)
+
+    assert found is not None
+    assert found.value.revoked is True
+
+
+async def test_a_revocation_that_is_told_while_a_look_up_is_under_way_is_not_forgotten_again() -> None:
+    record, clock = Record(KNOWN), Clock()
+    directory = heard(KeyDirectory(record.find_keys, clock), clock)
+
+    async def find_then_revoke(key_ids: Sequence[str]) -> Sequence[KnownKey]:
+        read = await record.find_keys(key_ids)
+        record.known[KEY.key_id] = replace(KNOWN, revoked=True)
+        directory.forget(KEY.key_id)  # committed and told after the read, before its answer is here
+        return read
+
+    directory = heard(KeyDirectory(find_then_revoke, clock), clock)
+    await directory.find(KEY.key_id)
 
     found = await directory.find(KEY.key_id)
 

@@ -234,3 +234,38 @@ def test_what_a_refusal_says_is_one_line_of_text() -> None:
 
     assert problem.detail.isprintable()
     assert (500, (("", ""),)) == (len(problem.detail), problem.errors)
+
+
+def test_an_unchanged_payment_is_believed_if_the_receipt_names_the_sequence_that_is_known() -> None:
+    call = read("/v1/payments/pay_eu_1", known_sequence=7)
+    world = World()
+
+    answer = world.run(call, [signed(304, b"", "application/json; sequence=7")])
+
+    assert (True, 304, b"") == (answer.unchanged, answer.status, answer.body)
+    assert ("If-None-Match", '"7"') in world.sent[0].headers
+
+
+@pytest.mark.parametrize(
+    ("known", "status", "kind"),
+    [
+        (7, 304, "application/json; sequence=8"),  # somebody changed the condition on its way
+        (7, 304, "application/json"),
+        (None, 304, "application/json; sequence=7"),  # nobody asked
+        (7, 303, "application/json; sequence=7"),
+        (7, 200, "application/json; sequence=7"),
+    ],
+)
+def test_an_answer_about_another_condition_is_not_trusted(known: int | None, status: int, kind: str) -> None:
+    with pytest.raises(AnswerNotTrusted):
+        World().run(read("/v1/payments/pay_eu_1", known_sequence=known), [signed(status, b"", kind)])
+
+
+def test_a_wish_to_wait_is_sent_and_nothing_else_changes() -> None:
+    plain, patient = (
+        act("/v1/payments", {}, idempotency_key=KEY),
+        act("/v1/payments", {}, idempotency_key=KEY, wait_s=5),
+    )
+
+    assert {("Prefer", "wait=5")} == set(patient.headers) - set(plain.headers)
+    assert (plain.body, plain.path) == (patient.body, patient.path)

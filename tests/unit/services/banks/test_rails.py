@@ -124,6 +124,8 @@ def test_a_response_code_is_one_of_our_declines(code: str, decline: str) -> None
         APPROVED | {"transactionAmount": "19.990"},
         APPROVED | {"transactionAmount": 19.99},
         APPROVED | {"transactionAmount": "19,99"},
+        APPROVED | {"transactionAmount": "0.00"},
+        APPROVED | {"transactionAmount": "10000000000.00"},
         APPROVED | {"transactionCurrency": "XXX"},
         APPROVED | {"surprise": True},
         APPROVED | {"status": "PROBABLY"},

@@ -60,6 +60,14 @@ def test_every_id_has_the_form_of_its_kind_only(kind: str, cell: str, now_ms: in
     assert not is_id(identifier.upper(), kind)
 
 
+def test_an_id_that_was_derived_has_130_bits() -> None:
+    identifier = "dsp_eu_81zzzzzzzzzzzzzzzzzzzzzzzz"
+
+    assert is_id(identifier, "dsp", derived=True)
+    assert not is_id(identifier, "dsp")
+    assert not is_id(identifier, "ref", derived=True)
+
+
 @given(text=st.text(max_size=40))
 def test_no_other_text_has_the_form(text: str) -> None:
     assert not is_id(f"pay_eu_{text}", "pay") or len(text) == 26

@@ -1,0 +1,47 @@
+"""What commands answer: refunds that were asked for, and keys (pure)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gateway.api.shapes import Key, Shape
+
+
+class RefundRequested(Shape, frozen=True, kw_only=True):
+    """The answer to a refund: it will be driven to one outcome; its payment's events tell which."""
+
+    id: str
+    object: Literal["refund"] = "refund"
+    payment_id: str
+    origin: Literal["user"] = "user"
+    status: Literal["requested"] = "requested"
+    amount: int
+    currency: str
+    reason: str | None
+    created_at: str
+
+
+class RefundCommand(Shape, frozen=True, kw_only=True):
+    """What was asked of a refund; its payment's events tell what came of it."""
+
+    id: str
+    object: Literal["refund_command"] = "refund_command"
+    action: str
+    refund_id: str
+    status: Literal["accepted"] = "accepted"
+
+
+class ListedKey(Key, frozen=True, kw_only=True):
+    """A key with its history; `revoked_at` is null while it may sign."""
+
+    registered_at: str
+    revoked_at: str | None
+
+
+class Keys(Shape, frozen=True, kw_only=True):
+    """A page of the merchant's keys, the newest first."""
+
+    object: Literal["list"] = "list"
+    url: str
+    has_more: bool
+    data: list[ListedKey]

@@ -1,0 +1,255 @@
+"""What is asked for after a payment was accepted, and what was said to it: on disk before it counts.
+
+Merchants ask over the edge, or by the gateway's door where there is no route yet, persons by their own: in
+the ways that the product has, and under the same names however often they ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import asyncpg
+
+from gateway.store.payments import _ACCEPT, Acceptance
+from services.node.identifiers import RANDOM_BITS, new_id
+from tests.faults.client_log import PAYMENTS_PATH, append_line, open_log
+from tests.faults.doors import Doors
+from tests.mesh.enrolled_merchant import EnrolledMerchant
+
+Send: TypeAlias = Callable[[str, bytes], Awaitable[str | None]]
+Action: TypeAlias = Literal["accept", "capture", "void", "refund", "cancel", "approve", "reject"]
+
+GATEWAY: Final = "gateway"
+ALICE, BRUNO = "operator-alice", "operator-bruno"
+OWNER: Final = "migrator"
+APPLIED: Final = "applied"
+# Longer than any fault that the load meets; the mailbox is read again within a second of its end.
+TAKEN_S_MAX: Final = 60.0
+LOOK_EVERY_S: Final = 0.2
+_ROUTES: Final = {"capture": "capture", "void": "cancel"}
+_MAIL_TYPES: Final = {"refund": "RefundAsked", "cancel": "RefundCancelAsked"}
+_REFUSED: Final = (
+    asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.InsufficientPrivilegeError,
+    asyncpg.UniqueViolationError, asyncpg.NoDataFoundError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command that was taken, or an acceptance.
+
+    Attributes:
+        subject_id: what it is about: the payment, or one of its refunds.
+        amount_minor: as it was asked; None means the whole, or that there is none.
+        source, source_id: the name under which the mailbox keeps it; empty for an acceptance.
+        result: what the engine said: `applied`, or `refused: <code>`.
+    """
+
+    action: Action
+    payment_id: str
+    subject_id: str
+    by: str
+    amount_minor: int | None = None
+    source: str = ""
+    source_id: str = ""
+    result: str = APPLIED
+
+    @property
+    def applied(self) -> bool:
+        """Whether the engine did it."""
+        return self.result == APPLIED
+
+
+class CommandLog:
+    """Every command that was taken, one line each."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = open_log(path)
+
+    def write(self, command: Command) -> None:
+        append_line(self._descriptor, asdict(command))
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def read(self) -> list[Command]:
+        """All of them, oldest first."""
+        return [Command(**json.loads(line)) for line in self.path.read_text(encoding="utf-8").splitlines()]
+
+
+class Commander:
+    """Asks in the name of one merchant and of two persons.
+
+    Args:
+        send: a path and a body, until there is a 202; returns the request's id, or None after a refusal.
+        log: is written as soon as there is a result.
+    """
+
+    def __init__(self, doors: Doors, merchant: EnrolledMerchant, send: Send, log: CommandLog) -> None:
+        self._doors = doors
+        self._send = send
+        self._merchant = merchant
+        self._log = log
+        self._cell = merchant.stack.mesh.cell
+
+    def refund_id(self) -> str:
+        """A name for a new refund."""
+        return self._id("ref")
+
+    async def accept_manual(self, amount_minor: int, instrument: str) -> str:
+        """Let a payment be accepted that is captured by a later command; merchants cannot ask for one yet."""
+        row = await self._acceptance(amount_minor, instrument)
+        columns = [[getattr(row, name)] for name in Acceptance.__slots__]
+        [found] = await self._doors.fetch(GATEWAY, _ACCEPT, *columns)
+        assert (found["outcome"] in ("new", "repeat"), row.payment_id) == (True, found["payment_id"])
+        self._log.write(
+            Command("accept", row.payment_id, row.payment_id, self._merchant.key.key_id, amount_minor)
+        )
+        return row.payment_id
+
+    async def tell(self, action: Action, payment_id: str, amount_minor: int | None = None) -> Command | None:
+        """Capture or void as merchants do, over the edge; None if it was too late.
+
+        Wait for what the engine says.
+        """
+        body = {} if amount_minor is None else {"amount": amount_minor}
+        path = f"{PAYMENTS_PATH}/{payment_id}/{_ROUTES[action]}"
+        request_id = await self._send(path, json.dumps(body).encode())
+        if request_id is None:
+            return None
+        key_id = self._merchant.key.key_id
+        return await self._until_taken(
+            Command(action, payment_id, payment_id, key_id, amount_minor, GATEWAY, request_id)
+        )
+
+    async def about_refund(
+        self, action: Action, payment_id: str, refund_id: str, amount_minor: int | None = None
+    ) -> Command:
+        """Ask for a refund or withdraw it by the gateway's door to the mailbox; merchants cannot yet."""
+        key_id = self._merchant.key.key_id
+        body: dict[str, Any] = {
+            "type": _MAIL_TYPES[action], "payment_id": payment_id, "refund_id": refund_id, "by": key_id,
+        }  # fmt: skip
+        if action == "refund":
+            body |= {"origin": "user", "reason": "sent back", "amount_minor": amount_minor}
+        source_id = f"{action}/{secrets.token_hex(8)}"
+        mail = [payment_id], [json.dumps(body)], [GATEWAY], [source_id]
+        query = "select * from payments.mail_in($1::text[], $2::json[], $3::text[], $4::text[])"
+        [row] = await self._doors.fetch(GATEWAY, query, *mail)
+        assert row["outcome"] in ("new", "repeat"), dict(row)
+        return await self._until_taken(
+            Command(action, payment_id, refund_id, key_id, amount_minor, GATEWAY, source_id)
+        )
+
+    async def as_person(
+        self,
+        person: str,
+        action: Action,
+        payment_id: str,
+        amount_minor: int | None = None,
+        refund_id: str | None = None,
+    ) -> Command | None:
+        """Ask for a capture, void or refund by a person's certificate; None if the record refused it."""
+        request_id = refund_id or self._id("ask")
+        source_id = f"{action}/{request_id}"
+        query = "select payments.ask($1, $2, $3, $4, $5)"
+        try:
+            await self._doors.fetch(person, query, action, payment_id, request_id, amount_minor, "they rang")
+        except _REFUSED:
+            return None
+        subject_id = refund_id or payment_id
+        return await self._until_taken(
+            Command(action, payment_id, subject_id, person, amount_minor, person, source_id)
+        )
+
+    async def decide(self, person: str, action: Action, payment_id: str, subject_id: str) -> Command | None:
+        """Approve or reject what is in review; None if the record refused it.
+
+        That somebody has decided before is what a person hears who asks again after a lost answer: then the
+        decision is the one that was kept.
+        """
+        query = "select payments.decide_review($1, $2, $3)"
+        source_id = f"review/{subject_id}"
+        try:
+            await self._doors.fetch(person, query, subject_id, action, "looked at")
+        except _REFUSED:
+            kept = "select body ->> 'decision' from payments.mail where (source, source_id) = ($1, $2)"
+            rows = await self._doors.fetch(OWNER, kept, person, source_id)
+            if [action] != [row[0] for row in rows]:
+                return None
+        return await self._until_taken(
+            Command(action, payment_id, subject_id, person, None, person, source_id)
+        )
+
+    async def status(self, payment_id: str) -> str:
+        """How the payment stands."""
+        query = "select status from payments.payment where payment_id = $1"
+        [row] = await self._doors.fetch(OWNER, query, payment_id)
+        return str(row[0])
+
+    async def refund_status(self, refund_id: str) -> str:
+        """How the refund stands; empty if there is none."""
+        query = "select status from payments.refund where refund_id = $1"
+        rows = await self._doors.fetch(OWNER, query, refund_id)
+        return str(rows[0][0]) if rows else ""
+
+    async def _until_taken(self, command: Command) -> Command:
+        query = "select result from payments.mail where (source, source_id) = ($1, $2)"
+        async with asyncio.timeout(TAKEN_S_MAX):
+            while True:
+                [row] = await self._doors.fetch(OWNER, query, command.source, command.source_id)
+                if row["result"] is not None:
+                    break
+                await asyncio.sleep(LOOK_EVERY_S)
+        taken = Command(**{**asdict(command), "result": row["result"]})
+        self._log.write(taken)
+        return taken
+
+    def _id(self, prefix: str) -> str:
+        bits = secrets.randbits(RANDOM_BITS)
+        return new_id(prefix, self._cell, now_ms=int(time.time() * 1000), random_bits=bits)
+
+    async def _acceptance(self, amount_minor: int, instrument: str) -> Acceptance:
+        merchant = self._merchant
+        accounts = await self._doors.fetch(
+            GATEWAY, "select * from payments.accounts_of($1)", merchant.merchant_id
+        )
+        by_currency: Mapping[str, str] = {row["currency"]: row["account_id"] for row in accounts}
+        payment_id = self._id("pay")
+        name = payment_id.encode()
+        return Acceptance(
+            merchant_id=merchant.merchant_id,
+            route=f"POST {PAYMENTS_PATH}",
+            key_hash=hashlib.sha256(name).digest(),
+            fingerprint=hashlib.sha256(b"of " + name).digest(),
+            payment_id=payment_id,
+            account_id=by_currency["EUR"],
+            kind="collect",
+            amount_minor=amount_minor,
+            currency="EUR",
+            instrument=instrument,
+            merchant_reference=None,
+            response_body=b"{}",
+            evidence_key_id=merchant.key.key_id,
+            request_head=b"head",
+            request_base=b"base",
+            request_signature=bytes(64),
+            request_body=b"{}",
+            receipt_base=b"base",
+            receipt_signature=bytes(64),
+            accepted_at=datetime.now(UTC),
+            capture_method="manual",
+            request_id=self._id("req"),
+            likeness=None,
+        )
