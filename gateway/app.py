@@ -103,7 +103,7 @@ async def main(config: GatewayConfig) -> None:
             ],
         )
         resting = _resting(Reads(pool), config, metrics)
-        performing = Performing(commands, receipt_key)
+        vault = await stack.enter_async_context(_open_vault(config))
         handlers = (
             PaymentHandlers(
                 payments=payments,
@@ -113,16 +113,9 @@ async def main(config: GatewayConfig) -> None:
                 resting=resting,
                 cell=config.cell,
             ),
-            InstrumentHandlers(
-                vault=await stack.enter_async_context(_open_vault(config)),
-                performing=performing,
-                cell=config.cell,
-            ),
+            *_acting(Performing(commands, receipt_key), payments, registry, vault, config.cell),
             *_reading(resting, config.cell),
-            PaymentCommandHandlers(performing=performing, cell=config.cell),
-            RefundHandlers(payments=payments, performing=performing, cell=config.cell),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
-            KeyCommandHandlers(registry=registry, performing=performing),
             EvidenceHandlers(
                 evidence=evidence,
                 published=published,
@@ -149,6 +142,17 @@ def _resting(reads: Reads, config: GatewayConfig, metrics: Metrics) -> Resting:
     metrics.waiters.set_function(lambda: waiting.count)
     seconds_max = min(WAIT_S_MAX, WAIT_SHARE * config.connection_age_s_max)
     return Resting(waiting=waiting, reads=reads, versions=Versions(), seconds_max=seconds_max)
+
+
+def _acting(
+    performing: Performing, payments: Payments, registry: Registry, vault: VaultClient, cell: str
+) -> tuple[InstrumentHandlers | PaymentCommandHandlers | RefundHandlers | KeyCommandHandlers, ...]:
+    return (
+        InstrumentHandlers(vault=vault, performing=performing, cell=cell),
+        PaymentCommandHandlers(performing=performing, cell=cell),
+        RefundHandlers(payments=payments, performing=performing, cell=cell),
+        KeyCommandHandlers(registry=registry, performing=performing),
+    )
 
 
 def _reading(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import calls
-from .operations import ResultT, Resource
+from .operations import Resource, ResultT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
