@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -203,7 +204,9 @@ async def test_another_merchants_id_in_a_query_finds_what_a_made_up_one_finds(
 def request_for(operation: Operation, ids: dict[str, str]) -> Request:
     """A well-formed request; a part of a path that is not known here has to be added to `told_payments`."""
     path = re.sub(r"\{([a-z_]+)\}", lambda part: ids[part[1]], operation.path)
-    return get(path) if operation.method == "GET" else post(path, BODIES.get(operation.name, b"{}"))
+    if operation.method == "GET":
+        return get(path)
+    return replace(post(path, BODIES.get(operation.name, b"{}")), method=operation.method)
 
 
 def said(answer: Response) -> tuple[int, dict[str, object]]:

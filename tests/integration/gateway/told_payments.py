@@ -11,8 +11,10 @@ from typing import Any
 
 from services.node.identifiers import RANDOM_BITS, new_id
 from services.payments.machine.events import BankTold, RefundAsked
+from services.vault.tokens import RANDOM_BITS as TOKEN_BITS
+from services.vault.tokens import make_token
 from tests.integration.gateway.gateway_stack import Gateway, Merchant
-from tests.integration.gateway.merchant_requests import get, payment_request
+from tests.integration.gateway.merchant_requests import get, payment_request, post
 from tests.integration.payments.payment_world import PaymentWorld, payment_world
 
 AMOUNT = 1999
@@ -93,8 +95,18 @@ async def tell_a_story(stack: Gateway, name: str) -> Told:
             "event_id": f"evt_{payment_id.removeprefix('pay_')}_2",
             "account_id": rows[0]["account_id"],
             "key_id": merchant.key.key_id,
+            "instrument_id": await _keep_account(stack, merchant),
         },
     )
+
+
+async def _keep_account(stack: Gateway, merchant: Merchant) -> str:
+    """Have the vault keep a bank account; return its token."""
+    members = {"iban": "DE89370400440532013000", "blind": secrets.token_urlsafe(24)}
+    answer = await stack.ask(post("/v1/instruments", json.dumps(members).encode()), merchant)
+    assert answer.status == 201, answer.body
+    token: str = json.loads(answer.body)["id"]
+    return token
 
 
 async def _deliver(stack: Gateway, merchant_id: str, payment_id: str) -> None:
@@ -126,6 +138,7 @@ def foreign_ids() -> dict[str, str]:
         "event_id": f"evt_{_fresh('pay').removeprefix('pay_')}_2",
         "account_id": _fresh("acc"),
         "key_id": secrets.token_urlsafe(32),
+        "instrument_id": make_token("eu", "mer_eu_nobody", secrets.randbits(TOKEN_BITS)),
     }
 
 
