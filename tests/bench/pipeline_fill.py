@@ -84,8 +84,9 @@ select count(*) filter (where a.outcome = 'new') from batch b, payments.accept(b
 FILL: Final = (
     f"""{_GIVEN}
 insert into payments.idempotency_key (merchant_id, route, key_hash, fingerprint, response_status,
-    response_body, payment_id, accepted_at)
-select merchant_id, 'POST /v1/payments', key_hash, key_hash, 202, {_filler(400)}, payment_id, at from given
+    response_body, payment_id, request_id, accepted_at)
+select merchant_id, 'POST /v1/payments', key_hash, key_hash, 202, {_filler(400)}, payment_id, 'req_bench', at
+from given
 """,
     f"""{_GIVEN}
 insert into evidence.record (kind, subject, merchant_id, key_id, decision, decided_at, request_head,

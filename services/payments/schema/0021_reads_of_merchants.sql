@@ -22,7 +22,9 @@ create view payments.payment_shown with (security_invoker = true) as
     select p.payment_id as id, p.merchant_id, p.kind, p.capture_method, p.status, p.sequence, p.amount_minor,
            p.currency, p.instrument, p.merchant_reference, p.decline_code, p.captured_minor, p.refunded_minor,
            p.refund_reserved_minor, p.disputed_minor, p.accepted_at, p.updated_at, p.expires_at,
-           (select r.key_id from evidence.record r where r.kind = 'payment' and r.subject = p.payment_id) as key_id,
+           (select r.key_id from evidence.record r where r.kind = 'payment'
+             -- The collation of the record's index, which without it would not serve.
+             and r.subject = p.payment_id collate "default") as key_id,
            (select e.type from payments.event e
             where e.payment_id = p.payment_id
               and e.type in ('payment.review_opened', 'payment.review_approved', 'payment.review_rejected')

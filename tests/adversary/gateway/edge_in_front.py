@@ -68,6 +68,8 @@ async def running_edge(stack: Gateway) -> AsyncIterator[Edge]:
     """Start both Envoys as the launcher would, wait until a request passes, and stop them."""
     mesh, home = read_mesh(ROOT / "compose" / "mesh.toml"), Path(tempfile.mkdtemp(prefix="countermark-edge-"))
     names = {"edge.public": free_port(), "gateway.ingress": free_port()}
+    names |= {f"gateway.egress.{hop.callee}": free_port() for hop in mesh.egress_of("gateway")}
+    names |= {f"{hop.callee}.ingress": free_port() for hop in mesh.egress_of("gateway")}
     names["gateway.app"] = stack.config.listen.port
     places = Places(
         addresses={name: Address("127.0.0.1", "127.0.0.1", port) for name, port in names.items()},
@@ -79,6 +81,7 @@ async def running_edge(stack: Gateway) -> AsyncIterator[Edge]:
         connection_age_s_max=300.0,
     )
     edge = Edge(names["edge.public"], mesh.dns("edge"), places.identity("edge") / "trust.pem")
+    files = _written(mesh, places)
     log = (home / "envoy.log").open("wb")
     processes = [
         subprocess.Popen(  # noqa: ASYNC220 - starting takes a millisecond, and waiting happens in a thread
@@ -86,7 +89,7 @@ async def running_edge(stack: Gateway) -> AsyncIterator[Edge]:
             stdout=log,
             stderr=log,
         )
-        for file in _written(mesh, places)
+        for file in files
     ]
     try:
         await _await_passage(edge, home / "envoy.log")

@@ -26,7 +26,7 @@ async def test_a_wrong_method_is_told_the_right_ones(stack: Gateway) -> None:
         stack, stack.sign(request, merchant.key), 405, "method_not_allowed", rows=1, signed=True
     )
 
-    assert header(answer, "Allow") == "POST"
+    assert header(answer, "Allow") == "GET, POST"
 
 
 @pytest.mark.parametrize("caller", [None, "payments", "supervisor", "gateway-sidecar"])

@@ -72,6 +72,7 @@ class Request:
     likeness: UUID | None = None
     looks_again: bool = False
     payment_id: str = field(default_factory=payment_id)
+    request_id: str = "req_eu_1"
 
     @property
     def fingerprint(self) -> bytes:
@@ -109,7 +110,7 @@ async def accept(gateway: Connection, requests: Sequence[Request]) -> list[Row]:
         [bytes(64)] * many,
         [datetime.now(UTC)] * many,
         [r.capture_method for r in requests],
-        ["req_eu_1"] * many,
+        [r.request_id for r in requests],
         [r.likeness for r in requests],
         [r.looks_again for r in requests],
         DUPLICATE_FORM,

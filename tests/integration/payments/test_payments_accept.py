@@ -20,7 +20,7 @@ async def test_a_new_payment_is_stored_with_evidence_event_and_reminder(world: W
 
     [answer] = await accept(world.gateway, [request])
 
-    assert (1, "new", 202, request.body, request.payment_id) == tuple(answer)
+    assert (1, "new", 202, request.body, request.payment_id, request.request_id, None) == tuple(answer)
     payment = await world.payment(request.payment_id)
     assert ("accepted", 1, None) == (payment["status"], payment["sequence"], payment["account_version"])
     assert payment["due"] > payment["accepted_at"]
@@ -38,7 +38,7 @@ async def test_the_same_request_again_gets_the_stored_answer(world: World, merch
 
     [answer] = await accept(world.gateway, [second])
 
-    assert (1, "repeat", 202, first.body, first.payment_id) == tuple(answer)
+    assert (1, "repeat", 202, first.body, first.payment_id, first.request_id, None) == tuple(answer)
     assert 0 == await world.owner.fetchval(
         "select count(*) from payments.payment where payment_id = $1", second.payment_id
     )
