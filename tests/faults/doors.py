@@ -69,15 +69,17 @@ class Doors:
         """
         async with asyncio.timeout(ANSWERED_S_MAX):
             while True:
-                try:
-                    async with self._turns[workload]:
+                # Whoever finds a connection broken drops it in the own turn: nobody drops one that the next opened.
+                async with self._turns[workload]:
+                    try:
                         connection = await self._connection(workload)
                         found: list[asyncpg.Record] = await connection.fetch(
                             query, *arguments, timeout=CALL_S_MAX
                         )
+                    except RECORD_AWAY:
+                        await self._drop(workload)
+                    else:
                         return found
-                except RECORD_AWAY:
-                    await self._drop(workload)
                 await asyncio.sleep(AGAIN_S)
 
     async def close(self) -> None:

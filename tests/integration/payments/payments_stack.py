@@ -95,7 +95,7 @@ class Stack:
     database: str
     bus: NatsServer
     world: World
-    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in [*BANKS, "banks"]})
+    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in [*BANKS, "banks", "vault"]})
     programs: dict[str, Program] = field(default_factory=dict)
 
     def node(self, name: str) -> dict[str, Any]:
@@ -195,6 +195,8 @@ async def running_stack(
         listen=listen,
         banks={bank: BankConfig(**msgspec.structs.asdict(stack.egress(bank))) for bank in BANKS},
         postgres=server.reach("banks", database),
+        # Nobody listens there: these stacks pay with test tokens, which the vault is not asked about.
+        vault=stack.egress("vault"),
     )
     callers = {path: frozenset({"payments"}) for path in ("/v1/batches",)}
     fraud_home = folder / "fraud"

@@ -18,7 +18,7 @@ STORED = 10_000
 
 @asynccontextmanager
 async def _counting(paying: PaymentWorld, looked: dict[str, int]) -> AsyncIterator[None]:
-    """Count what the engine's one connection looks at within."""
+    """Count what the connections of engine and gateway look at within."""
     before = await _counters(paying)
     yield
     after = await _counters(paying)
@@ -26,7 +26,9 @@ async def _counting(paying: PaymentWorld, looked: dict[str, int]) -> AsyncIterat
 
 
 async def _counters(paying: PaymentWorld) -> dict[str, int]:
-    await paying.pool.execute("select pg_stat_force_next_flush()")
+    # Both, or what one of them counted before would be seen after.
+    for connection in (paying.pool, paying.world.gateway):
+        await connection.execute("select pg_stat_force_next_flush()")
     rows = await paying.world.owner.fetch(
         "select indexrelname as name, idx_tup_read as n from pg_stat_user_indexes "
         "where schemaname = 'payments' union all "
