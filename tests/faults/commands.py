@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import asyncpg
 
+from gateway.api.payments import DUPLICATE_FORM
 from gateway.store.payments import _ACCEPT, Acceptance
 from services.node.identifiers import RANDOM_BITS, new_id
 from tests.faults.client_log import PAYMENTS_PATH, append_line, open_log
@@ -111,7 +112,7 @@ class Commander:
         """Let a payment be accepted that is captured by a later command; merchants cannot ask for one yet."""
         row = await self._acceptance(amount_minor, instrument)
         columns = [[getattr(row, name)] for name in Acceptance.__slots__]
-        [found] = await self._doors.fetch(GATEWAY, _ACCEPT, *columns)
+        [found] = await self._doors.fetch(GATEWAY, _ACCEPT, *columns, DUPLICATE_FORM)
         assert (found["outcome"] in ("new", "repeat"), row.payment_id) == (True, found["payment_id"])
         self._log.write(
             Command("accept", row.payment_id, row.payment_id, self._merchant.key.key_id, amount_minor)

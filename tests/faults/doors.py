@@ -65,18 +65,21 @@ class Doors:
 
         Raises:
             asyncpg.PostgresError: The record refused it.
+            asyncpg.InterfaceError: It cannot be asked so.
             TimeoutError: There was no answer within `ANSWERED_S_MAX`.
         """
         async with asyncio.timeout(ANSWERED_S_MAX):
             while True:
-                # Whoever finds a connection broken drops it in the own turn: nobody drops one that the next opened.
+                # Whoever finds it broken drops it in the own turn: nobody drops what the next one opened.
                 async with self._turns[workload]:
                     try:
                         connection = await self._connection(workload)
                         found: list[asyncpg.Record] = await connection.fetch(
                             query, *arguments, timeout=CALL_S_MAX
                         )
-                    except RECORD_AWAY:
+                    except RECORD_AWAY as error:
+                        if isinstance(error, asyncpg.InterfaceError) and self._is_open(workload):
+                            raise  # The question is wrong: the record is there, and will say so for ever.
                         await self._drop(workload)
                     else:
                         return found
@@ -91,6 +94,10 @@ class Doors:
         if workload not in self._connections:
             self._connections[workload] = await connect(self._stack, workload)
         return self._connections[workload]
+
+    def _is_open(self, workload: str) -> bool:
+        connection = self._connections.get(workload)
+        return connection is not None and not connection.is_closed()
 
     async def _drop(self, workload: str) -> None:
         connection = self._connections.pop(workload, None)

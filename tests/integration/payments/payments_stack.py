@@ -95,7 +95,9 @@ class Stack:
     database: str
     bus: NatsServer
     world: World
-    ports: dict[str, int] = field(default_factory=lambda: {name: free_port() for name in [*BANKS, "banks", "vault"]})
+    ports: dict[str, int] = field(
+        default_factory=lambda: {name: free_port() for name in [*BANKS, "banks", "vault"]}
+    )
     programs: dict[str, Program] = field(default_factory=dict)
 
     def node(self, name: str) -> dict[str, Any]:
