@@ -1,34 +1,30 @@
 """What is asked for after a payment was accepted, and what was said to it: on disk before it counts.
 
-Merchants ask over the edge, or by the gateway's door where there is no route yet, persons by their own: in
-the ways that the product has, and under the same names however often they ask.
+Merchants ask over the edge, persons by their own doors: in the ways that the product has, and under the same
+names however often they ask.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import asyncpg
 
-from gateway.api.payments import DUPLICATE_FORM
-from gateway.store.payments import _ACCEPT, Acceptance
 from services.node.identifiers import RANDOM_BITS, new_id
 from tests.faults.client_log import PAYMENTS_PATH, append_line, open_log
 from tests.faults.doors import Doors
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 Send: TypeAlias = Callable[[str, bytes], Awaitable[str | None]]
-Action: TypeAlias = Literal["accept", "capture", "void", "refund", "cancel", "approve", "reject"]
+Action: TypeAlias = Literal["capture", "void", "refund", "cancel", "approve", "reject"]
 
 GATEWAY: Final = "gateway"
 ALICE, BRUNO = "operator-alice", "operator-bruno"
@@ -47,12 +43,12 @@ _REFUSED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command that was taken, or an acceptance.
+    """One command that was taken.
 
     Attributes:
         subject_id: what it is about: the payment, or one of its refunds.
         amount_minor: as it was asked; None means the whole, or that there is none.
-        source, source_id: the name under which the mailbox keeps it; empty for an acceptance.
+        source, source_id: the name under which the mailbox keeps it.
         result: what the engine said: `applied`, or `refused: <code>`.
     """
 
@@ -107,17 +103,6 @@ class Commander:
     def refund_id(self) -> str:
         """A name for a new refund."""
         return self._id("ref")
-
-    async def accept_manual(self, amount_minor: int, instrument: str) -> str:
-        """Let a payment be accepted that is captured by a later command; merchants cannot ask for one yet."""
-        row = await self._acceptance(amount_minor, instrument)
-        columns = [[getattr(row, name)] for name in Acceptance.__slots__]
-        [found] = await self._doors.fetch(GATEWAY, _ACCEPT, *columns, DUPLICATE_FORM)
-        assert (found["outcome"] in ("new", "repeat"), row.payment_id) == (True, found["payment_id"])
-        self._log.write(
-            Command("accept", row.payment_id, row.payment_id, self._merchant.key.key_id, amount_minor)
-        )
-        return row.payment_id
 
     async def tell(self, action: Action, payment_id: str, amount_minor: int | None = None) -> Command | None:
         """Capture or void as merchants do, over the edge; None if it was too late.
@@ -220,37 +205,3 @@ class Commander:
     def _id(self, prefix: str) -> str:
         bits = secrets.randbits(RANDOM_BITS)
         return new_id(prefix, self._cell, now_ms=int(time.time() * 1000), random_bits=bits)
-
-    async def _acceptance(self, amount_minor: int, instrument: str) -> Acceptance:
-        merchant = self._merchant
-        accounts = await self._doors.fetch(
-            GATEWAY, "select * from payments.accounts_of($1)", merchant.merchant_id
-        )
-        by_currency: Mapping[str, str] = {row["currency"]: row["account_id"] for row in accounts}
-        payment_id = self._id("pay")
-        name = payment_id.encode()
-        return Acceptance(
-            merchant_id=merchant.merchant_id,
-            route=f"POST {PAYMENTS_PATH}",
-            key_hash=hashlib.sha256(name).digest(),
-            fingerprint=hashlib.sha256(b"of " + name).digest(),
-            payment_id=payment_id,
-            account_id=by_currency["EUR"],
-            kind="collect",
-            amount_minor=amount_minor,
-            currency="EUR",
-            instrument=instrument,
-            merchant_reference=None,
-            response_body=b"{}",
-            evidence_key_id=merchant.key.key_id,
-            request_head=b"head",
-            request_base=b"base",
-            request_signature=bytes(64),
-            request_body=b"{}",
-            receipt_base=b"base",
-            receipt_signature=bytes(64),
-            accepted_at=datetime.now(UTC),
-            capture_method="manual",
-            request_id=self._id("req"),
-            likeness=None,
-        )

@@ -10,7 +10,7 @@ from tests.faults.planted_second_acts import PlantedFault, planted_second_acts, 
 
 
 def planted_faults() -> list[PlantedFault]:
-    """All of them; each needs an observation with a payment that succeeded and has a promise."""
+    """All of them; each needs a payment that succeeded, has a promise and was not given back."""
     return [
         PlantedFault("an-invented-202", "I4", _invented),
         PlantedFault("an-accepted-payment-is-lost", "I4", _lost),
@@ -34,7 +34,9 @@ def planted_faults() -> list[PlantedFault]:
 
 def _succeeded(seen: Observation) -> tuple[str, Recorded]:
     promised = {promise.payment_id for promise in seen.promises}
-    return next((i, p) for i, p in seen.recorded.items() if p.status == "succeeded" and i in promised)
+    # Of one that was wholly given back the banks moved nothing on balance: it might as well have failed.
+    kept = {i: p for i, p in seen.recorded.items() if p.status == "succeeded" and not p.refunded_minor}
+    return next((i, p) for i, p in kept.items() if i in promised)
 
 
 def _promise(seen: Observation) -> Promise:

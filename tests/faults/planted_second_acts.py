@@ -56,8 +56,6 @@ def planted_second_acts() -> list[PlantedFault]:
             "a-command-that-is-lost", "I4", lambda seen: replace(seen, results={}), "no result of it"
         ),
         PlantedFault("a-command-told-otherwise", "I2", _told_otherwise, "was told"),
-        PlantedFault("a-manual-payment-is-lost", "I4", _lost, "was accepted over"),
-        PlantedFault("a-manual-payment-without-a-leaf", "I4", _unproven, "has no leaf"),
     ]
 
 
@@ -188,16 +186,3 @@ def _told_otherwise(seen: Observation) -> Observation:
     command = next(command for command in seen.commands if command.source)
     results = {**seen.results, (command.source, command.source_id): "refused: state_conflict"}
     return replace(seen, results=results, commands=[replace(command, result="applied")])
-
-
-def _accepted(seen: Observation) -> str:
-    return next(command.payment_id for command in seen.commands if command.action == "accept")
-
-
-def _lost(seen: Observation) -> Observation:
-    lost = _accepted(seen)
-    return replace(seen, recorded={i: payment for i, payment in seen.recorded.items() if i != lost})
-
-
-def _unproven(seen: Observation) -> Observation:
-    return replace(seen, proven=seen.proven - {_accepted(seen)})

@@ -152,20 +152,9 @@ def _judge_refunded(
 
 def _judge_commands(seen: Observation) -> Iterator[Violation]:
     for command in seen.commands:
-        if command.action == "accept":
-            yield from _judge_acceptance(seen, command.payment_id, command.amount_minor)
-            continue
         name = f"{command.source} {command.source_id}"
         result = seen.results.get((command.source, command.source_id), "")
         if not result:
             yield Violation("I4", name, "was taken, and there is no result of it")
         elif result != command.result:
             yield Violation("I2", name, f"was told {command.result}, and is {result}")
-
-
-def _judge_acceptance(seen: Observation, payment_id: str, amount_minor: int | None) -> Iterator[Violation]:
-    payment = seen.recorded.get(payment_id)
-    if payment is None or payment.amount_minor != amount_minor:
-        yield Violation("I4", payment_id, f"was accepted over {amount_minor} and is not in the record")
-    if payment_id not in seen.proven:
-        yield Violation("I4", payment_id, "has no leaf under a signed checkpoint")

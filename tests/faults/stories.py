@@ -198,13 +198,19 @@ class Stories:
             await self._commander.decide(ALICE, action, payment_id, payment_id)
         await self._ended(payment_id)
 
-    async def _pay(self, amount_minor: int, instrument: str) -> str:
+    async def _pay(self, amount_minor: int, instrument: str, capture_method: str = "automatic") -> str:
         """Accepted as any payment of the load's is, promise and all.
 
         Raises:
             TimeoutError: There was no answer.
         """
-        body = {"kind": "collect", "amount": amount_minor, "currency": CURRENCY, "instrument": instrument}
+        body = {
+            "kind": "collect",
+            "amount": amount_minor,
+            "currency": CURRENCY,
+            "instrument": instrument,
+            "capture_method": capture_method,
+        }
         payment_id = await self._load.accepted_at(PAYMENTS_PATH, json.dumps(body).encode())
         if payment_id is None:
             raise TimeoutError
@@ -216,8 +222,7 @@ class Stories:
 
     async def _authorised(self) -> str:
         """One that is captured later, as far as it comes by itself."""
-        payment_id = await self._commander.accept_manual(AMOUNT_MINOR, self._one_of(MANUAL_INSTRUMENTS))
-        self._begun.add(payment_id)
+        payment_id = await self._pay(AMOUNT_MINOR, self._one_of(MANUAL_INSTRUMENTS), capture_method="manual")
         await self._moved_on(payment_id, {"authorized"})
         return payment_id
 
