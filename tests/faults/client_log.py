@@ -31,9 +31,19 @@ class Promise:
     path: str = PAYMENTS_PATH
 
     @property
+    def made_id(self) -> str:
+        """The id of what the answer tells of: the payment, the refund, or the request that asked."""
+        return made_id(self.response_body)
+
+    @property
     def is_payment(self) -> bool:
         """Whether a payment was accepted, and not a command about one."""
         return self.path == PAYMENTS_PATH
+
+
+def made_id(answer: str | bytes) -> str:
+    """The id of what a 202 tells of."""
+    return str(json.loads(answer)["id"])
 
 
 def open_log(path: Path) -> int:

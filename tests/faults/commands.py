@@ -14,18 +14,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import asyncpg
 
 from services.node.identifiers import RANDOM_BITS, new_id
-from tests.faults.client_log import PAYMENTS_PATH, append_line, open_log
+from tests.faults.client_log import PAYMENTS_PATH, Promise, append_line, open_log
 from tests.faults.doors import Doors
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
-Send: TypeAlias = Callable[[str, bytes], Awaitable[str | None]]
+Send: TypeAlias = Callable[[str, bytes], Awaitable[Promise | None]]
 Action: TypeAlias = Literal["capture", "void", "refund", "cancel", "approve", "reject"]
 
+REFUNDS_PATH: Final = "/v1/refunds"
 GATEWAY: Final = "gateway"
 ALICE, BRUNO = "operator-alice", "operator-bruno"
 OWNER: Final = "migrator"
@@ -34,7 +35,6 @@ APPLIED: Final = "applied"
 TAKEN_S_MAX: Final = 60.0
 LOOK_EVERY_S: Final = 0.2
 _ROUTES: Final = {"capture": "capture", "void": "cancel"}
-_MAIL_TYPES: Final = {"refund": "RefundAsked", "cancel": "RefundCancelAsked"}
 _REFUSED: Final = (
     asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.InsufficientPrivilegeError,
     asyncpg.UniqueViolationError, asyncpg.NoDataFoundError,
@@ -89,7 +89,7 @@ class Commander:
     """Asks in the name of one merchant and of two persons.
 
     Args:
-        send: a path and a body, until there is a 202; returns the request's id, or None after a refusal.
+        send: a path and a body, until there is a 202; returns what was promised, or None after a refusal.
         log: is written as soon as there is a result.
     """
 
@@ -111,32 +111,37 @@ class Commander:
         """
         body = {} if amount_minor is None else {"amount": amount_minor}
         path = f"{PAYMENTS_PATH}/{payment_id}/{_ROUTES[action]}"
-        request_id = await self._send(path, json.dumps(body).encode())
-        if request_id is None:
+        promise = await self._send(path, json.dumps(body).encode())
+        if promise is None:
             return None
-        key_id = self._merchant.key.key_id
-        return await self._until_taken(
-            Command(action, payment_id, payment_id, key_id, amount_minor, GATEWAY, request_id)
-        )
+        return await self._until_taken(self._asked(action, payment_id, payment_id, amount_minor, promise))
 
-    async def about_refund(
-        self, action: Action, payment_id: str, refund_id: str, amount_minor: int | None = None
+    async def refund(self, payment_id: str, amount_minor: int, *, is_withdrawn: bool = False) -> str | None:
+        """Ask for a refund as merchants do, and withdraw it at once or not; None if there is too little left.
+
+        Wait for what the engine says, and return the refund's id.
+        """
+        body = {"amount": amount_minor, "reason": "sent back"}
+        promise = await self._send(f"{PAYMENTS_PATH}/{payment_id}/refunds", json.dumps(body).encode())
+        if promise is None:
+            return None
+        refund_id = promise.made_id
+        asked = self._asked("refund", payment_id, refund_id, amount_minor, promise)
+        withdrawal = [self._withdraw(payment_id, refund_id)] if is_withdrawn else []
+        await asyncio.gather(self._until_taken(asked), *withdrawal)
+        return refund_id
+
+    async def _withdraw(self, payment_id: str, refund_id: str) -> Command | None:
+        promise = await self._send(f"{REFUNDS_PATH}/{refund_id}/cancel", b"{}")
+        if promise is None:
+            return None
+        return await self._until_taken(self._asked("cancel", payment_id, refund_id, None, promise))
+
+    def _asked(
+        self, action: Action, payment_id: str, subject_id: str, amount_minor: int | None, promise: Promise
     ) -> Command:
-        """Ask for a refund or withdraw it by the gateway's door to the mailbox; merchants cannot yet."""
         key_id = self._merchant.key.key_id
-        body: dict[str, Any] = {
-            "type": _MAIL_TYPES[action], "payment_id": payment_id, "refund_id": refund_id, "by": key_id,
-        }  # fmt: skip
-        if action == "refund":
-            body |= {"origin": "user", "reason": "sent back", "amount_minor": amount_minor}
-        source_id = f"{action}/{secrets.token_hex(8)}"
-        mail = [payment_id], [json.dumps(body)], [GATEWAY], [source_id]
-        query = "select * from payments.mail_in($1::text[], $2::json[], $3::text[], $4::text[])"
-        [row] = await self._doors.fetch(GATEWAY, query, *mail)
-        assert row["outcome"] in ("new", "repeat"), dict(row)
-        return await self._until_taken(
-            Command(action, payment_id, refund_id, key_id, amount_minor, GATEWAY, source_id)
-        )
+        return Command(action, payment_id, subject_id, key_id, amount_minor, GATEWAY, promise.payment_id)
 
     async def as_person(
         self,

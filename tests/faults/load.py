@@ -7,7 +7,6 @@ one, too, also at the same moment. A 202 counts after it is on disk.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ import aiohttp
 
 from compose.demo.wire import Exchange
 from signing import SigningError
-from tests.faults.client_log import PAYMENTS_PATH, ClientLog, Promise
+from tests.faults.client_log import PAYMENTS_PATH, ClientLog, Promise, made_id
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 ACCEPTED: Final = 202
@@ -110,26 +109,36 @@ class Load:
         if len(bodies) > 1:
             self.findings.append(f"{len(bodies)} bodies for one key: {sorted(bodies)}")
         if bodies:
-            self._keep(key, body, bodies.pop())
+            answer = bodies.pop()
+            self._keep(Promise(made_id(answer), key, body.decode(), ACCEPTED, answer.decode()))
 
-    async def accepted_at(self, path: str, body: bytes) -> str | None:
+    async def accepted_at(self, path: str, body: bytes) -> Promise | None:
         """Send under a new key until there is a 202, and keep the promise.
 
         Returns:
-            The id of what was made; None after a refusal or a finding.
+            What was promised; None after a refusal or a finding.
         """
         key = f"{self._random.getrandbits(128):032x}"
         answer = await self.answered(body, key, path)
         if answer is None or answer.response.status != ACCEPTED:
             return None
-        return self._keep(key, body, answer.response.body, path)
+        # The answer to a repeat tells which request was answered first.
+        first = answer.header("idempotency-original-request") or answer.header("request-id")
+        return self._keep(
+            Promise(
+                made_id(answer.response.body) if path == PAYMENTS_PATH else first,
+                key,
+                body.decode(),
+                ACCEPTED,
+                answer.response.body.decode(),
+                path,
+            )
+        )
 
-    def _keep(self, key: str, body: bytes, answer: bytes, path: str = PAYMENTS_PATH) -> str:
-        subject_id = str(json.loads(answer)["id"])
-        promise = Promise(subject_id, key, body.decode(), ACCEPTED, answer.decode(), path)
+    def _keep(self, promise: Promise) -> Promise:
         self._log.write(promise)
         self.accepted += promise.is_payment
-        return subject_id
+        return promise
 
     async def answered(self, body: bytes, key: str, path: str = PAYMENTS_PATH) -> Exchange | None:
         """Send, freshly signed each time, until there is a 202; None after a finding.

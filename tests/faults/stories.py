@@ -144,11 +144,7 @@ class Stories:
 
     async def refund_withdrawn(self) -> None:
         """Asked for and withdrawn at the same moment: the bank has it, or the merchant still has."""
-        payment_id, refund_id = await self._succeeded(), self._commander.refund_id()
-        await asyncio.gather(
-            self._refund(payment_id, AMOUNT_MINOR, refund_id),
-            self._commander.about_refund("cancel", payment_id, refund_id),
-        )
+        await self._refund(await self._succeeded(), AMOUNT_MINOR, is_withdrawn=True)
 
     async def refunded_by_service(self) -> None:
         """A person gives a little back."""
@@ -211,9 +207,10 @@ class Stories:
             "instrument": instrument,
             "capture_method": capture_method,
         }
-        payment_id = await self._load.accepted_at(PAYMENTS_PATH, json.dumps(body).encode())
-        if payment_id is None:
+        promise = await self._load.accepted_at(PAYMENTS_PATH, json.dumps(body).encode())
+        if promise is None:
             raise TimeoutError
+        payment_id = promise.payment_id
         self._begun.add(payment_id)
         return payment_id
 
@@ -231,10 +228,10 @@ class Stories:
         await self._ended(payment_id)
         return payment_id
 
-    async def _refund(self, payment_id: str, amount_minor: int, refund_id: str = "") -> None:
-        name = refund_id or self._commander.refund_id()
-        await self._commander.about_refund("refund", payment_id, name, amount_minor)
-        await self._refund_ended(name)
+    async def _refund(self, payment_id: str, amount_minor: int, *, is_withdrawn: bool = False) -> None:
+        refund_id = await self._commander.refund(payment_id, amount_minor, is_withdrawn=is_withdrawn)
+        if refund_id is not None:
+            await self._refund_ended(refund_id)
 
     async def _moved_on(self, payment_id: str, to: set[str]) -> str:
         """Wait until it is in one of these states, or has an outcome; return the state."""
