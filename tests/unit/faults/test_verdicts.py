@@ -59,7 +59,6 @@ def with_second_acts(seen: Observation) -> Observation:
         ("pay_7", "collect", 100, "att_7_1"),
     ]  # fmt: skip
     commands = [
-        Command("accept", "pay_3", "pay_3", "key", 900), Command("accept", "pay_4", "pay_4", "key", 900),
         Command("capture", "pay_3", "pay_3", "key", 600, "gateway", "capture/3"),
         Command("void", "pay_3", "pay_3", BRUNO, None, BRUNO, "void/3", "refused: state_conflict"),
         Command("void", "pay_4", "pay_4", "key", None, "gateway", "void/4"),
