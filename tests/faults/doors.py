@@ -25,8 +25,8 @@ ANSWERED_S_MAX: Final = 60.0
 CALL_S_MAX: Final = 5.0
 AGAIN_S: Final = 0.25
 RECORD_AWAY: Final = (
-    OSError, TimeoutError, PKIError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError, asyncpg.TransactionRollbackError,
+    OSError, TimeoutError, PKIError, asyncpg.InterfaceError, asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.TransactionRollbackError,
 )  # fmt: skip
 
 

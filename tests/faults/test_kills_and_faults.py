@@ -38,7 +38,7 @@ async def test_every_fault_was_survived_within_ten_seconds(findings: Findings) -
 
 async def test_money_outcomes_promises_and_webhooks_held(findings: Findings) -> None:
     assert [] == findings.violations
-    assert 2 == findings.checks
+    assert 3 == findings.checks  # After the kills, after the faults, after each story once.
     assert findings.load["accepted"] <= findings.judged
     assert STORIES == len(findings.stories)
     assert 2 * STORIES < sum(findings.stories.values())  # Once each at the end; the rest under faults.
