@@ -18,7 +18,8 @@ from typing import Any, Final
 from compose.launcher.stack import Stack, StackOptions
 from services.node.process import cancel_until_heard
 from tests.faults.client_log import ClientLog, read_client_log
-from tests.faults.commands import Commander, CommandLog
+from tests.faults.command_log import CommandLog
+from tests.faults.commands import Commander
 from tests.faults.crash_sites import CrashSite
 from tests.faults.doctored import doctored_runs
 from tests.faults.doors import Doors

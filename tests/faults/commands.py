@@ -1,4 +1,4 @@
-"""What is asked for after a payment was accepted, and what was said to it: on disk before it counts.
+"""What is asked for after a payment was accepted.
 
 Merchants ask over the edge, persons by their own doors: in the ways that the product has, and under the same
 names however often they ask.
@@ -8,81 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from dataclasses import asdict
+from typing import Final, TypeAlias
 
 import asyncpg
 
 from services.node.identifiers import RANDOM_BITS, new_id
-from tests.faults.client_log import PAYMENTS_PATH, Promise, append_line, open_log
+from services.payments.machine.model import REFUND_FINAL
+from tests.faults.client_log import PAYMENTS_PATH, Promise
+from tests.faults.command_log import Action, Command, CommandLog
 from tests.faults.doors import Doors
+from tests.faults.observed import OUTCOMES
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 Send: TypeAlias = Callable[[str, bytes], Awaitable[Promise | None]]
-Action: TypeAlias = Literal["capture", "void", "refund", "cancel", "approve", "reject"]
 
 REFUNDS_PATH: Final = "/v1/refunds"
 GATEWAY: Final = "gateway"
 ALICE, BRUNO = "operator-alice", "operator-bruno"
 OWNER: Final = "migrator"
-APPLIED: Final = "applied"
 # Longer than any fault that the load meets; the mailbox is read again within a second of its end.
 TAKEN_S_MAX: Final = 60.0
 LOOK_EVERY_S: Final = 0.2
 _ROUTES: Final = {"capture": "capture", "void": "cancel"}
+_WAITS_FOR_SOMEBODY: Final = ("authorized", "in_review")
+_MOVING: Final = f"""
+    select status, payment_id, payment_id as subject_id from payments.payment
+    where status <> all ('{{{",".join(OUTCOMES)}}}'::text[])
+    union all
+    select status, payment_id, refund_id from payments.refund
+    where status <> all ('{{{",".join(sorted(REFUND_FINAL))}}}'::text[])
+"""
 _REFUSED: Final = (
     asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.InsufficientPrivilegeError,
     asyncpg.UniqueViolationError, asyncpg.NoDataFoundError,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command that was taken.
-
-    Attributes:
-        subject_id: what it is about: the payment, or one of its refunds.
-        amount_minor: as it was asked; None means the whole, or that there is none.
-        source, source_id: the name under which the mailbox keeps it.
-        result: what the engine said: `applied`, or `refused: <code>`.
-    """
-
-    action: Action
-    payment_id: str
-    subject_id: str
-    by: str
-    amount_minor: int | None = None
-    source: str = ""
-    source_id: str = ""
-    result: str = APPLIED
-
-    @property
-    def applied(self) -> bool:
-        """Whether the engine did it."""
-        return self.result == APPLIED
-
-
-class CommandLog:
-    """Every command that was taken, one line each."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor = open_log(path)
-
-    def write(self, command: Command) -> None:
-        append_line(self._descriptor, asdict(command))
-
-    def close(self) -> None:
-        os.close(self._descriptor)
-
-    def read(self) -> list[Command]:
-        """All of them, oldest first."""
-        return [Command(**json.loads(line)) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
 
 class Commander:
@@ -194,6 +157,15 @@ class Commander:
         query = "select status from payments.refund where refund_id = $1"
         rows = await self._doors.fetch(OWNER, query, refund_id)
         return str(rows[0][0]) if rows else ""
+
+    async def left_open(self) -> list[tuple[str, str, str]] | None:
+        """What waits for a merchant or a person: its state, its payment, and its own id.
+
+        Returns:
+            None if no payment and no refund is on its way any more, not even by itself.
+        """
+        moving = await self._doors.fetch(OWNER, _MOVING)
+        return [tuple(row) for row in moving if row["status"] in _WAITS_FOR_SOMEBODY] if moving else None
 
     async def _until_taken(self, command: Command) -> Command:
         query = "select result from payments.mail where (source, source_id) = ($1, $2)"

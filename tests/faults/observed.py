@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.faults.client_log import Promise
-from tests.faults.commands import Command
+from tests.faults.command_log import Command
 
 OUTCOMES: Final = ("succeeded", "failed", "canceled", "expired")
 TERMINAL_EVENTS: Final = tuple(f"payment.{outcome}" for outcome in OUTCOMES)

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from signing.evidence.archive import unpack
 from signing.evidence.errors import EvidenceRefused
 from signing.evidence.verification import verify_bundle
 from tests.faults.client_log import Promise
-from tests.faults.commands import CommandLog
+from tests.faults.command_log import CommandLog
 from tests.faults.doors import open_record
 from tests.faults.load import Load
 from tests.faults.observed import (
@@ -36,18 +36,25 @@ QUIET_S_MAX: Final = 120.0
 QUIET_EVERY_S: Final = 0.25
 REPEATS_AT_ONCE: Final = 8
 BUNDLES_MAX: Final = 20
+OPEN_TOLD_MAX: Final = 20  # What is said of what stays open: enough to see what it has in common.
 RECORD_AWAY: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
-_OPEN = f"""
-    select (select count(*) from payments.refund where due is not null)
-         + (select count(*) from payments.mail where done_at is null)
-         + (select count(*) from payments.payment where status <> all ('{{{",".join(OUTCOMES)}}}'::text[]))
-         + (select count(*) from notifications.delivery where state = 'pending')
-         + (select count(*) from payments.event e where not exists (
-               select from notifications.delivery d
-               where (d.payment_id, d.sequence) = (e.payment_id, e.sequence)))
-         + (select count(*) from evidence.record r where not exists (
-               select from evidence.leaf l where (l.kind, l.subject) = (r.kind, r.subject)))
+_OPEN: Final = f"""
+    select 'refund ' || refund_id || ' is ' || status from payments.refund where due is not null
+    union all
+    select 'mail ' || source || ' ' || source_id from payments.mail where done_at is null
+    union all
+    select 'payment ' || payment_id || ' is ' || status from payments.payment
+    where status <> all ('{{{",".join(OUTCOMES)}}}'::text[])
+    union all
+    select 'delivery of ' || payment_id || ' ' || sequence from notifications.delivery where state = 'pending'
+    union all
+    select 'event ' || e.payment_id || ' ' || e.sequence from payments.event e where not exists (
+        select from notifications.delivery d where (d.payment_id, d.sequence) = (e.payment_id, e.sequence))
+    union all
+    select 'evidence of ' || r.kind || ' ' || r.subject from evidence.record r where not exists (
+        select from evidence.leaf l where (l.kind, l.subject) = (r.kind, r.subject))
+    limit {OPEN_TOLD_MAX}
 """
 _RECORDED = """
     select p.payment_id, p.kind, p.status, p.amount_minor, p.currency, array_agg(e.sequence) as sequences,
@@ -100,18 +107,17 @@ class Watcher:
 
     async def until_quiet(self) -> list[str]:
         """Wait until every payment has its outcome, every event is delivered, every record has its leaf."""
-        left = -1
+        left = ["nothing could be seen"]
         try:
             async with asyncio.timeout(QUIET_S_MAX):
                 while left:
-                    try:
+                    with suppress(*RECORD_AWAY):
                         async with open_record(self._stack) as record:
-                            left = int(await record.fetchval(_OPEN)) + untold(bank_books(self._stack))
-                    except RECORD_AWAY:
-                        left = -1
+                            left = [row[0] for row in await record.fetch(_OPEN)]
+                        left += untold(bank_books(self._stack))
                     await asyncio.sleep(QUIET_EVERY_S)
         except TimeoutError:
-            return [f"I2 {left} things were still open after {QUIET_S_MAX:.0f} s"]
+            return [f"I2 still open after {QUIET_S_MAX:.0f} s: {what}" for what in left]
         return []
 
     async def audit(self) -> list[str] | None:
@@ -230,11 +236,13 @@ def movements_of(books: Mapping[str, Path]) -> list[Movement]:
     return found
 
 
-def untold(books: Mapping[str, Path]) -> int:
-    """How much the banks still have to do or to tell by themselves."""
-    count = 0
-    for path in books.values():
+def untold(books: Mapping[str, Path]) -> list[str]:
+    """What the banks still have to do or to tell by themselves."""
+    found = []
+    for bank, path in books.items():
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
-            query = "select (select count(*) from later) + (select count(*) from callback where taken = 0)"
-            count += int(ledger.execute(query).fetchone()[0])
-    return count
+            query = "select (select count(*) from later), (select count(*) from callback where taken = 0)"
+            later, callbacks = ledger.execute(query).fetchone()
+        found += [f"{later} things that {bank} does later"] if later else []
+        found += [f"{callbacks} callbacks of {bank}"] if callbacks else []
+    return found

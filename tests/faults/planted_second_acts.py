@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from services.payments.machine.policy import Policy
-from tests.faults.commands import Command
+from tests.faults.command_log import Command
 from tests.faults.observed import Movement, Observation, Recorded, RecordedRefund, refund_of
 
 Spoil: TypeAlias = Callable[[Observation], Observation]

@@ -13,6 +13,7 @@ import pytest
 from tests.faults.campaign import Findings, Plan, run_campaign
 from tests.faults.crash_sites import crash_sites
 from tests.faults.kills import BACK_S_MAX
+from tests.faults.stories import CUT_SHORT
 from tests.faults.system_faults import FAULTS
 
 KILLS = 2
@@ -37,10 +38,10 @@ async def test_every_fault_was_survived_within_ten_seconds(findings: Findings) -
 
 
 async def test_money_outcomes_promises_and_webhooks_held(findings: Findings) -> None:
-    assert [] == findings.violations
+    assert not findings.violations, "\n".join(findings.violations)
     assert 3 == findings.checks  # After the kills, after the faults, after each story once.
     assert findings.load["accepted"] <= findings.judged
-    assert STORIES == len(findings.stories)
+    assert STORIES == len(findings.stories.keys() - {CUT_SHORT})
     assert 2 * STORIES < sum(findings.stories.values())  # Once each at the end; the rest under faults.
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.faults.client_log import Promise
-from tests.faults.commands import ALICE, BRUNO, Command
+from tests.faults.command_log import Command
+from tests.faults.commands import ALICE, BRUNO
 from tests.faults.observed import Movement, Observation, Recorded, RecordedRefund
 from tests.faults.planted_faults import planted_faults
 from tests.faults.planted_second_acts import PlantedFault
