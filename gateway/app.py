@@ -9,12 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
+from gateway.access.admission import Admission
 from gateway.access.authenticate import Authenticator
 from gateway.access.merchants import AccountDirectory, KeyDirectory
 from gateway.access.refusals import RefusalLog
 from gateway.access.replay import ReplayMemory
 from gateway.access.self_test import require_working_verification
+from gateway.access.shared_rates import SharedBuckets, SharedRates
 from gateway.api.accounts import AccountHandlers
 from gateway.api.answers import answering
 from gateway.api.claims import ClaimReadHandlers
@@ -68,14 +71,11 @@ WAIT_SHARE = 0.3
 async def main(config: GatewayConfig) -> None:
     """Serve until stopped, then answer what is under way and write what was counted."""
     require_working_verification(now=int(time.time()))
-    receipt_key = SigningKey.from_pem(Path(config.receipt_key_file).read_bytes())
-    webhook_keys = keys_from_jwks(Path(config.webhook_jwks_file).read_bytes())
-    jwks = keys_to_jwks({receipt_key.key_id: receipt_key.verifying_key, **webhook_keys}.values())
+    receipt_key, jwks = _keys(config)
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(
-            open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX)
-        )
+        opening = open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX)
+        pool = await stack.enter_async_context(opening)
         cache = open_redis(config, config.redis)
         stack.push_async_callback(cache.aclose)
         registry, payments = Registry(pool), Payments(pool, DUPLICATE_FORM)
@@ -87,20 +87,24 @@ async def main(config: GatewayConfig) -> None:
         published = PublishedLog(evidence, time.monotonic)
         refusals = RefusalLog(AuditStore(pool).append, evidence.record_refusals, time.monotonic)
         replays = ReplayMemory(cache, time.monotonic, metrics.reads_unremembered.inc)
+        admission = Admission(config.limits)
+        rates = SharedRates(SharedBuckets(cache), admission.limiters, metrics.rates_untold.inc)
         authenticator = Authenticator(
-            origins=frozenset(config.origins), keys=keys, replays=replays, cell=config.cell
+            origins=frozenset(config.origins),
+            keys=keys,
+            replays=replays,
+            admission=admission,
+            cell=config.cell,
         )
-        app = web.Application(
-            client_max_size=BODY_BYTES_MAX + 1,  # aiohttp refuses a body that reaches it
-            middlewares=[
-                answering(
-                    authenticator=authenticator,
-                    refusals=refusals,
-                    receipt_key=receipt_key,
-                    metrics=metrics,
-                    cell=config.cell,
-                )
-            ],
+        app = _application(
+            answering(
+                authenticator=authenticator,
+                admission=admission,
+                refusals=refusals,
+                receipt_key=receipt_key,
+                metrics=metrics,
+                cell=config.cell,
+            )
         )
         resting = _resting(Reads(pool), config, metrics)
         vault = await stack.enter_async_context(_open_vault(config))
@@ -127,14 +131,26 @@ async def main(config: GatewayConfig) -> None:
         add_routes(app, [bound for each in handlers for bound in each.bound()], metrics)
         for part in (payments, keys, refusals, published):
             stack.push_async_callback(part.close)
-        await stack.enter_async_context(
-            _in_background(readiness.run, refusals.run, revocations.run, retention.run, resting.waiting.run)
-        )
+        loops = (readiness, refusals, revocations, retention, resting.waiting, rates)
+        await stack.enter_async_context(_in_background(*(part.run for part in loops)))
         await stack.enter_async_context(
             serve(app, config, config.listen, callers=CALLERS, ready=lambda: readiness.ready)
         )
         await until_stopped()
         resting.waiting.stop()
+
+
+def _keys(config: GatewayConfig) -> tuple[SigningKey, bytes]:
+    """The key that signs answers, and the document of every public key that merchants need."""
+    receipt_key = SigningKey.from_pem(Path(config.receipt_key_file).read_bytes())
+    webhook_keys = keys_from_jwks(Path(config.webhook_jwks_file).read_bytes())
+    jwks = keys_to_jwks({receipt_key.key_id: receipt_key.verifying_key, **webhook_keys}.values())
+    return receipt_key, jwks
+
+
+def _application(answer: Middleware) -> web.Application:
+    # aiohttp refuses a body that reaches its bound.
+    return web.Application(client_max_size=BODY_BYTES_MAX + 1, middlewares=[answer])
 
 
 def _resting(reads: Reads, config: GatewayConfig, metrics: Metrics) -> Resting:

@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from services.node.config_file import EgressConfig, ListenConfig, NodeConfig, PostgresConfig, RedisConfig
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often who may ask; each number lies between 1 and a million.
+
+    Attributes:
+        merchant_per_s: requests a second of one merchant, lasting. A very large payment company sees 1,000
+            a second from all its merchants together.
+        merchant_burst: requests at once of one merchant: two seconds' worth.
+        source_per_s: requests a second from one address whose sender is not recognised. A client with a wrong
+            key or clock repeats itself a few times a second; it shares the address with others.
+        source_burst: the same at once.
+    """
+
+    merchant_per_s: int = 200
+    merchant_burst: int = 400
+    source_per_s: int = 50
+    source_burst: int = 100
 
 
 class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -18,6 +38,7 @@ class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only
         webhook_jwks_file: JWKS with the public keys that sign webhooks, published beside the receipt key.
         trust_file: public keys with their roles (gateway, log, witness); they go into bundles of evidence.
         vault: the way out to the vault, for instruments.
+        limits: how often who may ask.
     """
 
     listen: ListenConfig
@@ -28,6 +49,7 @@ class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only
     webhook_jwks_file: str
     trust_file: str
     vault: EgressConfig
+    limits: LimitsConfig = LimitsConfig()
 
 
 class OperatorConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):

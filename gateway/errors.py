@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gateway.access.rate import Verdict
+
 
 class GatewayRefusal(Exception):
     """Refuse a request: nothing of it was kept but the audit record."""
 
     code: ClassVar[str] = "refused"
-    retry_after_s: ClassVar[int | None] = None
+    retry_after_s: int | None = None
 
 
 class MalformedJSON(GatewayRefusal):
@@ -87,6 +89,22 @@ class SignatureReplayed(GatewayRefusal):
     """This very GET was seen before; a read is signed anew each time."""
 
     code = "signature_replayed"
+
+
+class RateLimited(GatewayRefusal):
+    """More came from a merchant, or from an address where nobody was recognised, than may.
+
+    Attributes:
+        verdict: what was applied, and when asking again can help.
+    """
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, verdict: Verdict | None = None) -> None:
+        super().__init__(message)
+        self.verdict = verdict
+        if verdict is not None:
+            self.retry_after_s = verdict.retry_after_s
 
 
 class NotPermitted(GatewayRefusal):

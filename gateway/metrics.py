@@ -32,6 +32,11 @@ class Metrics:
             "Reads served while Redis was away, so that a replay would not have been noticed.",
             registry=self._registry,
         )
+        self.rates_untold = Counter(
+            "gateway_rates_untold_total",
+            "Times that this worker held rate limits alone, because Redis could not be told.",
+            registry=self._registry,
+        )
         self.waiters = Gauge(
             "gateway_waiters", "Requests that wait for a payment to rest.", registry=self._registry
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from gateway.config import LimitsConfig
 
 ADMIN_SOCKET = "admin.sock"
 
@@ -24,6 +26,22 @@ class Address:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How often who may ask, at the door and behind it.
+
+    Attributes:
+        gateway: per merchant, and per address whose sender is not recognised.
+        edge_source_per_s: requests a second from one address, recognised or not: the edge cannot tell. Two
+            merchants behind one address may each use their rate.
+        edge_source_burst: the same at once.
+    """
+
+    gateway: LimitsConfig = field(default_factory=LimitsConfig)
+    edge_source_per_s: int = 400
+    edge_source_burst: int = 800
+
+
+@dataclass(frozen=True)
 class Places:
     """Everything that derived configuration must know of a deployment.
 
@@ -37,6 +55,7 @@ class Places:
         connection_age_s_max: Oldest age of any connection, seconds.
         webhook_allowed: Exact `host:port` that webhooks may reach although not public.
         webhook_trust_file: Extra trust for these, empty for none.
+        limits: How often who may ask.
     """
 
     addresses: dict[str, Address]
@@ -48,6 +67,7 @@ class Places:
     connection_age_s_max: float
     webhook_allowed: tuple[str, ...] = ()
     webhook_trust_file: str = ""
+    limits: Limits = field(default_factory=Limits)
 
     def identity(self, name: str) -> Path:
         """The link to a workload's generation in force."""

@@ -7,6 +7,8 @@ import re
 from datetime import date
 from typing import Any
 
+import msgspec
+
 from compose.derive.places import Places
 from compose.derive.stores import DATABASE
 from compose.mesh import Mesh, Service
@@ -81,6 +83,7 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "webhook_jwks_file": str(places.run / service.name / WEBHOOK_JWKS_FILE),
                 "trust_file": trust_file,
                 "vault": _egress(mesh, service, "vault", places),
+                "limits": msgspec.structs.asdict(places.limits.gateway),
             }
         case "payments":
             return {

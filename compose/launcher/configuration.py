@@ -6,7 +6,7 @@ import json
 
 from compose.derive.configuration import configuration_files
 from compose.derive.deployment import deployment_text
-from compose.derive.places import Address, Places
+from compose.derive.places import Address, Limits, Places
 from compose.launcher.accounts import Account
 from compose.launcher.layout import Layout, own_folder, write_public, write_readable
 from compose.launcher.ports import LOOPBACK
@@ -22,6 +22,7 @@ def places_on_this_machine(
     webhook: tuple[str, str],
     *,
     connection_age_s_max: float = CONNECTION_AGE_S_MAX,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
 ) -> Places:
     """Everything on loopback, below one data directory.
 
@@ -29,6 +30,7 @@ def places_on_this_machine(
         ports: Port of every listener of the mesh.
         webhook: `host:port` of the demonstration's webhook receiver, and the file of its authority.
         connection_age_s_max: See `Places`.
+        limits: See `Places`.
     """
     public = mesh.dns("edge")
     return Places(
@@ -41,6 +43,7 @@ def places_on_this_machine(
         connection_age_s_max=connection_age_s_max,
         webhook_allowed=(webhook[0],),
         webhook_trust_file=webhook[1],
+        limits=limits,
     )
 
 

@@ -10,10 +10,10 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from compose.derive.places import Places
+from compose.derive.places import Limits, Places
 from compose.launcher.accounts import Account, account_for
 from compose.launcher.certificate_daemon import certificate_daemon
 from compose.launcher.configuration import (
@@ -49,11 +49,13 @@ class StackOptions:
         data: The data directory.
         edge_port: Port for merchants, 0 for one from the kernel.
         connection_age_s_max: How old a connection may become; the benchmarks take a real cell's.
+        limits: How often who may ask; what drives harder than any merchant raises them.
     """
 
     data: Path
     edge_port: int = 0
     connection_age_s_max: float = CONNECTION_AGE_S_MAX
+    limits: Limits = field(default_factory=Limits)
 
 
 class Stack:
@@ -109,6 +111,7 @@ class Stack:
             self.ports,
             (receiver, str(trust)),
             connection_age_s_max=options.connection_age_s_max,
+            limits=options.limits,
         )
         self._prepare_receiver(trust)
         write_configuration(self.mesh, self.layout, self.places, self.accounts, passwords)

@@ -2,6 +2,8 @@
 
 1 limits → 2 parse → 3 key → 4 digest → 5 signature → 6 idempotency or, for a read, replay.
 
+The rate of a source stands before 1, that of a merchant behind 5 (`gateway.access.admission`).
+
 Cheap checks come before dear ones, and nothing is asked of the record before the request has its one accepted
 form. The target that is verified is the raw one of the request line, at an origin that the configuration
 names.
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 from aiohttp import ClientError, web
 
+from gateway.access.admission import Admission
 from gateway.access.exchange import Exchange
 from gateway.access.merchants import KeyDirectory
 from gateway.access.replay import ReplayMemory
@@ -64,15 +67,23 @@ class Authenticator:
         origins: the gateway's public origins.
         keys: the key directory.
         replays: the memory of reads.
+        admission: the rates of merchants.
         cell: this cell; the record of a merchant of another one is not here.
     """
 
     def __init__(
-        self, *, origins: frozenset[str], keys: KeyDirectory, replays: ReplayMemory, cell: str
+        self,
+        *,
+        origins: frozenset[str],
+        keys: KeyDirectory,
+        replays: ReplayMemory,
+        admission: Admission,
+        cell: str,
     ) -> None:
         self._origins = origins
         self._keys = keys
         self._replays = replays
+        self._admission = admission
         self._cell = cell
 
     async def authenticate(
@@ -90,6 +101,7 @@ class Authenticator:
         Raises:
             RequestRefused: the request is refused.
             SignatureReplayed: a read that was made before.
+            RateLimited: the merchant asks too often.
             WrongCell: the merchant's record is in another cell.
             CellUnavailable: the key cannot be looked up, or only an old answer about it is at hand.
         """
@@ -107,6 +119,7 @@ class Authenticator:
         # 4, 5. Digest and signature.
         exchange.verified = verified = verify_request(signed, known.key, now=now)
         reach("gateway.signature_verified")
+        exchange.rate = self._admission.admit_merchant(known.merchant_id)
         # The signature holds under the key as last seen. That is enough to sign a refusal, and for
         # nothing else.
         if not recalled.current:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from gateway.access.rate import Verdict
 from gateway.store.registry import KnownKey
 from signing import SignedRequest, VerifiedRequest
 
@@ -25,6 +26,7 @@ class Exchange:
         signed: set once the request was parsed; its claims are not verified yet.
         known: set once the claimed key was found; the sender need not be its owner yet.
         verified: set once the signature held; from here on every answer is signed.
+        rate: where the merchant stands, once it was recognised.
         receipt: header fields of a receipt that was made already, for the evidence.
     """
 
@@ -35,6 +37,7 @@ class Exchange:
     known: KnownKey | None = None
     verified: VerifiedRequest | None = None
     receipt: tuple[tuple[str, str], ...] | None = field(default=None)
+    rate: Verdict | None = None
 
     def require_caller(self) -> tuple[KnownKey, VerifiedRequest]:
         """Return who asks, proven.

@@ -79,6 +79,10 @@ class RefusalLog:
         except GroupFull as fault:
             raise CellUnavailable("the audit log is out of reach: send the same request again") from fault
 
+    def count(self, code: str) -> None:
+        """Count a refusal for the summary: of a flood, the number is what tells something."""
+        self._tally.count(code)
+
     async def keep_evidence(self, refused: RefusedExchange) -> None:
         """Record the refusal of a recognised sender's request, with what it was told and our signature.
 

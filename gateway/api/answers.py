@@ -9,12 +9,15 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from gateway.access.admission import Admission
 from gateway.access.authenticate import Authenticator
 from gateway.access.exchange import EXCHANGE, Exchange
+from gateway.access.rate import rate_limit_fields
 from gateway.access.receipts import make_receipt
 from gateway.access.refusals import RefusalLog
 from gateway.api.operations import require_scope
@@ -34,6 +37,7 @@ UNMATCHED = "unmatched"
 def answering(
     *,
     authenticator: Authenticator,
+    admission: Admission,
     refusals: RefusalLog,
     receipt_key: Signer,
     metrics: Metrics,
@@ -44,6 +48,7 @@ def answering(
 
     Args:
         authenticator: recognises the sender.
+        admission: the rates of sources.
         refusals: the audit log's pen.
         receipt_key: signs every answer to a recognised sender.
         metrics: counts answers and refusals.
@@ -55,7 +60,9 @@ def answering(
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         exchange = _open_exchange(request, cell, now())
         request[EXCHANGE] = exchange
+        source: str | None = None
         try:
+            source = admission.admit_source(request)
             if request.path.startswith(SIGNED_PREFIX):
                 await _recognise(request, exchange, authenticator, int(now()))
             _require_route(request)
@@ -64,6 +71,8 @@ def answering(
         except Exception as fault:  # noqa: BLE001 - the HTTP edge: whatever it was becomes one answer
             refusing = Refusing(exchange, refusals, metrics, receipt_key, now())
             response = _respond(await refusing.answer(fault))
+        if source is not None and _is_a_strangers(exchange, response.status):
+            admission.charge_source(source)
         # Responses are made here and by our own handlers, never streamed: the receipt needs the whole body.
         if not isinstance(response, web.Response):
             raise TypeError("a handler must return a whole response")
@@ -72,6 +81,15 @@ def answering(
         return response
 
     return answer
+
+
+def _is_a_strangers(exchange: Exchange, status: int) -> bool:
+    """Whether the sender was not recognised; what failed on our side tells nothing about it.
+
+    A key that introduces itself is a stranger's: whoever guesses enrolment tokens can make any number.
+    """
+    recognised = exchange.known is not None and exchange.verified is not None
+    return not recognised and status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _open_exchange(request: web.Request, cell: str, now_s: float) -> Exchange:
@@ -121,6 +139,8 @@ def _seal(response: web.Response, exchange: Exchange, key: Signer, now: int) -> 
     response.headers["Request-Id"] = exchange.request_id
     if exchange.known is not None and exchange.verified is not None:
         response.headers["Gateway-Version"] = exchange.known.api_version
+    if exchange.rate is not None and "RateLimit" not in response.headers:
+        response.headers.extend(rate_limit_fields(exchange.rate))
     if exchange.verified is None:
         return
     if exchange.receipt is None:

@@ -21,9 +21,9 @@ SIGNED_PROBLEMS = frozenset(
     {
         "body_missing", "body_not_allowed", "cell_unavailable", "digest_malformed", "digest_mismatch",
         "header_duplicated", "header_malformed", "internal_error", "key_revoked", "key_scope", "key_unknown",
-        "method_not_canonical", "request_refused", "sender_gone", "signature_expired", "signature_invalid",
-        "signature_malformed", "signature_missing", "signature_too_early", "target_not_canonical",
-        "too_large", "unsupported_media", "wrong_cell",
+        "method_not_canonical", "rate_limited", "request_refused", "sender_gone", "signature_expired",
+        "signature_invalid", "signature_malformed", "signature_missing", "signature_too_early",
+        "target_not_canonical", "too_large", "unsupported_media", "wrong_cell",
     }
 )  # fmt: skip
 READ_PROBLEMS = frozenset({"signature_replayed"})
@@ -82,7 +82,7 @@ class Operation:
     def all_problems(self) -> frozenset[str]:
         """Return every code that this operation can be refused with."""
         if not self.signed:
-            return self.problems | {"internal_error", "cell_unavailable"}
+            return self.problems | {"internal_error", "cell_unavailable", "rate_limited"}
         return self.problems | SIGNED_PROBLEMS | (READ_PROBLEMS if self.method == "GET" else ACT_PROBLEMS)
 
 

@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
+from gateway.access.rate import rate_limit_fields
 from gateway.errors import (
     DuplicateSuspected,
     GatewayRefusal,
     MethodNotAllowed,
+    RateLimited,
     StoredRefusal,
     ValidationFailed,
 )
@@ -66,7 +68,7 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
         "key_unknown": Problem(401, "The key is not registered"),
         "key_revoked": Problem(401, "The key was revoked"),
         "digest_mismatch": Problem(401, "The body is not the one that was signed"),
-        # 403 to 431: recognised, and refused.
+        # 403 to 429: recognised, and refused.
         "not_permitted": Problem(403, "This is not permitted"),
         "key_scope": Problem(403, "The key may not do this"),
         "not_found": Problem(404, "There is no such thing here"),
@@ -83,6 +85,7 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
         "validation_failed": Problem(422, "The body does not fit the operation"),
         "idempotency_key_reused": Problem(422, "The idempotency key was used for another request"),
         "currency_not_supported": Problem(422, "There is no account in this currency"),
+        "rate_limited": Problem(429, "Too many requests", retryable=True),
         # 5xx: our side.
         INTERNAL: Problem(500, "Something went wrong on our side", retryable=True),
         "cell_unavailable": Problem(503, "The record is out of reach", retryable=True),
@@ -147,6 +150,10 @@ def describe(fault: Exception, *, request_id: str) -> ProblemAnswer:
     if isinstance(fault, GatewayRefusal) and fault.retry_after_s is not None:
         body["retry_after_s"] = fault.retry_after_s
         headers.append(("Retry-After", str(fault.retry_after_s)))
+    if isinstance(fault, RateLimited) and fault.verdict is not None:
+        # The member of draft-ietf-httpapi-ratelimit-headers-10 §6.
+        body["violated-policies"] = [fault.verdict.rate.policy]
+        headers += rate_limit_fields(fault.verdict)
     if isinstance(fault, MethodNotAllowed) and fault.allowed:
         headers.append(("Allow", ", ".join(sorted(fault.allowed))))
     return ProblemAnswer(code, problem.status, msgspec.json.encode(body), tuple(headers))

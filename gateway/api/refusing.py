@@ -15,7 +15,7 @@ from gateway.access.kept_request import is_kept, refused_body, request_head
 from gateway.access.receipts import Receipt, make_receipt
 from gateway.access.refusals import RefusalLog
 from gateway.api.problems import INTERNAL, PROBLEM_MEDIA_TYPE, ProblemAnswer, describe
-from gateway.errors import CellUnavailable, EvidencePending
+from gateway.errors import CellUnavailable, EvidencePending, RateLimited
 from gateway.metrics import Metrics
 from gateway.store.evidence import RefusedExchange
 from services.node.logs import get_log
@@ -46,6 +46,9 @@ class Refusing:
         problem = describe(fault, request_id=self.exchange.request_id)
         if problem.code == INTERNAL:
             self._log_bug(fault)
+        elif isinstance(fault, RateLimited):
+            # Writing it down for each would make the flood dearer for us than for whoever sends it.
+            self.refusals.count(problem.code)
         elif not isinstance(fault, OURS):
             try:
                 await self._record(problem)

@@ -43,7 +43,7 @@ class Tally:
         return False
 
     def count(self, code: str) -> None:
-        """Count a refusal that named no registered key; codes come from a closed list."""
+        """Count a refusal that named no registered key, or one of a flood; codes come from a closed list."""
         self._unnamed[code] += 1
 
     def take_summary(self) -> str | None:

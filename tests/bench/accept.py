@@ -32,6 +32,7 @@ from tests.bench.process_times import all_processes, used_s, with_children_s
 from tests.bench.report import Report
 from tests.bench.report import Target as Goal
 from tests.bench.told_process import LoadProcess, running_load
+from tests.raised_limits import RAISED
 
 RATE_PER_S: Final = 300
 CONNECTIONS: Final = 256
@@ -107,7 +108,7 @@ def measure(*, quick: bool) -> Report:
 
 
 async def _passages(folder: Path, sizes: Sizes) -> dict[str, Passage]:
-    options = StackOptions(folder / "door", connection_age_s_max=CONNECTION_AGE_S)
+    options = StackOptions(folder / "door", connection_age_s_max=CONNECTION_AGE_S, limits=RAISED)
     stack = await DoorStack.start(options, lambda *_: None)
     assert isinstance(stack, DoorStack)
     try:

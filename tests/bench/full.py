@@ -27,6 +27,7 @@ from tests.bench.pipeline import percentiles_ms
 from tests.bench.process_times import all_processes, used_s, with_children_s
 from tests.bench.report import Report, Target
 from tests.bench.told_process import LoadProcess, ReceiverProcess, running_load, running_receiver
+from tests.raised_limits import RAISED
 
 RATE_PER_S: Final = 300
 AGE_MS_MAX: Final = 1_000
@@ -98,7 +99,7 @@ def measure(*, quick: bool) -> Report:
 
 async def _journeys(folder: Path, sizes: Sizes) -> dict[str, Journey]:
     stack = await Stack.start(
-        StackOptions(folder / "mesh", connection_age_s_max=CONNECTION_AGE_S), lambda *_: None
+        StackOptions(folder / "mesh", connection_age_s_max=CONNECTION_AGE_S, limits=RAISED), lambda *_: None
     )
     try:
         jwks = folder / "gateway-keys.json"

@@ -11,11 +11,12 @@ from compose.launcher.stack import Stack, StackOptions
 from pki.tls import client_context
 from tests.bench.pipeline_record import prepared
 from tests.bench.pipeline_runs import Feed, Run, measured
+from tests.raised_limits import RAISED
 
 
 async def mesh_run(folder: Path, feeds: tuple[Feed, Feed]) -> Run:
     """Start everything, feed once to warm up, and once to measure."""
-    stack = await Stack.start(StackOptions(folder), lambda *_: None)
+    stack = await Stack.start(StackOptions(folder, limits=RAISED), lambda *_: None)
     try:
         address = stack.places.addresses["postgres.tls"]
         expect = frozenset({stack.mesh.spiffe("postgres")})

@@ -20,6 +20,7 @@ from tests.bench.connection_ages import LOOK_EVERY_S, ConnectionAges
 from tests.bench.payment_load import Load, PaymentLoad
 from tests.bench.report import Report, Target, shown
 from tests.mesh.enrolled_merchant import enrol_merchant
+from tests.raised_limits import RAISED
 
 ROTATIONS: Final = 200
 _QUICK_ROTATIONS: Final = 5
@@ -72,7 +73,7 @@ def planned(count: int) -> list[str]:
 
 
 async def _measure(folder: Path, count: int, calm_s: float) -> Report:
-    stack = await Stack.start(StackOptions(folder), lambda *_: None)
+    stack = await Stack.start(StackOptions(folder, limits=RAISED), lambda *_: None)
     try:
         ages = ConnectionAges([address.port for address in stack.places.addresses.values()])
         watching = asyncio.create_task(ages.watch())

@@ -33,6 +33,7 @@ from tests.faults.stories import Stories
 from tests.faults.system_faults import FAULTS
 from tests.faults.verdicts import judge
 from tests.mesh.enrolled_merchant import enrol_merchant
+from tests.raised_limits import RAISED
 
 RATE_PER_S: Final = 6.0  # Two cores carry much more; what is wanted is a payment at every point, not a queue.
 # Kills at each point between two checks: few enough to tell which it was, and checks take time, too.
@@ -107,7 +108,7 @@ async def run_campaign(plan: Plan, tell: Tell) -> Findings:
     if os.geteuid() == 0:
         folder.chmod(0o755)  # The services' own accounts must be able to enter.
     try:
-        stack = await Stack.start(StackOptions(folder / "stack"), lambda *_: None)
+        stack = await Stack.start(StackOptions(folder / "stack", limits=RAISED), lambda *_: None)
         tell(f"the stack is ready after {time.monotonic() - began:.0f} s; seed {plan.seed}")
         try:
             async with enrol_merchant(stack) as merchant:

@@ -26,7 +26,7 @@ import asyncpg
 import msgspec
 
 from compose.launcher.databases import schema_folders
-from gateway.config import GatewayConfig, OperatorConfig
+from gateway.config import GatewayConfig, LimitsConfig, OperatorConfig
 from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
 from pki.tls import client_context
 from services.node.config_file import ListenConfig, RedisConfig
@@ -46,6 +46,7 @@ from tests.integration.gateway.gateway_stores import Redis, Relay, free_port, ru
 from tests.integration.gateway.merchant_requests import HOST, ORIGIN, first_key_request
 from tests.integration.postgres_server import PostgresServer, running_postgres
 from tests.integration.vault.vault_stack import VaultStack
+from tests.raised_limits import RAISED_GATEWAY
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMAS = schema_folders(ROOT)
@@ -224,7 +225,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway() -> AsyncIterator[Gateway]:
+async def running_gateway(limits: LimitsConfig = RAISED_GATEWAY) -> AsyncIterator[Gateway]:
     home = Path(tempfile.mkdtemp(prefix="countermark-gateway-"))
     try:
         with running_postgres() as server, running_redis(server, home) as (redis, redis_config):
@@ -233,7 +234,7 @@ async def running_gateway() -> AsyncIterator[Gateway]:
             relay = Relay(server.port)
             await relay.mend()
             vault = VaultStack.create(home, server, database)
-            gateway = _gateway(server, database, relay, redis, redis_config, home, vault)
+            gateway = _gateway(server, database, relay, redis, redis_config, home, vault, limits)
             gateway.start()
             try:
                 async with vault.running():
@@ -256,6 +257,7 @@ def _gateway(
     redis_config: RedisConfig,
     home: Path,
     vault: VaultStack,
+    limits: LimitsConfig,
 ) -> Gateway:
     receipt_file, jwks_file = home / "receipt.pem", home / "webhook.jwks"
     receipt_key, log_key = SigningKey.generate("ed25519"), SigningKey.generate("ed25519")
@@ -282,6 +284,7 @@ def _gateway(
         webhook_jwks_file=str(jwks_file),
         trust_file=str(trust_file),
         vault=vault.egress,
+        limits=limits,
         **node,
     )
     operator = OperatorConfig(

@@ -102,7 +102,7 @@ def running_redis(server: PostgresServer, home: Path) -> Iterator[tuple[Redis, R
     (home / "password").chmod(0o600)
     (home / "users.acl").write_text(
         f"user default off\nuser gateway on >{password} ~gateway:* resetchannels -@all"
-        " +get +set +del +exists +ping\n"
+        " +get +set +del +exists +ping +evalsha +script|load +time\n"
         # Not the product's: a test that empties it.
         f"user wiper on >{password} ~* resetchannels -@all +flushall\n"
     )

@@ -9,13 +9,17 @@ from dataclasses import replace
 
 import msgspec
 
+from gateway.config import LimitsConfig
 from services.node.config_file import ListenConfig
 from tests.integration.gateway.gateway_stack import Gateway
 from tests.integration.gateway.gateway_stores import Relay, free_port
+from tests.raised_limits import RAISED_GATEWAY
 
 
 @asynccontextmanager
-async def second_worker(first: Gateway, *, name: str = "second-worker") -> AsyncIterator[Gateway]:
+async def second_worker(
+    first: Gateway, *, name: str = "second-worker", limits: LimitsConfig = RAISED_GATEWAY
+) -> AsyncIterator[Gateway]:
     """Start it with a relay to PostgreSQL of its own, wait until it is ready, and stop it at the end."""
     home = first.home / name
     home.mkdir()
@@ -26,6 +30,7 @@ async def second_worker(first: Gateway, *, name: str = "second-worker") -> Async
         listen=ListenConfig("127.0.0.1", free_port(), first.config.listen.admit),
         postgres=msgspec.structs.replace(first.config.postgres, port=relay.port),
         state_dir=str(home),
+        limits=limits,
     )
     worker = replace(first, config=config, home=home, relay=relay, processes=[])
     worker.start()

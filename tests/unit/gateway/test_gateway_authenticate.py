@@ -7,10 +7,12 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
+from gateway.access.admission import Admission
 from gateway.access.authenticate import Authenticator, verify_introduction
 from gateway.access.exchange import Exchange
 from gateway.access.merchants import Recalled
 from gateway.api.operations import ALL_SCOPES
+from gateway.config import LimitsConfig
 from gateway.errors import CellUnavailable, SignatureReplayed, WrongCell
 from gateway.store.registry import KnownKey
 from signing import (
@@ -60,6 +62,7 @@ def authenticator(keys: Keys, replays: Replays | None = None) -> Authenticator:
         origins=frozenset({ORIGIN}),
         keys=keys,  # type: ignore[arg-type]  # keeps the promise of the real one
         replays=replays or Replays(),  # type: ignore[arg-type]  # as above
+        admission=Admission(LimitsConfig()),
         cell="eu",
     )
 
