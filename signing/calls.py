@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EVIDENCE_MEDIA_TYPE: Final = "application/gzip"
 ANSWER_BYTES_MAX: Final = 1024 * 1024  # a full page of a list is far below
-EVIDENCE_BYTES_MAX: Final = 16 * 1024 * 1024  # a bundle has about 10 kB; a body in it at most 256 KiB
+EVIDENCE_BYTES_MAX: Final = 16 * 1024 * 1024  # a bundle has about 10 kB; a body in it at most 64 KiB
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _VALUE = re.compile(r"[A-Za-z0-9_.-]{1,256}")
 

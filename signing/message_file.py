@@ -16,7 +16,7 @@ from typing import Final, cast
 from .errors import MessageUnreadable
 from .message import Request, Response
 
-FILE_BYTES_MAX: Final = 1024 * 1024  # a message has at most a 256 KiB body, in base64, and its header
+FILE_BYTES_MAX: Final = 1024 * 1024  # a message has at most a 64 KiB body, in base64, and its header
 _REQUEST_LINE = re.compile(r"([A-Za-z]{1,16}) (\S{1,4096}) HTTP/[0-9.]{1,4}")
 _STATUS_LINE = re.compile(r"HTTP/[0-9.]{1,4} ([0-9]{3})(?: .*)?")
 _FIELD_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.*?)[ \t]*")

@@ -20,7 +20,7 @@ MEDIA_TYPE: Final = "application/json"
 COVERED_ACTING: Final = '"@method" "@target-uri" "content-type" "content-digest" "idempotency-key"'
 COVERED_GET: Final = '"@method" "@target-uri"'
 
-BODY_BYTES_MAX: Final = 256 * 1024  # a payment has about 1 KiB; a body is hashed before its sender is known
+BODY_BYTES_MAX: Final = 64 * 1024  # a payment has about 1 KiB; a body is hashed before its sender is known
 TARGET_CHARS_MAX: Final = 2048  # what common proxies pass without configuration
 SIGNATURE_INPUT_CHARS_MAX: Final = 2048  # ours has about 350
 SIGNATURE_CHARS_MAX: Final = 1024  # ours has 102

@@ -1,31 +1,36 @@
 """Envoy configuration of the edge and of each sidecar (pure).
 
-Paths pass through byte for byte: no normalisation, no merging of slashes, no unescaping, since the request
-target is signed. A local 503 carries Retry-After, and `x-countermark-unsent` where no byte was forwarded.
+Paths pass through byte for byte or not at all: no normalisation, no merging of slashes, no unescaping, since
+the request target is signed.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from compose.derive import envoy_tls
+from compose.derive import envoy_edge, envoy_tls
 from compose.derive.connection_age import phases_of
+from compose.derive.envoy_replies import local_replies
 from compose.derive.places import Address, Places
 from compose.mesh import Mesh, Service
+from gateway.api.surface import OPERATIONS
 
 CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
 # A Python process takes up connections one after the other, some milliseconds each: when hundreds of
 # merchants come in one moment, the last waited more than a second, and was told that nobody is there.
 APP_CONNECT_S_MAX = 3.0
-HEADERS_S_MAX = 10.0  # An honest client sends its fields in one packet or two.
-REQUEST_S_MAX = 15.0  # 256 KiB at 20 KiB/s: a body that trickles slower only holds a connection.
+HEADERS_S_MAX = 5.0  # An honest client sends its fields in one packet or two.
+REQUEST_S_MAX = 10.0  # 64 KiB at 7 KiB/s: a body that trickles slower only holds a connection.
 IDLE_S_MAX = (
     60.0  # Below the apps' 75 s (services/node/server.py), so that Envoy closes an idle connection first.
 )
 ADMIN_MODE = 0o600  # Its own account, in a folder that nobody else may enter either.
 # What it holds, which of it failed to load, and its figures; nothing that would change or stop it.
 ADMIN_PATHS = ("/certs", "/config_dump", "/stats")
-HEADER_KIB_MAX = 24  # Signature fields need 3 KiB; the gateway refuses far earlier.
+HEADER_KIB_MAX = 32  # Signature fields need 3 KiB.
+# About 400,000 requests under way, or 4,096 connections with all their streams full of bodies.
+HEAP_BYTES_MAX = 1024 * 1024 * 1024
+HEAP_SHARE_MAX = 0.95  # From here on new requests are answered 503, and what is under way goes on.
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -42,13 +47,22 @@ def edge_config(mesh: Mesh, edge: Service, places: Places) -> dict[str, Any]:
     cluster = _cluster(
         mesh, edge.name, places, "gateway", callee.face, places.addresses[f"{callee.name}.ingress"], h2=True
     )
-    routes = [_route(prefix, "gateway", places) for prefix in hop.routes]
+    routes = envoy_edge.surface_routes(OPERATIONS, _forward("gateway", places))
     listener = _listener(
         "public",
         places.addresses[f"{edge.name}.public"],
         envoy_tls.public(edge.name, places, ["h2", "http/1.1"]),
-        _http("public", routes, places, [], client_certificate=False),
+        _http(
+            "public",
+            routes,
+            places,
+            envoy_edge.public_filters(places.limits),
+            client_certificate=False,
+        ),
     )
+    chain = listener["filter_chains"][0]
+    chain["filters"] = [*envoy_edge.public_network_filters(), *chain["filters"]]
+    chain["transport_socket_connect_timeout"] = _seconds(envoy_edge.HANDSHAKE_S_MAX)
     return _bootstrap(edge.name, mesh.cell, places, [listener], [cluster])
 
 
@@ -106,8 +120,27 @@ def _bootstrap(
                         "downstream_connections.v3.DownstreamConnectionsConfig",
                         "max_active_downstream_connections": 10_000,  # Far above need, below the fd limit.
                     },
+                },
+                {
+                    "name": "envoy.resource_monitors.fixed_heap",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.resource_monitors."
+                        "fixed_heap.v3.FixedHeapConfig",
+                        "max_heap_size_bytes": HEAP_BYTES_MAX,
+                    },
+                },
+            ],
+            "actions": [
+                {
+                    "name": "envoy.overload_actions.stop_accepting_requests",
+                    "triggers": [
+                        {
+                            "name": "envoy.resource_monitors.fixed_heap",
+                            "threshold": {"value": HEAP_SHARE_MAX},
+                        }
+                    ],
                 }
-            ]
+            ],
         },
     }
 
@@ -116,7 +149,7 @@ def _listener(name: str, address: Address, socket: dict[str, Any], http: dict[st
     return {
         "name": name,
         "address": {"socket_address": {"address": address.bind, "port_value": address.port}},
-        "per_connection_buffer_limit_bytes": 1024 * 1024,  # Bodies end at 256 KiB.
+        "per_connection_buffer_limit_bytes": 1024 * 1024,  # Batches are long.
         "filter_chains": [{"transport_socket": socket, "filters": [http]}],
     }
 
@@ -146,56 +179,21 @@ def _http(
             "max_stream_duration": _seconds(age.stream_s),
             "idle_timeout": f"{IDLE_S_MAX}s",
         },
-        "local_reply_config": _local_replies(),
+        "local_reply_config": local_replies(),
         "route_config": {"name": name, "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes}]},
         "http_filters": [*filters, {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
     }
     if client_certificate:
         manager["forward_client_cert_details"] = "SANITIZE_SET"
         manager["set_current_client_cert_details"] = {"uri": True}
+        # The edge's word for where a request came from goes on as it is; the app believes the edge alone.
+        manager["skip_xff_append"] = True
     else:
         manager["forward_client_cert_details"] = "SANITIZE"
+        manager["route_config"] |= envoy_edge.forwarded_fields()
+        manager["common_http_protocol_options"]["max_headers_count"] = envoy_edge.HEADERS_MAX
+        manager |= envoy_edge.public_protocol()
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
-
-
-def _local_replies() -> dict[str, Any]:
-    """What Envoy answers itself: a problem document, with Retry-After, telling unsent from unknown."""
-    problem = {
-        "type": "about:blank",
-        "title": "the service cannot be reached right now",
-        "status": "%RESPONSE_CODE%",
-        "code": "cell_unavailable",
-        "retryable": True,
-    }
-    body = {"json_format": problem, "content_type": "application/problem+json"}
-    again = {"header": {"key": "retry-after", "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    unsent = {
-        "header": {"key": "x-countermark-unsent", "value": "1"},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
-    return {
-        "mappers": [
-            {
-                "filter": {"response_flag_filter": {"flags": ["UF", "UH"]}},
-                "status_code": 503,
-                "headers_to_add": [again, unsent],
-                "body_format_override": body,
-            },
-            {
-                "filter": {
-                    "status_code_filter": {
-                        "comparison": {
-                            "op": "GE",
-                            "value": {"default_value": 500, "runtime_key": "countermark.5xx"},
-                        }
-                    }
-                },
-                "status_code": 503,
-                "headers_to_add": [again],
-                "body_format_override": body,
-            },
-        ]
-    }
 
 
 def _seconds(seconds: float) -> str:
@@ -203,11 +201,12 @@ def _seconds(seconds: float) -> str:
 
 
 def _route(prefix: str, cluster: str, places: Places) -> dict[str, Any]:
+    return {"match": {"prefix": prefix}, "route": _forward(cluster, places)}
+
+
+def _forward(cluster: str, places: Places) -> dict[str, Any]:
     timeout = _seconds(phases_of(places.connection_age_s_max).stream_s)
-    return {
-        "match": {"prefix": prefix},
-        "route": {"cluster": cluster, "timeout": timeout, "retry_policy": _RETRY},
-    }
+    return {"cluster": cluster, "timeout": timeout, "retry_policy": _RETRY}
 
 
 def _policy(caller: str, routes: tuple[str, ...]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ DRAIN_S = 5.0  # Requests under way at SIGTERM get this long; the longest hop de
 SIDECAR_IDLE_S_MAX = (
     75.0  # Above the sidecars' 60 s: a request must not meet a connection closed from our side.
 )
-HEADER_BYTES_MAX = 16 * 1024  # Signature-Input and Signature need 3 KiB; the rest is Envoy's.
+HEADER_BYTES_MAX = 36 * 1024  # Above Envoy's 32 KiB for all of them: it refuses first, and says what to do.
 
 _log = get_log("node.server")
 

@@ -17,7 +17,7 @@ from .errors import ArchiveMalformed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FILE_BYTES_MAX: Final = 512 * 1024  # a body has at most 256 KiB, and the manifest of 200 files 20
+FILE_BYTES_MAX: Final = 512 * 1024  # a body has at most 64 KiB, and the manifest of 200 files 20
 FILES_MAX: Final = 256  # 8 keys in the chain make 120
 ARCHIVE_BYTES_MAX: Final = 8 * 1024 * 1024
 TAR_BYTES_MAX: Final = 8 * 1024 * 1024

@@ -18,6 +18,7 @@ from compose.derive.stores import DATABASE
 from compose.launcher.stack import Stack
 from pki.tls import client_context
 from signing import Request, SigningKey, sign_request
+from signing.profile import BODY_BYTES_MAX
 from tests.mesh.enrolled_merchant import EnrolledMerchant
 
 
@@ -67,7 +68,7 @@ def with_duplicate(merchant: EnrolledMerchant) -> Request:
 
 
 def oversized(merchant: EnrolledMerchant) -> Request:
-    return replace(merchant.sign_payment(), body=b" " * (256 * 1024 + 1))
+    return replace(merchant.sign_payment(), body=b" " * (BODY_BYTES_MAX + 1))
 
 
 def body(text: bytes) -> Callable[[EnrolledMerchant], Request]:

@@ -18,12 +18,14 @@ from typing import Any
 from compose.derive import envoy_tls
 from compose.derive.configuration import ENVOY_FILE
 from compose.derive.envoy import edge_config, sidecar_config
-from compose.derive.places import Address, Places
+from compose.derive.places import Address, Limits, Places
 from compose.mesh import Mesh, read_mesh
 from signing import Response
 from tests.integration.gateway.gateway_stack import ROOT, Gateway
 from tests.integration.gateway.gateway_stores import free_port
 from tests.integration.gateway.merchant_requests import ORIGIN
+from tests.integration.postgres_server import ThrowAwayPki
+from tests.raised_limits import RAISED
 
 ENVOY = Path(sysconfig.get_paths()["purelib"]) / "envoy" / "_bin" / "envoy"
 START_S_MAX = 20.0
@@ -40,45 +42,76 @@ class Edge:
     server_name: str
     trust: Path
 
-    async def send_raw(self, octets: bytes) -> Response:
-        """Send exact bytes as a merchant would; an end without an answer is a ConnectionResetError."""
+    async def connect(self, source: str = "127.0.0.1") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect as a merchant would, from an address of this host."""
         context = ssl.create_default_context(cafile=str(self.trust))
         context.set_alpn_protocols(["http/1.1"])
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, ssl=context, server_hostname=self.server_name
+        return await asyncio.open_connection(
+            "127.0.0.1",
+            self.port,
+            ssl=context,
+            server_hostname=self.server_name,
+            local_addr=(source, 0),
         )
+
+    async def send_raw(self, octets: bytes, *, source: str = "127.0.0.1") -> Response:
+        """Send exact bytes as a merchant would; an end without an answer is a ConnectionResetError."""
+        reader, writer = await self.connect(source)
         try:
             writer.write(octets)
             async with asyncio.timeout(ANSWER_S_MAX):
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip("\r\n")
-                status_line, *lines = head.split("\r\n")
-                pairs = (line.partition(": ") for line in lines)
-                headers = tuple((name, value) for name, _, value in pairs)
-                # Not to the end: after a refusal of its own Envoy holds the connection open for a second.
-                body = await reader.readexactly(int(dict(headers).get("content-length", "0")))
-        except asyncio.IncompleteReadError as end:
-            raise ConnectionResetError("the edge closed the connection without an answer") from end
+                return await read_answer(reader)
         finally:
             writer.close()
-        return Response(int(status_line.split(" ")[1]), headers, body)
+
+
+async def read_answer(reader: asyncio.StreamReader) -> Response:
+    """Read one answer, and not to the end: after a refusal Envoy holds the connection open for a second.
+
+    Raises:
+        ConnectionResetError: the connection ended without one.
+    """
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip("\r\n")
+        status_line, *lines = head.split("\r\n")
+        pairs = (line.partition(": ") for line in lines)
+        headers = tuple((name, value) for name, _, value in pairs)
+        body = await reader.readexactly(int(dict(headers).get("content-length", "0")))
+    except asyncio.IncompleteReadError as end:
+        raise ConnectionResetError("the edge closed the connection without an answer") from end
+    return Response(int(status_line.split(" ")[1]), headers, body)
 
 
 @asynccontextmanager
-async def running_edge(stack: Gateway) -> AsyncIterator[Edge]:
-    """Start both Envoys as the launcher would, wait until a request passes, and stop them."""
+async def running_edge(stack: Gateway, limits: Limits = RAISED) -> AsyncIterator[Edge]:
+    """Start both Envoys in front of a running gateway."""
+    async with running_envoys(stack.server.pki, stack.config.listen.port, limits) as edge:
+        yield edge
+
+
+@asynccontextmanager
+async def running_envoys(pki: ThrowAwayPki, app_port: int, limits: Limits) -> AsyncIterator[Edge]:
+    """Start both Envoys as the launcher would, wait until a request passes, and stop them.
+
+    Args:
+        pki: `edge` and `gateway-sidecar` must be issued.
+        app_port: where `gateway` listens.
+        limits: how often who may ask.
+    """
     mesh, home = read_mesh(ROOT / "compose" / "mesh.toml"), Path(tempfile.mkdtemp(prefix="countermark-edge-"))
     names = {"edge.public": free_port(), "gateway.ingress": free_port()}
     names |= {f"gateway.egress.{hop.callee}": free_port() for hop in mesh.egress_of("gateway")}
     names |= {f"{hop.callee}.ingress": free_port() for hop in mesh.egress_of("gateway")}
-    names["gateway.app"] = stack.config.listen.port
+    names["gateway.app"] = app_port
     places = Places(
         addresses={name: Address("127.0.0.1", "127.0.0.1", port) for name, port in names.items()},
-        certs=stack.server.pki.certs,
+        certs=pki.certs,
         run=home,
         state=home,
         secrets=home,
         origins=(ORIGIN,),
         connection_age_s_max=300.0,
+        limits=limits,
     )
     edge = Edge(names["edge.public"], mesh.dns("edge"), places.identity("edge") / "trust.pem")
     files = _written(mesh, places)

@@ -42,8 +42,7 @@ def chain(listener: dict[str, Any]) -> dict[str, Any]:
 
 
 def manager(listener: dict[str, Any]) -> dict[str, Any]:
-    (only,) = chain(listener)["filters"]
-    found: dict[str, Any] = only["typed_config"]
+    found: dict[str, Any] = chain(listener)["filters"][-1]["typed_config"]
     return found
 
 
