@@ -49,6 +49,15 @@ return answer
 _log = get_log("gateway.rates")
 
 
+def bucket_name(rate: Rate, sender: str) -> str:
+    """Return the key of a bucket in Redis.
+
+    While limits are being changed, workers of both kinds run side by side: what is a full bucket to one of
+    them would be minutes of waiting to the other. So each rate has buckets of its own.
+    """
+    return f"{PREFIX}{rate.policy}:{rate.per_s}:{rate.burst}:{sender}"
+
+
 class SharedBuckets:
     """The buckets in Redis: one atomic script.
 
@@ -71,7 +80,7 @@ class SharedBuckets:
         Raises:
             RedisError, OSError: Redis is away, and nobody knows whether it counted.
         """
-        keys = [f"{PREFIX}{rate.policy}:{sender}" for rate, sender, _ in uses]
+        keys = [bucket_name(rate, sender) for rate, sender, _ in uses]
         arguments = [n for rate, _, count in uses for n in (rate.step_us, rate.depth_us, count)]
         now_us, *backlogs_us = await self._script(keys=keys, args=arguments)
         return now_us, backlogs_us

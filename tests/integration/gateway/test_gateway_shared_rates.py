@@ -12,7 +12,7 @@ import redis.asyncio
 from redis.exceptions import NoPermissionError, RedisError
 
 from gateway.access.rate import Rate, charge
-from gateway.access.shared_rates import PREFIX, SENDERS_PER_CALL_MAX, SharedBuckets
+from gateway.access.shared_rates import SENDERS_PER_CALL_MAX, SharedBuckets, bucket_name
 from services.node.cache import open_redis
 from tests.integration.gateway.gateway_stack import Gateway
 from tests.integration.node.load import until_seen
@@ -45,10 +45,10 @@ async def test_script_and_decision_agree_to_the_microsecond(cache: redis.asyncio
 async def test_a_bucket_is_kept_only_until_it_is_empty(cache: redis.asyncio.Redis) -> None:
     rate = Rate("forgotten", 1000, 100)
     await SharedBuckets(cache).charge([(rate, "a", 100)])
-    kept = await cache.exists(f"{PREFIX}forgotten:a")
+    kept = await cache.exists(bucket_name(rate, "a"))
 
     async def is_gone() -> bool:
-        return not await cache.exists(f"{PREFIX}forgotten:a")
+        return not await cache.exists(bucket_name(rate, "a"))
 
     await until_seen(is_gone)
 
@@ -58,7 +58,7 @@ async def test_a_bucket_is_kept_only_until_it_is_empty(cache: redis.asyncio.Redi
 async def test_what_is_no_bucket_is_taken_for_an_empty_one(cache: redis.asyncio.Redis) -> None:
     rate = Rate("nonsense", 10, 10)
     for nonsense in (b"", b"soon", b"-1", b"-inf", b"1e400", b"nan"):
-        await cache.set(f"{PREFIX}nonsense:a", nonsense)
+        await cache.set(bucket_name(rate, "a"), nonsense)
 
         _, (backlog_us,) = await SharedBuckets(cache).charge([(rate, "a", 1)])
 
@@ -81,6 +81,15 @@ async def test_the_script_is_loaded_again_by_itself_after_redis_forgot_it(
                 await asyncio.sleep(0.02)
 
     assert [rate.step_us] == backlogs_us
+
+
+async def test_a_bucket_of_another_rate_is_another_bucket(cache: redis.asyncio.Redis) -> None:
+    shared, slow, fast = SharedBuckets(cache), Rate("changed", 1, 100), Rate("changed", 1000, 100)
+
+    await shared.charge([(slow, "a", 100)])
+    _, backlogs_us = await shared.charge([(fast, "a", 1)])
+
+    assert [fast.step_us] == backlogs_us
 
 
 async def test_many_senders_fit_into_one_call(cache: redis.asyncio.Redis) -> None:
