@@ -35,7 +35,11 @@ async def refuse(
     left = {AUDIT: before[AUDIT] + rows, EVIDENCE: before[EVIDENCE] + kept}
     assert before | left == await stack.footprint()
     if rows:
-        last = (await stack.query(f"select code, request_id from {AUDIT} order by position desc limit 1"))[0]
+        last = (
+            await stack.query(
+                f"select code, request_id from {AUDIT} where kind = 'refusal' order by position desc limit 1"
+            )
+        )[0]
         assert (code, header(answer, "Request-Id")) == (last["code"], last["request_id"])
     if signed:
         assert isinstance(request, Request)
