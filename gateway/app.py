@@ -18,6 +18,7 @@ from gateway.access.refusals import RefusalLog
 from gateway.access.replay import ReplayMemory
 from gateway.access.self_test import require_working_verification
 from gateway.access.shared_rates import SharedBuckets, SharedRates
+from gateway.access.tokens import TokenReader
 from gateway.api.accounts import AccountHandlers
 from gateway.api.answers import answering
 from gateway.api.claims import ClaimReadHandlers
@@ -34,6 +35,7 @@ from gateway.api.preferences import WAIT_S_MAX
 from gateway.api.refunds import RefundHandlers
 from gateway.api.resting import Resting
 from gateway.api.routes import CALLERS, add_routes
+from gateway.api.tokens import TokenHandlers
 from gateway.api.versions import Versions
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
@@ -48,6 +50,7 @@ from gateway.store.registry import Registry
 from gateway.store.retention import Retention
 from gateway.store.revocations import CONNECTIONS_MAX as LISTENING_MAX
 from gateway.store.revocations import Revocations
+from gateway.store.tokens import Tokens
 from gateway.store.waiting import Waiting
 from services.node.cache import open_redis
 from services.node.hop_client import HopClient
@@ -79,26 +82,21 @@ async def main(config: GatewayConfig) -> None:
         cache = open_redis(config, config.redis)
         stack.push_async_callback(cache.aclose)
         registry, payments = Registry(pool), Payments(pool, DUPLICATE_FORM)
-        commands, readiness = Commands(pool), Readiness(pool)
+        commands, readiness, tokens = Commands(pool), Readiness(pool), Tokens(pool)
         keys = KeyDirectory(registry.find_keys, time.monotonic)
         revocations = await stack.enter_async_context(_hearing(config, keys))
-        retention = Retention((payments.prune, commands.prune))
+        retention = Retention((payments.prune, commands.prune, tokens.prune))
         evidence = EvidenceStore(pool)
         published = PublishedLog(evidence, time.monotonic)
         refusals = RefusalLog(AuditStore(pool).append, evidence.record_refusals, time.monotonic)
         replays = ReplayMemory(cache, time.monotonic, metrics.reads_unremembered.inc)
         admission = Admission(config.limits)
         rates = SharedRates(SharedBuckets(cache), admission.limiters, metrics.rates_untold.inc)
-        authenticator = Authenticator(
-            origins=frozenset(config.origins),
-            keys=keys,
-            replays=replays,
-            admission=admission,
-            cell=config.cell,
-        )
+        authenticator, token_reader = _recognising(config, keys, tokens, replays, admission)
         app = _application(
             answering(
                 authenticator=authenticator,
+                tokens=token_reader,
                 admission=admission,
                 refusals=refusals,
                 receipt_key=receipt_key,
@@ -119,6 +117,7 @@ async def main(config: GatewayConfig) -> None:
             ),
             *_acting(Performing(commands, receipt_key), payments, registry, vault, config.cell),
             *_reading(resting, config.cell),
+            TokenHandlers(tokens),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
             EvidenceHandlers(
                 evidence=evidence,
@@ -146,6 +145,23 @@ def _keys(config: GatewayConfig) -> tuple[SigningKey, bytes]:
     webhook_keys = keys_from_jwks(Path(config.webhook_jwks_file).read_bytes())
     jwks = keys_to_jwks({receipt_key.key_id: receipt_key.verifying_key, **webhook_keys}.values())
     return receipt_key, jwks
+
+
+def _recognising(
+    config: GatewayConfig, keys: KeyDirectory, tokens: Tokens, replays: ReplayMemory, admission: Admission
+) -> tuple[Authenticator, TokenReader]:
+    origins = frozenset(config.origins)
+    signed = Authenticator(origins=origins, keys=keys, replays=replays, admission=admission, cell=config.cell)
+    shown = TokenReader(
+        tokens.find,
+        time.monotonic,
+        origins=origins,
+        keys=keys,
+        replays=replays,
+        admission=admission,
+        cell=config.cell,
+    )
+    return signed, shown
 
 
 def _application(answer: Middleware) -> web.Application:

@@ -91,6 +91,18 @@ class SignatureReplayed(GatewayRefusal):
     code = "signature_replayed"
 
 
+class TokenInvalid(GatewayRefusal):
+    """There is no such access token, it has expired, or its key was revoked."""
+
+    code = "token_invalid"
+
+
+class TokenProofInvalid(GatewayRefusal):
+    """The token is not shown by whom it is bound to, for this very request, just now."""
+
+    code = "token_proof_invalid"
+
+
 class RateLimited(GatewayRefusal):
     """More came from a merchant, or from an address where nobody was recognised, than may.
 

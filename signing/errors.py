@@ -255,6 +255,12 @@ class ReceiptSignatureInvalid(ReceiptRefused, SignatureInvalid):
     code = "receipt_signature_invalid"
 
 
+class ProofRefused(SigningError):
+    """The proof beside an access token is not one for this request, or not by the token's key."""
+
+    code = "proof_refused"
+
+
 class WebhookRefused(SigningError):
     """Refuse a webhook."""
 

@@ -19,7 +19,7 @@ HEAD_BYTES_MAX: Final = 8 * 1024
 _SIGNED: Final = frozenset(
     {"host", "content-type", "content-digest", "idempotency-key", "signature-input", "signature"}
 )
-_CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
+_CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "dpop"})
 _ADDED_BY_THE_MESH: Final = ("x-forwarded-", "x-envoy-", "x-request-id")
 
 

@@ -56,10 +56,12 @@ class RefusalLog:
         Raises:
             CellUnavailable: the row could not be written; this refusal must not be sent.
         """
-        if exchange.known is None or exchange.signed is None:
+        if exchange.known is None:
             self._tally.count(code)
             return
-        key_id = exchange.signed.key_id
+        # Without a signed request it was a token: the key is the one that asked for it.
+        key_id = exchange.known.key.key_id
+        base = b"" if exchange.signed is None else hashlib.sha256(exchange.signed.signature_base).digest()
         if not self._tally.admits_row(key_id, now=self._clock()):
             return
         entry = Entry(
@@ -71,7 +73,7 @@ class RefusalLog:
             request_id=exchange.request_id,
             method=exchange.method,
             route=exchange.route,
-            base_digest=hashlib.sha256(exchange.signed.signature_base).digest(),
+            base_digest=base,
             detail="",
         )
         try:

@@ -46,14 +46,14 @@ class AccountHandlers:
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /v1/accounts."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         rows = await self._reads.balances(known.merchant_id)
         accounts = AccountList(url=ACCOUNTS_PATH, has_more=False, data=[account_of(row) for row in rows])
         return json_reply(self._versions.render(accounts, known.api_version))
 
     async def balance(self, request: web.Request) -> web.Response:
         """GET /v1/accounts/{id}/balance."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         rows = await self._reads.balances(known.merchant_id, object_id_of(request, "acc", self._cell))
         if not rows:
             raise NotFound("there is no such account")

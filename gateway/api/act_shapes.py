@@ -45,3 +45,12 @@ class Keys(Shape, frozen=True, kw_only=True):
     url: str
     has_more: bool
     data: list[ListedKey]
+
+
+class AccessToken(Shape, frozen=True, kw_only=True):
+    """What a client shows to read, as RFC 6749 §5.1 names its members."""
+
+    access_token: str
+    expires_in: int
+    token_type: Literal["DPoP"] = "DPoP"  # noqa: S105 - how a token is shown, not one
+    scope: Literal["read"] = "read"

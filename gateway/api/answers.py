@@ -1,7 +1,8 @@
 """Around every handler: recognise the sender, run the handler, turn any end into one signed answer.
 
 This is the process's HTTP edge, the one place where any exception is caught. Promises: a refusal that names a
-registered key is on record before it is sent; every answer to a recognised sender carries a receipt.
+registered key is on record before it is sent; every answer to a recognised
+sender carries a receipt, but for reads with a token: there is no signature that it could answer to.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gateway.access.exchange import EXCHANGE, Exchange
 from gateway.access.rate import rate_limit_fields
 from gateway.access.receipts import make_receipt
 from gateway.access.refusals import RefusalLog
+from gateway.access.tokens import TokenReader, shows_token
 from gateway.api.operations import require_scope
 from gateway.api.problems import PROBLEM_MEDIA_TYPE, ProblemAnswer
 from gateway.api.refusing import Refusing
@@ -37,6 +39,7 @@ UNMATCHED = "unmatched"
 def answering(
     *,
     authenticator: Authenticator,
+    tokens: TokenReader,
     admission: Admission,
     refusals: RefusalLog,
     receipt_key: Signer,
@@ -47,7 +50,8 @@ def answering(
     """Build the middleware that stands around every handler.
 
     Args:
-        authenticator: recognises the sender.
+        authenticator: recognises the sender by a signature.
+        tokens: recognises a reader by a token.
         admission: the rates of sources.
         refusals: the audit log's pen.
         receipt_key: signs every answer to a recognised sender.
@@ -64,7 +68,7 @@ def answering(
         try:
             source = admission.admit_source(request)
             if request.path.startswith(SIGNED_PREFIX):
-                await _recognise(request, exchange, authenticator, int(now()))
+                await _recognise(request, exchange, authenticator, tokens, int(now()))
             _require_route(request)
             _require_scope(exchange)
             response = await handler(request)
@@ -88,8 +92,7 @@ def _is_a_strangers(exchange: Exchange, status: int) -> bool:
 
     A key that introduces itself is a stranger's: whoever guesses enrolment tokens can make any number.
     """
-    recognised = exchange.known is not None and exchange.verified is not None
-    return not recognised and status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return not exchange.is_recognised and status < HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def _open_exchange(request: web.Request, cell: str, now_s: float) -> Exchange:
@@ -101,11 +104,15 @@ def _open_exchange(request: web.Request, cell: str, now_s: float) -> Exchange:
 
 
 async def _recognise(
-    request: web.Request, exchange: Exchange, authenticator: Authenticator, now: int
+    request: web.Request, exchange: Exchange, authenticator: Authenticator, tokens: TokenReader, now: int
 ) -> None:
     # Whoever asks for what does not exist and does not sign learns that it does not exist. With a signature
     # the sender is recognised first, so that this answer too is signed.
     if request.match_info.http_exception is not None and "Signature" not in request.headers:
+        return
+    operation = BY_ROUTE.get((exchange.method, exchange.route))
+    if operation is not None and operation.admits_tokens and shows_token(request):
+        await tokens.recognise(request, exchange, now=now)
         return
     enrolling = request.method == "POST" and exchange.route == ENROLMENT_ROUTE
     await authenticator.authenticate(request, exchange, now=now, enrolling=enrolling)
@@ -137,7 +144,7 @@ def _respond(problem: ProblemAnswer) -> web.Response:
 
 def _seal(response: web.Response, exchange: Exchange, key: Signer, now: int) -> None:
     response.headers["Request-Id"] = exchange.request_id
-    if exchange.known is not None and exchange.verified is not None:
+    if exchange.known is not None and exchange.is_recognised:
         response.headers["Gateway-Version"] = exchange.known.api_version
     if exchange.rate is not None and "RateLimit" not in response.headers:
         response.headers.extend(rate_limit_fields(exchange.rate))

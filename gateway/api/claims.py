@@ -71,7 +71,7 @@ class ClaimReadHandlers:
 
     async def read_refund(self, request: web.Request) -> web.Response:
         """GET /v1/refunds/{id}."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         refund_id = object_id_of(request, "ref", self._cell)
         rows = await self._reads.refunds(known.merchant_id, _ONE, refund_id=refund_id)
         if not rows:
@@ -80,15 +80,15 @@ class ClaimReadHandlers:
 
     async def list_refunds(self, request: web.Request) -> web.Response:
         """GET /v1/refunds: a page of refunds, newest first."""
-        known, verified = request[EXCHANGE].require_caller()
-        query = parse_query(verified.request.target_uri, ClaimPage)
+        known, target_uri = request[EXCHANGE].require_reader()
+        query = parse_query(target_uri, ClaimPage)
         rows = await self._reads.refunds(known.merchant_id, slice_of(query), payment_id=query.payment_id)
         page = page_body(REFUNDS_PATH, [refund_of(row) for row in rows], query)
         return json_reply(self._versions.render(page, known.api_version))
 
     async def read_dispute(self, request: web.Request) -> web.Response:
         """GET /v1/disputes/{id}."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         dispute_id = object_id_of(request, "dsp", self._cell)
         rows = await self._reads.disputes(known.merchant_id, _ONE, dispute_id=dispute_id)
         if not rows:
@@ -97,8 +97,8 @@ class ClaimReadHandlers:
 
     async def list_disputes(self, request: web.Request) -> web.Response:
         """GET /v1/disputes: a page of disputes, newest first."""
-        known, verified = request[EXCHANGE].require_caller()
-        query = parse_query(verified.request.target_uri, ClaimPage)
+        known, target_uri = request[EXCHANGE].require_reader()
+        query = parse_query(target_uri, ClaimPage)
         rows = await self._reads.disputes(known.merchant_id, slice_of(query), payment_id=query.payment_id)
         page = page_body(DISPUTES_PATH, [dispute_of(row) for row in rows], query)
         return json_reply(self._versions.render(page, known.api_version))

@@ -59,8 +59,8 @@ class EventHandlers:
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /v1/events: a page of events, newest first."""
-        known, verified = request[EXCHANGE].require_caller()
-        query = parse_query(verified.request.target_uri, EventPage)
+        known, target_uri = request[EXCHANGE].require_reader()
+        query = parse_query(target_uri, EventPage)
         cursor = query.starting_after or query.ending_before
         mark = None if cursor is None else self._place(cursor)
         rows = await self._reads.events(
@@ -75,7 +75,7 @@ class EventHandlers:
 
     async def read(self, request: web.Request) -> web.Response:
         """GET /v1/events/{id}."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         place = self._place(request.match_info["event_id"])
         row = await self._reads.event(known.merchant_id, place.payment_id, place.sequence)
         if row is None:

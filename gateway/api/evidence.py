@@ -112,7 +112,7 @@ class EvidenceHandlers:
 
     async def export(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}/evidence: the bundle, as a tar.gz."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         payment_id = object_id_of(request, "pay", self._cell)
         payment = await self._evidence.find(known.merchant_id, "payment", payment_id)
         if payment is None:

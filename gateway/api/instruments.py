@@ -95,7 +95,7 @@ class InstrumentHandlers:
 
     async def read(self, request: web.Request) -> web.Response:
         """GET /v1/instruments/{id}."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         token = self._token_of(request, known.merchant_id)
         try:
             display = await _asked(self._vault.show(known.merchant_id, token))

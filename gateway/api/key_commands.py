@@ -82,8 +82,8 @@ class KeyCommandHandlers:
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /v1/keys."""
-        known, verified = request[EXCHANGE].require_caller()
-        page = parse_query(verified.request.target_uri, Page)
+        known, target_uri = request[EXCHANGE].require_reader()
+        page = parse_query(target_uri, Page)
         rows = await self._registry.keys_of(
             known.merchant_id, after=page.starting_after, before=page.ending_before, rows_max=page.limit + 1
         )

@@ -26,7 +26,7 @@ SIGNED_PROBLEMS = frozenset(
         "target_not_canonical", "too_large", "unsupported_media", "wrong_cell",
     }
 )  # fmt: skip
-READ_PROBLEMS = frozenset({"signature_replayed"})
+READ_PROBLEMS = frozenset({"signature_replayed", "token_invalid", "token_proof_invalid"})
 ACT_PROBLEMS = frozenset(
     {
         "idempotency_key_expired", "idempotency_key_in_progress", "idempotency_key_invalid",
@@ -78,6 +78,11 @@ class Operation:
     body: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
     problems: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def admits_tokens(self) -> bool:
+        """Whether an access token is enough: it reads, and needs the scope for reading."""
+        return self.signed and self.method == "GET" and self.scope is Scope.READ
 
     def all_problems(self) -> frozenset[str]:
         """Return every code that this operation can be refused with."""

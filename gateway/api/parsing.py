@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 import msgspec
 
 from gateway.errors import FieldFault, MalformedJSON, ValidationFailed
+from signing.profile import KEY_ID
 
 DEPTH_MAX = 16  # Our deepest command has two levels; nobody needs more than this to say anything.
 INTEGER_MAX = 2**53 - 1  # Beyond it, JavaScript and others round silently (RFC 7493 §2.2).
@@ -69,6 +70,20 @@ class KeyOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proof: Proof | None = None
     issued_at: Annotated[int, msgspec.Meta(ge=0, le=10**12 - 1)] | None = None
     scopes: Scopes | None = None
+
+
+class TokenOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of POST /v1/oauth/token: the parameters of RFC 6749 §4.4.2 and RFC 9449 §10, as JSON.
+
+    Attributes:
+        grant_type: the one grant there is; the client's credential is the signature of the request.
+        scope: the one scope there is; a token reads.
+        dpop_jkt: the RFC 7638 thumbprint of the key that the token is bound to; by default the signing one.
+    """
+
+    grant_type: Literal["client_credentials"]
+    scope: Literal["read"] = "read"
+    dpop_jkt: Annotated[str, msgspec.Meta(pattern=rf"\A{KEY_ID.pattern}\Z")] | None = None
 
 
 CommandT = TypeVar("CommandT")

@@ -90,7 +90,7 @@ class PaymentReadHandlers:
 
     async def read(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}: the payment as it is now, or when it rests."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         payment_id = object_id_of(request, "pay", self._cell)
         waited_s = await self._resting.wait(request, known.merchant_id, payment_id)
         row = await self._reads.payment(known.merchant_id, payment_id)
@@ -104,8 +104,8 @@ class PaymentReadHandlers:
 
     async def list(self, request: web.Request) -> web.Response:
         """GET /v1/payments: a page of payments, newest first."""
-        known, verified = request[EXCHANGE].require_caller()
-        query = parse_query(verified.request.target_uri, PaymentPage)
+        known, target_uri = request[EXCHANGE].require_reader()
+        query = parse_query(target_uri, PaymentPage)
         wanted = PaymentFilter(
             reference=query.merchant_reference,
             status=query.status,
@@ -120,7 +120,7 @@ class PaymentReadHandlers:
 
     async def events(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}/events: what happened to the payment, in order."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         rows = await self._reads.story(known.merchant_id, object_id_of(request, "pay", self._cell))
         if not rows:  # every payment has at least the event of its acceptance
             raise NotFound("there is no such payment")
@@ -129,7 +129,7 @@ class PaymentReadHandlers:
 
     async def attempts(self, request: web.Request) -> web.Response:
         """GET /v1/payments/{id}/attempts: what was tried at banks, without what routing weighed."""
-        known, _ = request[EXCHANGE].require_caller()
+        known, _ = request[EXCHANGE].require_reader()
         payment_id = object_id_of(request, "pay", self._cell)
         rows = await self._reads.attempts(known.merchant_id, payment_id)
         if not rows and await self._reads.payment(known.merchant_id, payment_id) is None:

@@ -22,8 +22,11 @@ from gateway.errors import (
     MethodNotAllowed,
     RateLimited,
     StoredRefusal,
+    TokenInvalid,
+    TokenProofInvalid,
     ValidationFailed,
 )
+from signing.dpop import ALGORITHM_NAMES
 from signing.errors import RequestRefused
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -67,6 +70,8 @@ PROBLEMS: Mapping[str, Problem] = MappingProxyType(
         "signature_replayed": Problem(401, "This read was made before"),
         "key_unknown": Problem(401, "The key is not registered"),
         "key_revoked": Problem(401, "The key was revoked"),
+        "token_invalid": Problem(401, "The token is not good"),
+        "token_proof_invalid": Problem(401, "The token came without its key's proof"),
         "digest_mismatch": Problem(401, "The body is not the one that was signed"),
         # 403 to 429: recognised, and refused.
         "not_permitted": Problem(403, "This is not permitted"),
@@ -154,6 +159,10 @@ def describe(fault: Exception, *, request_id: str) -> ProblemAnswer:
         # The member of draft-ietf-httpapi-ratelimit-headers-10 §6.
         body["violated-policies"] = [fault.verdict.rate.policy]
         headers += rate_limit_fields(fault.verdict)
+    if isinstance(fault, TokenInvalid | TokenProofInvalid):
+        error = "invalid_token" if isinstance(fault, TokenInvalid) else "invalid_dpop_proof"
+        # RFC 9449 §7.1.
+        headers.append(("WWW-Authenticate", f'DPoP error="{error}", algs="{" ".join(ALGORITHM_NAMES)}"'))
     if isinstance(fault, MethodNotAllowed) and fault.allowed:
         headers.append(("Allow", ", ".join(sorted(fault.allowed))))
     return ProblemAnswer(code, problem.status, msgspec.json.encode(body), tuple(headers))

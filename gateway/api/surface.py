@@ -17,6 +17,7 @@ from gateway.api import (
     payment_reads,
     payments,
     refunds,
+    tokens,
 )
 from gateway.api.operations import Operation
 from gateway.api.problems import CATALOGUE_PATH
@@ -37,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *refunds.OPERATIONS,
     *keys.OPERATIONS,
     *key_commands.OPERATIONS,
+    *tokens.OPERATIONS,
     *evidence.OPERATIONS,
     PROBLEMS,
 )

@@ -13,15 +13,17 @@ from typing import Final
 from services.vault.tokens import make_token
 from signing import (
     Response,
+    SigningKey,
     keys_to_jwks,
     registration_statement,
     sign_receipt,
     sign_webhook,
     webhook_public_key,
 )
+from signing.dpop import make_proof
 from signing.message_file import request_to_json
 from tests.fuzz.service_seeds import service_seeds
-from tests.fuzz.targets import SIGNED, TARGETS
+from tests.fuzz.targets import SIGNED, TARGETS, TOKEN
 from tests.fuzz.wire_text import wire_text
 from tests.unit.signing import signing_samples as samples
 
@@ -31,6 +33,13 @@ _PROOF = "A" * 86 + "=="
 
 def _order(members: bytes) -> bytes:
     return b'{"blind":"AAECAwQFBgcICQoLDA0ODw",' + members + b"}"
+
+
+def _proof_by(key: SigningKey) -> str:
+    target_uri = samples.inquiry().target_uri
+    return make_proof(
+        key, method="GET", target_uri=target_uri, token=TOKEN, now=samples.NOW, jti=samples.NONCE
+    )
 
 
 def seeds() -> dict[str, dict[str, bytes]]:
@@ -53,6 +62,10 @@ def seeds() -> dict[str, dict[str, bytes]]:
         "registration": {
             key.alg: registration_statement("mer_eu_1", key.key_id, key.alg, samples.NOW)
             for key in samples.MERCHANT_KEYS
+        },
+        "proof": {
+            **{key.alg: _proof_by(key).encode() for key in samples.MERCHANT_KEYS},
+            "refused-of-nobody": _proof_by(samples.GATEWAY).encode(),
         },
         "jwks": {"two": keys_to_jwks(keys), "none": b'{"keys":[]}'},
         "jwk": {key.alg: json.dumps(key.to_jwk()).encode() for key in keys},

@@ -33,13 +33,15 @@ from signing import (
     webhook_key_from_text,
     webhook_public_key,
 )
-from signing.errors import KeyRefused, MessageUnreadable, RegistrationRefused
+from signing.dpop import verify_proof
+from signing.errors import KeyRefused, MessageUnreadable, ProofRefused, RegistrationRefused
 from signing.message_file import request_from_file, request_to_json, response_from_file
 from tests.fuzz import vault_targets
 from tests.fuzz.service_targets import SERVICE_TARGETS
 from tests.fuzz.wire_text import request_of, response_of
 from tests.unit.signing import signing_samples as samples
 
+TOKEN: Final = "cmat_" + "A" * 43
 SIGNED: Final = samples.signed(samples.payment())
 
 
@@ -82,6 +84,26 @@ def registration(octets: bytes) -> bool:
         read = parse_registration_statement(octets)
         assert octets == registration_statement(read.merchant_id, read.key_id, read.alg, read.issued_at)
         return True
+    return False
+
+
+def proof(octets: bytes) -> bool:
+    """`verify_proof` of any text, for each key that a token may be bound to."""
+    for key in samples.MERCHANT_KEYS:
+        with contextlib.suppress(ProofRefused):
+            verified = verify_proof(
+                octets.decode("latin-1"),
+                bound_to=key.key_id,
+                method="GET",
+                target_uri=samples.inquiry().target_uri,
+                token=TOKEN,
+                now=samples.NOW,
+            )
+            # A forgery would have been found if these could differ from what the seeds sign.
+            assert (key.key_id, samples.NONCE, samples.NOW) == (
+                verified.key_id, verified.jti, verified.issued_at,
+            )  # fmt: skip
+            return True
     return False
 
 
@@ -186,6 +208,7 @@ TARGETS: Final[dict[str, Callable[[bytes], bool]]] = {
     "request": request,
     "receipt": receipt,
     "registration": registration,
+    "proof": proof,
     "jwks": jwks,
     "jwk": jwk,
     "pem": pem,

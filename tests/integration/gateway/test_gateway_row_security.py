@@ -23,7 +23,8 @@ ABOVE_THE_POLICIES = {
     "evidence.published_checkpoint", "evidence.record_refusals", "evidence.tiles", "payments.accept",
     "payments.find_repeat", "payments.mail_in", "payments.prune_keys", "payments.refundable",
     "payments.resting", "registry.find_enrolment", "registry.find_key_request", "registry.find_keys",
-    "registry.key_history_of", "registry.register_key",
+    "registry.find_token", "registry.forget_tokens", "registry.issue_token", "registry.key_history_of",
+    "registry.register_key",
 }  # fmt: skip
 READABLE = (
     "select distinct table_schema || '.' || table_name as name from information_schema.column_privileges"
