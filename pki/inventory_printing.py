@@ -15,6 +15,7 @@ from pki.inventory_findings import InventoryFinding
 from pki.inventory_reading import KeyFile
 from pki.inventory_report import PAST, InventoryRow
 from pki.ledger_history import LedgerHistory
+from pki.printable import printable
 
 UNKNOWN = "unknown"
 _GROUPS = {"leaf": "workloads", "probe": "probes"}
@@ -68,13 +69,6 @@ def key_words(key: KeyFile | None) -> str:
 def short_digest(digest: str) -> str:
     """Return the first digits of a digest; a word stays as it is."""
     return f"{digest[:DIGEST_SHOWN]}…" if len(digest) > DIGEST_SHOWN else digest
-
-
-def printable(text: str) -> str:
-    """Return a text without what would steer a terminal; a ledger's words are data."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
 
 
 def inventory_fields(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from pki.inventory_printing import printable
+from pki.printable import printable
 from pki.status import Level, StatusLine
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from pki.inventory_printing import printable
+from pki.printable import printable
 
 # Elements without content, which HTML closes by itself and XML does not.
 _VOID = frozenset({"meta", "br", "rect", "line", "circle", "path", "col"})

@@ -11,9 +11,10 @@ import pytest
 
 from pki.compliance import Fact
 from pki.inventory_findings import InventoryFinding, inventory_findings
-from pki.inventory_printing import inventory_fields, inventory_lines, printable
+from pki.inventory_printing import inventory_fields, inventory_lines
 from pki.inventory_reading import InventoryMaterial, KeyFile, describe_custody
 from pki.inventory_report import InventoryRow, facts_of, inventory_rows
+from pki.printable import printable
 from pki.seal import ScryptCost, SealedSubject, seal
 from pki.status import Level
 from tests.unit.pki.written_ledger import (

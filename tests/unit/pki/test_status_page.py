@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from pki.compliance import NOT_SHOWN_HERE, REQUIREMENTS, SCOPE
 from pki.inventory_findings import InventoryFinding, inventory_findings
-from pki.inventory_printing import printable
 from pki.inventory_reading import InventoryMaterial
 from pki.inventory_report import inventory_rows
 from pki.ledger import LedgerHead
@@ -25,6 +24,7 @@ from pki.ledger_history import LedgerHistory
 from pki.page import tables
 from pki.page.markup import element, joined, prose, raw_style, text
 from pki.page.style import STYLE
+from pki.printable import printable
 from pki.status import Level, StatusLine
 from pki.status_page import content_security_policy, status_page
 from tests.unit.pki.written_ledger import NOW, POLICY, begun_ledger, leaf, leaf_material, material, serial
