@@ -40,6 +40,11 @@ class Metrics:
         self.waiters = Gauge(
             "gateway_waiters", "Requests that wait for a payment to rest.", registry=self._registry
         )
+        self.undeclared = Counter(
+            "gateway_undeclared_answers_total",
+            "Answers that the operation does not declare, and that the OpenAPI document so lacks.",
+            registry=self._registry,
+        )
         self.refusals_unrecorded = Counter(
             "gateway_refusals_unrecorded_total",
             "Refusals answered 503, because the audit log could not be written.",

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ import asyncpg
 import click
 
 from gateway.api.keys import secret_hash
+from gateway.api.versions import API_VERSION
 from gateway.config import OperatorConfig
 from gateway.errors import CellUnavailable
 from gateway.store.record import connected
@@ -30,7 +31,6 @@ from services.node.errors import ConfigError
 from services.node.identifiers import RANDOM_BITS, new_id
 from services.node.postgres import open_pool
 
-API_VERSION = date(2026, 10, 1)  # What a merchant enrolled today is pinned to.
 TOKEN_HOURS_DEFAULT = 24  # An enrolment is one sitting; a day allows for a hand-over between people.
 TOKEN_HOURS_MAX = 24 * 7  # A token that lies around longer is a password.
 AUDIT_ROWS_PER_SLICE = 5_000  # 0.7 s of hashing on a busy host, far below the statement timeout.

@@ -29,11 +29,14 @@ from gateway.api.surface import BY_ROUTE
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.metrics import Metrics
 from services.node.identifiers import RANDOM_BITS, new_id
+from services.node.logs import get_log
 from signing import Signer
 
 SIGNED_PREFIX = "/v1/"  # Everything under it is for recognised senders.
 ENROLMENT_ROUTE = "/v1/keys"  # Here alone a key may introduce itself.
 UNMATCHED = "unmatched"
+
+_log = get_log("gateway.api")
 
 
 def answering(
@@ -65,6 +68,7 @@ def answering(
         exchange = _open_exchange(request, cell, now())
         request[EXCHANGE] = exchange
         source: str | None = None
+        code: str | None = None
         try:
             source = admission.admit_source(request)
             if request.path.startswith(SIGNED_PREFIX):
@@ -74,12 +78,14 @@ def answering(
             response = await handler(request)
         except Exception as fault:  # noqa: BLE001 - the HTTP edge: whatever it was becomes one answer
             refusing = Refusing(exchange, refusals, metrics, receipt_key, now())
-            response = _respond(await refusing.answer(fault))
+            problem = await refusing.answer(fault)
+            response, code = _respond(problem), problem.code
         if source is not None and _is_a_strangers(exchange, response.status):
             admission.charge_source(source)
         # Responses are made here and by our own handlers, never streamed: the receipt needs the whole body.
         if not isinstance(response, web.Response):
             raise TypeError("a handler must return a whole response")
+        _require_declared(exchange, response.status, code, metrics)
         _seal(response, exchange, receipt_key, int(now()))
         metrics.answers.labels(route=exchange.route, status=str(response.status)).inc()
         return response
@@ -132,6 +138,14 @@ def _require_scope(exchange: Exchange) -> None:
     operation = BY_ROUTE.get((exchange.method, exchange.route))
     if operation is not None and exchange.known is not None:
         require_scope(exchange.known.scopes, operation.scope)
+
+
+def _require_declared(exchange: Exchange, status: int, code: str | None, metrics: Metrics) -> None:
+    """Tell operators of an answer that the document lacks; its merchant gets it all the same."""
+    operation = BY_ROUTE.get((exchange.method, exchange.route))
+    if operation is not None and not operation.admits(status, code):
+        metrics.undeclared.inc()
+        _log.error("an answer was not declared", operation=operation.name, status=status, code=code)
 
 
 def _respond(problem: ProblemAnswer) -> web.Response:

@@ -46,6 +46,7 @@ EXPORT = Operation(
     name="exportEvidence", method="GET", path="/v1/payments/{payment_id}/evidence", scope=Scope.READ,
     summary="Everything an arbiter needs, verifiable offline", answers={200: BUNDLE_MEDIA_TYPE},
     problems=frozenset({"evidence_pending", "not_found", "state_conflict"}),
+    fields=frozenset({"Content-Disposition"}),
 )  # fmt: skip
 TRUST = Operation(
     name="readTrustedKeys", method="GET", path="/.well-known/countermark-trust", signed=False,

@@ -9,28 +9,32 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from http import HTTPStatus
 from typing import Literal, TypeAlias
 
 import msgspec
 from aiohttp import web
 
+from gateway.api.problems import PROBLEMS
 from gateway.errors import KeyScope
 
 # Refusals that any request to a signed route can meet, before its handler or instead of it.
 SIGNED_PROBLEMS = frozenset(
     {
-        "body_missing", "body_not_allowed", "cell_unavailable", "digest_malformed", "digest_mismatch",
-        "header_duplicated", "header_malformed", "internal_error", "key_revoked", "key_scope", "key_unknown",
-        "method_not_canonical", "rate_limited", "request_refused", "sender_gone", "signature_expired",
-        "signature_invalid", "signature_malformed", "signature_missing", "signature_too_early",
-        "target_not_canonical", "too_large", "unsupported_media", "wrong_cell",
+        "cell_unavailable", "header_duplicated", "header_malformed", "idempotency_key_invalid",
+        "internal_error", "key_revoked", "key_scope", "key_unknown", "method_not_canonical", "rate_limited",
+        "request_refused", "sender_gone", "signature_expired", "signature_invalid", "signature_malformed",
+        "signature_missing", "signature_too_early", "target_not_canonical", "too_large",
+        "unsupported_media", "wrong_cell",
     }
 )  # fmt: skip
-READ_PROBLEMS = frozenset({"signature_replayed", "token_invalid", "token_proof_invalid"})
+READ_PROBLEMS = frozenset({"body_not_allowed", "signature_replayed", "token_invalid", "token_proof_invalid"})
+PUBLIC_PROBLEMS = frozenset({"cell_unavailable", "internal_error", "rate_limited"})
 ACT_PROBLEMS = frozenset(
     {
-        "idempotency_key_expired", "idempotency_key_in_progress", "idempotency_key_invalid",
-        "idempotency_key_missing", "idempotency_key_reused", "malformed_json", "validation_failed",
+        "body_missing", "digest_malformed", "digest_mismatch", "idempotency_key_expired",
+        "idempotency_key_in_progress", "idempotency_key_missing", "idempotency_key_reused", "malformed_json",
+        "validation_failed",
     }
 )  # fmt: skip
 
@@ -64,8 +68,14 @@ class Operation:
         signed: false for what anyone may read.
         body: what a request that acts carries.
         query: the parameters of a read; None where it has none.
-        answers: status to content, successes alone.
+        answers: status to content, successes alone; a conditional one answers 304, too.
         problems: codes beyond those that every operation of its sort can answer.
+        conditional: whether it has an entity tag and heeds If-None-Match.
+        waits: whether it heeds `Prefer: wait=N`.
+        fields: header fields of its successes beyond those that every answer of its sort has.
+
+    Raises:
+        ValueError: a problem that is not in the table.
     """
 
     name: str
@@ -78,6 +88,25 @@ class Operation:
     body: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
     problems: frozenset[str] = field(default_factory=frozenset)
+    conditional: bool = False
+    waits: bool = False
+    fields: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        if unknown := self.problems - set(PROBLEMS):
+            raise ValueError(f"{self.name} declares problems that are not in the table: {sorted(unknown)}")
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changes something, and so has a body and an idempotency key."""
+        return self.method != "GET"
+
+    @property
+    def sort_problems(self) -> frozenset[str]:
+        """Codes that every operation of its sort can be refused with."""
+        if not self.signed:
+            return PUBLIC_PROBLEMS
+        return SIGNED_PROBLEMS | (ACT_PROBLEMS if self.acts else READ_PROBLEMS)
 
     @property
     def admits_tokens(self) -> bool:
@@ -86,9 +115,18 @@ class Operation:
 
     def all_problems(self) -> frozenset[str]:
         """Return every code that this operation can be refused with."""
-        if not self.signed:
-            return self.problems | {"internal_error", "cell_unavailable", "rate_limited"}
-        return self.problems | SIGNED_PROBLEMS | (READ_PROBLEMS if self.method == "GET" else ACT_PROBLEMS)
+        return self.problems | self.sort_problems
+
+    def admits(self, status: int, code: str | None) -> bool:
+        """Tell whether an answer is one that is declared here.
+
+        Args:
+            status: of the answer.
+            code: of the problem; None for a success.
+        """
+        if code is None:
+            return status in self.answers or (self.conditional and status == HTTPStatus.NOT_MODIFIED)
+        return code in self.all_problems() and status == PROBLEMS[code].status
 
 
 def require_scope(scopes: frozenset[str], needed: Scope | None) -> None:

@@ -48,7 +48,7 @@ class PaymentPage(Page, frozen=True, forbid_unknown_fields=True, kw_only=True):
 READ = Operation(
     name="readPayment", method="GET", path="/v1/payments/{payment_id}", scope=Scope.READ,
     summary="A payment as it is now; 304 if it is as the entity tag in If-None-Match says",
-    answers={200: Payment}, problems=frozenset({"not_found"}),
+    answers={200: Payment}, problems=frozenset({"not_found"}), conditional=True, waits=True,
 )  # fmt: skip
 LIST = Operation(
     name="listPayments", method="GET", path=PAYMENTS_PATH, scope=Scope.READ, query=PaymentPage,

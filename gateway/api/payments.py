@@ -53,7 +53,8 @@ from signing.evidence.entry import utc_text
 CREATE = Operation(
     name="createPayment", method="POST", path="/v1/payments", scope=Scope.PAY, body=PaymentOrder,
     summary="Accept a payment, once per idempotency key", answers={200: Payment, 202: PaymentAccepted},
-    problems=frozenset({"currency_not_supported", "duplicate_suspected"}),
+    problems=frozenset({"currency_not_supported", "duplicate_suspected"}), waits=True,
+    fields=frozenset({"Location", "Retry-After"}),
 )  # fmt: skip
 OPERATIONS = (CREATE,)
 # How a payment that looks like an earlier one is refused; the record fills in the ids.

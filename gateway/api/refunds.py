@@ -49,6 +49,7 @@ CREATE = Operation(
     name="createRefund", method="POST", path="/v1/payments/{payment_id}/refunds", scope=Scope.REFUND,
     body=RefundOrder, summary="Give a payment back, whole or in part", answers={202: RefundRequested},
     problems=frozenset({"not_found", "refund_exceeds_available", "state_conflict"}),
+    fields=frozenset({"Location"}),
 )  # fmt: skip
 CANCEL = Operation(
     name="cancelRefund", method="POST", path="/v1/refunds/{refund_id}/cancel", scope=Scope.REFUND,

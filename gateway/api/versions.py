@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from types import MappingProxyType
 from typing import Any
 
@@ -33,6 +34,7 @@ class Change:
     ways_back: Mapping[str, WayBack]
 
 
+API_VERSION = date(2026, 10, 1)  # What a merchant enrolled today is pinned to.
 # Newest first.
 CHANGES: tuple[Change, ...] = ()
 
