@@ -39,6 +39,7 @@ from gateway.api.tokens import TokenHandlers
 from gateway.api.versions import Versions
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
+from gateway.openapi.handlers import DocumentHandlers
 from gateway.store.audit import AuditStore
 from gateway.store.commands import Commands
 from gateway.store.evidence import EvidenceStore
@@ -116,7 +117,7 @@ async def main(config: GatewayConfig) -> None:
                 cell=config.cell,
             ),
             *_acting(Performing(commands, receipt_key), payments, registry, vault, config.cell),
-            *_reading(resting, config.cell),
+            *_reading(resting, config),
             TokenHandlers(tokens),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
             EvidenceHandlers(
@@ -188,14 +189,15 @@ def _acting(
 
 
 def _reading(
-    resting: Resting, cell: str
-) -> tuple[PaymentReadHandlers | ClaimReadHandlers | AccountHandlers | EventHandlers, ...]:
-    reads, versions = resting.reads, resting.versions
+    resting: Resting, config: GatewayConfig
+) -> tuple[PaymentReadHandlers | ClaimReadHandlers | AccountHandlers | EventHandlers | DocumentHandlers, ...]:
+    reads, versions, cell = resting.reads, resting.versions, config.cell
     return (
         PaymentReadHandlers(reads=reads, versions=versions, resting=resting, cell=cell),
         ClaimReadHandlers(reads=reads, versions=versions, cell=cell),
         AccountHandlers(reads=reads, versions=versions, cell=cell),
         EventHandlers(reads=reads, versions=versions, cell=cell),
+        DocumentHandlers(config.origins),
     )
 
 

@@ -8,7 +8,11 @@ from gateway.api.shapes import Key, Shape
 
 
 class RefundRequested(Shape, frozen=True, kw_only=True):
-    """The answer to a refund: it will be driven to one outcome; its payment's events tell which."""
+    """The answer to a refund: it will be driven to one outcome; its payment's events tell which.
+
+    Attributes:
+        origin: who asked for it; `user` is the merchant.
+    """
 
     id: str
     object: Literal["refund"] = "refund"
@@ -32,7 +36,13 @@ class RefundCommand(Shape, frozen=True, kw_only=True):
 
 
 class ListedKey(Key, frozen=True, kw_only=True):
-    """A key with its history; `revoked_at` is null while it may sign."""
+    """A key with its history.
+
+    Attributes:
+        status: whether it may sign.
+        registered_at: when it was registered.
+        revoked_at: null while it may sign.
+    """
 
     registered_at: str
     revoked_at: str | None
@@ -48,7 +58,14 @@ class Keys(Shape, frozen=True, kw_only=True):
 
 
 class AccessToken(Shape, frozen=True, kw_only=True):
-    """What a client shows to read, as RFC 6749 §5.1 names its members."""
+    """What a client shows to read, as RFC 6749 §5.1 names its members.
+
+    Attributes:
+        access_token: a secret; it reads together with a proof by the key that it is bound to.
+        expires_in: seconds.
+        token_type: how it is shown: `Authorization: DPoP …` (RFC 9449).
+        scope: what it may do.
+    """
 
     access_token: str
     expires_in: int

@@ -37,6 +37,7 @@ class CardOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         number: 13 to 19 digits, nothing between them.
+        expiry_month: from 1.
         expiry_year: four digits.
     """
 
@@ -53,6 +54,7 @@ class InstrumentOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         blind: 16 to 64 random bytes, base64url without padding, drawn for this request alone.
+        card: a card's number and expiry.
         iban: in its electronic form, without spaces.
     """
 

@@ -61,6 +61,10 @@ class KeyOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of POST /v1/keys: each key comes with its proof, the first one with a token, too.
 
     Attributes:
+        public_key: the key as a JWK (RFC 7517), without private members.
+        enrolment_token: of a first key: what the operator handed over.
+        proof: the new key's own signature over the registration statement, base64.
+        issued_at: when the statement was signed, seconds since the epoch.
         scopes: what the key may do, at most what the vouching one may, which is the default; a first key has
             every scope.
     """

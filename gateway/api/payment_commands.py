@@ -19,7 +19,11 @@ from gateway.api.shapes import PaymentCommand
 
 
 class CaptureOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a capture: an amount in minor units, or nothing for the whole."""
+    """The body of a capture.
+
+    Attributes:
+        amount: minor units; nothing for the whole.
+    """
 
     amount: AmountMinor | None = None
 

@@ -8,7 +8,12 @@ from gateway.api.shapes import Decline, Payment, Shape
 
 
 class Attempt(Shape, frozen=True, kw_only=True):
-    """One try at one bank, of a payment or of a refund of it."""
+    """One try at one bank, of a payment or of a refund of it.
+
+    Attributes:
+        subject: the payment or the refund that was tried.
+        number: of the try, from 1, for each subject and operation.
+    """
 
     id: str
     object: Literal["attempt"] = "attempt"
@@ -25,7 +30,11 @@ class Attempt(Shape, frozen=True, kw_only=True):
 
 
 class Refund(Shape, frozen=True, kw_only=True):
-    """A refund as it is now."""
+    """A refund as it is now.
+
+    Attributes:
+        origin: who asked for it; `user` is the merchant.
+    """
 
     id: str
     object: Literal["refund"] = "refund"
@@ -41,7 +50,11 @@ class Refund(Shape, frozen=True, kw_only=True):
 
 
 class Dispute(Shape, frozen=True, kw_only=True):
-    """A dispute as it is now; `respond_by` while it is open."""
+    """A dispute as it is now.
+
+    Attributes:
+        respond_by: the end of the time to answer it; null once it is decided.
+    """
 
     id: str
     object: Literal["dispute"] = "dispute"

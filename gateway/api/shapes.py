@@ -18,14 +18,23 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Decline(Shape, frozen=True, kw_only=True):
-    """Why a payment failed, and what can be done about it."""
+    """Why a payment failed, and what can be done about it.
+
+    Attributes:
+        code: of the decline, the same for every bank; further ones may come.
+        advice: what is worth trying.
+    """
 
     code: str
     advice: Advice
 
 
 class Review(Shape, frozen=True, kw_only=True):
-    """That people look at a payment, or did."""
+    """That people look at a payment, or did.
+
+    Attributes:
+        state: `open`, or how it ended.
+    """
 
     state: Literal["open", "approved", "rejected", "expired", "withdrawn"]
 
@@ -41,7 +50,16 @@ class LatestAttempt(Shape, frozen=True, kw_only=True):
 
 
 class PaymentLinks(Shape, frozen=True, kw_only=True):
-    """Where the rest of a payment is."""
+    """Where the rest of a payment is: paths, as they are asked for.
+
+    Attributes:
+        self: the payment.
+        attempts: its tries at banks.
+        events: its story.
+        evidence: the archive that proves it.
+        refunds: its refunds.
+        disputes: its disputes.
+    """
 
     self: str
     attempts: str
@@ -75,9 +93,18 @@ class Payment(Shape, frozen=True, kw_only=True):
     """A payment as it is now; `sequence` is that of its last event, and nothing here changes without it.
 
     Attributes:
+        sequence: of its last event; also its entity tag.
         amount_capturable: what a capture could take now.
+        amount_captured: what was taken from the payer.
+        amount_refunded: what went back.
         amount_refund_reserved: of refunds that have not ended.
+        amount_disputed: what the payer contests, or has won.
+        capture_method: `manual` authorises first; a capture takes later.
+        review: null if nobody had to look at it.
+        latest_attempt: null before the first.
         expires_at: when an authorisation ends by itself.
+        request: null if no merchant's key asked for it.
+        links: where the rest of it is.
     """
 
     id: str
@@ -124,7 +151,11 @@ class PaymentEvents(Shape, frozen=True, kw_only=True):
 
 
 class Key(Shape, frozen=True, kw_only=True):
-    """A registered key."""
+    """A registered key.
+
+    Attributes:
+        status: whether it may sign.
+    """
 
     key_id: str
     object: Literal["key"] = "key"

@@ -26,6 +26,14 @@ PROBLEMS = Operation(
     name="listProblems", method="GET", path=CATALOGUE_PATH, signed=False,
     summary="Every problem type, with its status", answers={200: "application/json"},
 )  # fmt: skip
+DOCUMENT = Operation(
+    name="readDocument", method="GET", path="/.well-known/countermark-openapi.json", signed=False,
+    summary="This interface as an OpenAPI 3.1 document", answers={200: "application/json"}, conditional=True,
+)  # fmt: skip
+PAGE = Operation(
+    name="readPage", method="GET", path="/.well-known/countermark-api", signed=False,
+    summary="This interface as a page to read", answers={200: "text/html"}, conditional=True,
+)  # fmt: skip
 
 OPERATIONS: tuple[Operation, ...] = (
     *payments.OPERATIONS,
@@ -41,16 +49,18 @@ OPERATIONS: tuple[Operation, ...] = (
     *tokens.OPERATIONS,
     *evidence.OPERATIONS,
     PROBLEMS,
+    DOCUMENT,
+    PAGE,
 )
 
 
-def _canonical(path: str) -> str:
-    """A route as aiohttp names it: without the expressions of its parts."""
+def canonical(path: str) -> str:
+    """Return a route as aiohttp names it: without the expressions of its parts."""
     return path.replace("{tile:.+}", "{tile}")
 
 
 BY_ROUTE: Mapping[tuple[str, str], Operation] = MappingProxyType(
-    {(operation.method, _canonical(operation.path)): operation for operation in OPERATIONS}
+    {(operation.method, canonical(operation.path)): operation for operation in OPERATIONS}
 )
 if len(BY_ROUTE) != len(OPERATIONS):
     raise ValueError("two operations have one method and route")

@@ -31,6 +31,7 @@ ISSUE = Operation(
     name="issueToken", method="POST", path="/v1/oauth/token", scope=Scope.READ, body=TokenOrder,
     summary="An access token that reads for minutes, for whoever proves to hold the key that it is bound to",
     answers={200: AccessToken}, problems=frozenset({"not_permitted", "state_conflict"}),
+    fields=frozenset({"Pragma"}),
 )  # fmt: skip
 OPERATIONS = (ISSUE,)
 
