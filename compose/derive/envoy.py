@@ -16,9 +16,14 @@ from compose.mesh import Mesh, Service
 from gateway.api.surface import OPERATIONS
 
 CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
-# A Python process takes up connections one after the other, some milliseconds each: when hundreds of
-# merchants come in one moment, the last waited more than a second, and was told that nobody is there.
-APP_CONNECT_S_MAX = 3.0
+# A Python process takes up connections one after the other, some milliseconds each, between requests: when
+# hundreds of merchants come in one moment to a busy host, the last handshake took more than three seconds.
+# When one ends by this, Envoy refuses everything that waits for any connection. Nobody there is told at once.
+APP_CONNECT_S_MAX = 10.0
+# Retries under way at once; Envoy's own 3 refused all but three of those that waited. What is retried was never
+# sent, so a retry is no further work for whom it is meant: as many as may wait.
+RETRIES_MAX = 4096
+PENDING_MAX = 4096  # Requests that wait for a connection, or are under way.
 HEADERS_S_MAX = 5.0  # An honest client sends its fields in one packet or two.
 REQUEST_S_MAX = 10.0  # 64 KiB at 7 KiB/s: a body that trickles slower only holds a connection.
 IDLE_S_MAX = (
@@ -237,7 +242,14 @@ def _cluster(
         "load_assignment": {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [endpoint]}]},
         "transport_socket": envoy_tls.upstream(mesh, name, places, callee, "h2" if h2 else "http/1.1"),
         "circuit_breakers": {
-            "thresholds": [{"max_connections": 1024, "max_pending_requests": 4096, "max_requests": 4096}]
+            "thresholds": [
+                {
+                    "max_connections": 1024,
+                    "max_pending_requests": PENDING_MAX,
+                    "max_requests": PENDING_MAX,
+                    "max_retries": RETRIES_MAX,
+                }
+            ]
         },
         "typed_extension_protocol_options": {
             _HTTP_OPTIONS: {
