@@ -88,6 +88,7 @@ from .webhook import (
     webhook_key_from_text,
     webhook_public_key,
 )
+from .webhook_secret import WebhookSecret
 
 if TYPE_CHECKING:
     from .answers import Answer
@@ -168,6 +169,7 @@ __all__ = [
     "WebhookExpired",
     "WebhookMalformed",
     "WebhookRefused",
+    "WebhookSecret",
     "WebhookSignatureInvalid",
     "explain",
     "first_difference",

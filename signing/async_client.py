@@ -17,6 +17,7 @@ from .key_operations import Keys
 from .operations import Evidence, Payments, Refunds
 from .reading import Accounts, Disputes, Events
 from .retries import RetryPolicy
+from .webhook_operations import Deliveries, WebhookEndpoints
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -86,6 +87,8 @@ class AsyncGateway:
         self.events: Events[Awaitable[Answer]] = Events(self.run, random_text)
         self.disputes: Disputes[Awaitable[Answer]] = Disputes(self.run, random_text)
         self.accounts: Accounts[Awaitable[Answer]] = Accounts(self.run, random_text)
+        self.webhook_endpoints: WebhookEndpoints[Awaitable[Answer]] = WebhookEndpoints(self.run, random_text)
+        self.deliveries: Deliveries[Awaitable[Answer]] = Deliveries(self.run, random_text)
         self.evidence: Evidence[Awaitable[bytes]] = Evidence(self._run_for_body, random_text)
 
     async def run(self, call: Call) -> Answer:

@@ -31,7 +31,7 @@ class Call:
     """One operation.
 
     Attributes:
-        method: GET, POST or DELETE.
+        method: GET, POST, PATCH or DELETE.
         path: with its query, as it is signed after the origin.
         body: the exact bytes; None for a GET. Not in the `repr`: it may hold a card number.
         idempotency_key: without quotes; None for a GET.

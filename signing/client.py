@@ -20,6 +20,7 @@ from .key_operations import Keys
 from .operations import Evidence, Payments, Refunds
 from .reading import Accounts, Disputes, Events
 from .retries import RetryPolicy
+from .webhook_operations import Deliveries, WebhookEndpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -124,6 +125,8 @@ class Gateway:
         self.events: Events[Answer] = Events(self.run, random_text)
         self.disputes: Disputes[Answer] = Disputes(self.run, random_text)
         self.accounts: Accounts[Answer] = Accounts(self.run, random_text)
+        self.webhook_endpoints: WebhookEndpoints[Answer] = WebhookEndpoints(self.run, random_text)
+        self.deliveries: Deliveries[Answer] = Deliveries(self.run, random_text)
         self.evidence: Evidence[bytes] = Evidence(lambda call: self.run(call).body, random_text)
 
     def run(self, call: Call) -> Answer:

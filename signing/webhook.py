@@ -1,7 +1,7 @@
-"""Webhooks: Standard Webhooks 1.0.0 with asymmetric signatures (v1a, Ed25519).
+"""Webhooks: Standard Webhooks 1.0.0 with asymmetric signatures (v1a, Ed25519), and v1 where it was asked for.
 
 The signed bytes are `id.timestamp.body`. During a rotation a webhook carries one
-signature for each key, and a receiver accepts any that one of its keys verifies.
+signature for each key or secret, and a receiver accepts any that one of its own verifies.
 Source: Standard Webhooks 1.0.0, "Signature scheme".
 """
 
@@ -21,6 +21,7 @@ from .client_errors import WebhookBodyNotRaw, WebhookBodyReserialised
 from .errors import KeyRefused, SignatureInvalid, WebhookExpired, WebhookMalformed, WebhookSignatureInvalid
 from .keys import VerifyingKey
 from .webhook_diagnosis import VERIFICATIONS_MAX, other_serialisations
+from .webhook_secret import WebhookSecret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,6 +35,7 @@ FIELD_CHARS_MAX: Final = 2048  # eight signatures and their spaces
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")  # the specification forbids the dot, which separates
 _TIMESTAMP = re.compile(r"[1-9][0-9]{0,11}")
 _SIGNATURE = re.compile(r"v1a,([A-Za-z0-9+/]{85}[AQgw]==)")
+_CODE = re.compile(r"v1,([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)")
 _NAMES: Final = frozenset({"webhook-id", "webhook-timestamp", "webhook-signature"})
 
 
@@ -45,7 +47,7 @@ class VerifiedWebhook:
         message_id: the same for each delivery of one event: ignore an id seen before.
         timestamp: when this delivery was signed, in seconds since the epoch.
         body: the bytes that were signed.
-        key_id: the thumbprint of the key that verified.
+        key_id: the thumbprint of the key that verified, or the fingerprint of the secret.
     """
 
     message_id: str
@@ -58,7 +60,13 @@ class VerifiedWebhook:
 
 
 def sign_webhook(
-    message_id: str, timestamp: int, body: bytes, key: Signer, *, also: Sequence[Signer] = ()
+    message_id: str,
+    timestamp: int,
+    body: bytes,
+    key: Signer,
+    *,
+    also: Sequence[Signer] = (),
+    secrets: Sequence[WebhookSecret] = (),
 ) -> tuple[tuple[str, str], ...]:
     """Return the three header fields of a webhook.
 
@@ -68,6 +76,7 @@ def sign_webhook(
         body: the exact bytes that will be sent.
         key: an Ed25519 key.
         also: further Ed25519 keys, during a rotation.
+        secrets: those of the receiver's endpoint, the newest first.
 
     Raises:
         WebhookMalformed: an id or time that receivers would refuse, or too many keys.
@@ -78,13 +87,15 @@ def sign_webhook(
     if _TIMESTAMP.fullmatch(str(timestamp)) is None:
         raise WebhookMalformed("a webhook timestamp is whole seconds since 1970")
     signers = (key, *also)
-    if len(signers) > SIGNATURES_MAX:
+    if len(signers) + len(secrets) > SIGNATURES_MAX:
         raise WebhookMalformed(f"a webhook carries at most {SIGNATURES_MAX} signatures")
     if any(signer.alg != "ed25519" for signer in signers):
         raise KeyRefused("webhooks are signed with Ed25519 keys alone")
     content = _signed_content(message_id, str(timestamp), body)
+    pairs = [("v1a", signer.sign(content)) for signer in signers]
+    pairs += [("v1", secret.authenticate(content)) for secret in secrets]
     signatures = " ".join(
-        "v1a," + base64.b64encode(signer.sign(content)).decode("ascii") for signer in signers
+        f"{version},{base64.b64encode(octets).decode('ascii')}" for version, octets in pairs
     )
     return (
         ("webhook-id", message_id),
@@ -96,7 +107,7 @@ def sign_webhook(
 def verify_webhook(
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
     body: bytes,
-    keys: Sequence[VerifyingKey],
+    keys: Sequence[VerifyingKey | WebhookSecret],
     *,
     now: int,
 ) -> VerifiedWebhook:
@@ -105,7 +116,7 @@ def verify_webhook(
     Args:
         headers: name and value of each field line, names in any case; or a framework's mapping of them.
         body: the raw bytes as received, before any JSON parser.
-        keys: the sender's public keys; keys of other algorithms are passed over.
+        keys: the sender's public keys, or the endpoint's secrets; keys of other algorithms are passed over.
         now: seconds since the epoch, UTC.
 
     Raises:
@@ -129,15 +140,11 @@ def verify_webhook(
     if abs(int(timestamp) - now) > AGE_S_MAX:
         raise WebhookExpired(f"the webhook was signed {now - int(timestamp)} s ago: check this host's clock")
     content = _signed_content(message_id, timestamp, body)
-    pairs = [
-        (signature, key)
-        for signature in _signatures(fields["webhook-signature"])
-        for key in keys
-        if key.alg == "ed25519"
-    ]
+    pairs = _pairs(fields["webhook-signature"], keys)
     for signature, key in pairs:
         if _is_signed(key, signature, content):
-            return _verified(message_id, int(timestamp), body, key.key_id)
+            name = key.fingerprint if isinstance(key, WebhookSecret) else key.key_id
+            return _verified(message_id, int(timestamp), body, name)
     others = (
         (key, signature, _signed_content(message_id, timestamp, other))
         for other in other_serialisations(body)
@@ -148,7 +155,7 @@ def verify_webhook(
             "these are not the bytes that were signed, though the same JSON: the body was parsed and written "
             "again before verification. Verify the raw bytes of the request, then parse them"
         )
-    raise WebhookSignatureInvalid("no v1a signature verifies under any of the keys")
+    raise WebhookSignatureInvalid("no signature verifies under any of the keys")
 
 
 def webhook_public_key(key: VerifyingKey) -> str:
@@ -209,18 +216,29 @@ def _read_fields(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict
     return fields
 
 
-def _signatures(value: str) -> list[bytes]:
-    """Return the v1a signatures; those of other versions are passed over, as the specification asks."""
+def _pairs(
+    value: str, keys: Sequence[VerifyingKey | WebhookSecret]
+) -> list[tuple[bytes, VerifyingKey | WebhookSecret]]:
+    """Return each signature with each key of its kind; other versions are passed over, as is specified."""
     if len(value) > FIELD_CHARS_MAX:
         raise WebhookMalformed("webhook-signature is too long")
     parts = value.split(" ")
     if len(parts) > SIGNATURES_MAX:
         raise WebhookMalformed(f"webhook-signature holds more than {SIGNATURES_MAX} signatures")
-    matches = (_SIGNATURE.fullmatch(part) for part in parts)
-    return [base64.b64decode(match[1]) for match in matches if match is not None]
+    found: list[tuple[bytes, VerifyingKey | WebhookSecret]] = []
+    for part in parts:
+        if (signature := _SIGNATURE.fullmatch(part)) is not None:
+            octets = base64.b64decode(signature[1])
+            found += [(octets, k) for k in keys if not isinstance(k, WebhookSecret) and k.alg == "ed25519"]
+        elif (code := _CODE.fullmatch(part)) is not None:
+            octets = base64.b64decode(code[1])
+            found += [(octets, k) for k in keys if isinstance(k, WebhookSecret)]
+    return found
 
 
-def _is_signed(key: VerifyingKey, signature: bytes, content: bytes) -> bool:
+def _is_signed(key: VerifyingKey | WebhookSecret, signature: bytes, content: bytes) -> bool:
+    if isinstance(key, WebhookSecret):
+        return key.authenticates(signature, content)
     try:
         key.verify(signature, content)
     except SignatureInvalid:

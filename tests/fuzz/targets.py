@@ -19,6 +19,7 @@ from signing import (
     SigningKey,
     VerifyingKey,
     WebhookRefused,
+    WebhookSecret,
     explain,
     first_difference,
     keys_from_jwks,
@@ -142,12 +143,15 @@ def pem(octets: bytes) -> bool:
     return False
 
 
+SECRET = WebhookSecret(bytes(32))
+
+
 def webhook(octets: bytes) -> bool:
     """`verify_webhook` of any headers and body."""
     received = request_of(octets)
     key = samples.GATEWAY.verifying_key
     with contextlib.suppress(WebhookRefused):
-        verified = verify_webhook(received.headers, received.body or b"", [key], now=samples.NOW)
+        verified = verify_webhook(received.headers, received.body or b"", [key, SECRET], now=samples.NOW)
         assert ("evt_01", samples.ANSWER) == (verified.message_id, verified.body)
         return True
     return False
