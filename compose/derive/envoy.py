@@ -18,10 +18,11 @@ from gateway.api.surface import OPERATIONS
 CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
 # A Python process takes up connections one after the other, some milliseconds each, between requests: when
 # hundreds of merchants come in one moment to a busy host, the last handshake took more than three seconds.
-# When one ends by this, Envoy refuses everything that waits for any connection. Nobody there is told at once.
+# When one ends by this, Envoy refuses everything that waits for any connection. A port where nobody listens
+# is known at once.
 APP_CONNECT_S_MAX = 10.0
-# Retries under way at once; Envoy's own 3 refused all but three of those that waited. What is retried was never
-# sent, so a retry is no further work for whom it is meant: as many as may wait.
+# Retries under way at once; Envoy's own 3 refused all but three of those that waited. What is retried was
+# never sent, so a retry is no further work for whom it is meant: as many as may wait.
 RETRIES_MAX = 4096
 PENDING_MAX = 4096  # Requests that wait for a connection, or are under way.
 HEADERS_S_MAX = 5.0  # An honest client sends its fields in one packet or two.

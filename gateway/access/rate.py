@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 SECOND_US: Final = 1_000_000
@@ -20,6 +21,7 @@ DEBT_BURSTS_MAX: Final = 2
 # IPv6 hands out networks, not addresses: whoever has one address of a /64 has all of them (RFC 6177).
 IPV6_PREFIX_BITS: Final = 64
 UNKNOWN_SOURCE: Final = "unknown"
+ADDRESSES_KEPT_MAX: Final = 4096  # Reading one takes 15 µs; merchants come from few. 1 MB at the most.
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,13 @@ def source_of(forwarded_for: Sequence[str]) -> str:
         forwarded_for: the values of `x-forwarded-for` as the own sidecar passed them on. The edge writes
             exactly one address, whatever came in; anything else is counted together, under one name.
     """
-    if len(forwarded_for) != 1:
-        return UNKNOWN_SOURCE
+    return _source_at(forwarded_for[0]) if len(forwarded_for) == 1 else UNKNOWN_SOURCE
+
+
+@lru_cache(maxsize=ADDRESSES_KEPT_MAX)
+def _source_at(text: str) -> str:
     try:
-        address = ipaddress.ip_address(forwarded_for[0])
+        address = ipaddress.ip_address(text)
     except ValueError:
         return UNKNOWN_SOURCE
     if isinstance(address, ipaddress.IPv4Address):

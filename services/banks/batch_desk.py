@@ -27,7 +27,7 @@ from services.node.crash_points import reach
 from services.node.logs import get_log
 
 # How long a first answer waits for company: one write instead of many, through three TLS connections.
-ANSWER_LINGER_S = 0.005
+ANSWER_LINGER_S = 0.025
 
 _log = get_log("banks.batches")
 

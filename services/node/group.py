@@ -7,8 +7,11 @@ batch; one flush at a time. Measured knee of batching on PostgreSQL: 64 to 128 i
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
+
+from services.node.pacing import Pace
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,6 +24,7 @@ class Group(Generic[Item, Result]):
         flush: Takes 1 to `items_max` items, returns as many results in the same order.
         items_max: Largest batch.
         linger_s: How long a lone first item waits for company; 0 flushes at once.
+        pace: What it rests after a flush that was not full; without one, the next flush begins at once.
         pending_max: Items that may wait; more raise `GroupFull`, so that a stalled database pushes back.
     """
 
@@ -30,11 +34,13 @@ class Group(Generic[Item, Result]):
         *,
         items_max: int = 128,
         linger_s: float = 0.0,
+        pace: Pace | None = None,
         pending_max: int = 4096,
     ) -> None:
         self._flush = flush
         self._items_max = items_max
         self._linger_s = linger_s
+        self._pace = pace
         self._pending_max = pending_max
         self._pending: list[tuple[Item, asyncio.Future[Result]]] = []
         self._runner: asyncio.Task[None] | None = None
@@ -64,6 +70,7 @@ class Group(Generic[Item, Result]):
             await asyncio.sleep(self._linger_s)
         while self._pending:
             batch, self._pending = self._pending[: self._items_max], self._pending[self._items_max :]
+            begun = time.monotonic()
             try:
                 results = await self._flush([item for item, _ in batch])
                 if len(results) != len(batch):
@@ -82,6 +89,8 @@ class Group(Generic[Item, Result]):
                 for (_, future), result in zip(batch, results, strict=True):
                     if not future.done():
                         future.set_result(result)
+            if self._pace is not None and len(batch) < self._items_max:
+                await asyncio.sleep(self._pace.rest_s(time.monotonic() - begun))
 
 
 class GroupFull(Exception):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import lru_cache
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -34,6 +35,7 @@ DRAIN_S = 5.0  # Requests under way at SIGTERM get this long; the longest hop de
 SIDECAR_IDLE_S_MAX = (
     75.0  # Above the sidecars' 60 s: a request must not meet a connection closed from our side.
 )
+CALLERS_KEPT_MAX = 64  # A callee has a handful; whoever else is admitted by TLS cannot fill memory.
 HEADER_BYTES_MAX = 36 * 1024  # Above Envoy's 32 KiB for all of them: it refuses first, and says what to do.
 
 _log = get_log("node.server")
@@ -114,7 +116,7 @@ def _caller_middleware(
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            identity = WorkloadIdentity.parse(attest(request))
+            identity = _parsed(attest(request))
             if identity.trust_domain != trust_domain:
                 raise PeerRefused("the caller is of another trust domain")
             check_caller(identity.name, request.raw_path, callers)
@@ -125,6 +127,11 @@ def _caller_middleware(
         return await handler(request)
 
     return admit
+
+
+@lru_cache(maxsize=CALLERS_KEPT_MAX)
+def _parsed(uri: str) -> WorkloadIdentity:
+    return WorkloadIdentity.parse(uri)
 
 
 def _health(ready: Callable[[], bool]) -> Handler:

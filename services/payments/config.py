@@ -11,6 +11,7 @@ from services.banks.messages import BANK_CALL_S_MAX
 from services.fraud.messages import ITEMS_MAX, SCREENING_CALL_S_MAX
 from services.node.config_file import EgressConfig, ListenConfig, NatsConfig, NodeConfig, PostgresConfig
 from services.node.hop_client import CONNECTIONS_MAX
+from services.node.pacing import Pace
 from services.payments.machine.policy import Policy
 from services.payments.machine.terms import BankTerms, terms_of
 
@@ -43,6 +44,8 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         screenings_max: Questions to the fraud service under way.
         linger_s: How long a first item waits for company. Through the mesh answers trickle in, and a turn of
             three costs nearly what one of thirty does: 2 ms were measured to cost half of all payments/s.
+        pace: Rests of each loop after a turn that was not full. Without them turns of one or two payments
+            took all of two processors at 100 payments/s, and everybody waited for half a second.
         idle_s_min, idle_s_max: Pauses between turns that find nothing: short after work, then longer.
         away_s: Pause while the database or the fraud service is away; back within a second.
         period_s: How often reminders are looked for; the shortest of them is 2 s.
@@ -59,6 +62,7 @@ class WorkerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     room_min: int = 32
     screenings_max: int = 4
     linger_s: float = 0.02
+    pace: Pace = Pace(factor=3.0, rest_s_max=0.1)
     idle_s_min: float = 0.005
     idle_s_max: float = 0.025
     away_s: float = 0.5

@@ -93,7 +93,11 @@ class Engine:
             await self._changed.wait(self._config.mail_s)
             return True
         if items_max >= self._config.room_min:
-            return await self._turns.take(_waiting(items_max)) > 0
+            found = await self._turns.take(_waiting(items_max))
+            if 0 < found < items_max:
+                took_s = asyncio.get_running_loop().time() - now
+                await asyncio.sleep(self._config.pace.rest_s(took_s))
+            return found > 0
         if not await self._changed.wait(self._config.mail_s):
             await self._turns.take(_waiting(TURN_ITEMS_MAX, mail_only=True))
         return True

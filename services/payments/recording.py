@@ -53,6 +53,7 @@ class Recording:
 
     async def run(self) -> None:
         """Record until cancelled."""
+        now = asyncio.get_running_loop().time
         while True:
             if not self._waiting:
                 self._came.clear()
@@ -60,7 +61,7 @@ class Recording:
             if len(self._waiting) < TURN_ITEMS_MAX and self._config.linger_s:
                 await asyncio.sleep(self._config.linger_s)
             batch = [self._waiting.popleft() for _ in range(min(TURN_ITEMS_MAX, len(self._waiting)))]
-            self._under_way = len(batch)
+            self._under_way, begun = len(batch), now()
             self._gauge.set(self.waiting)
             try:
                 await self._turns.take(About(events=[event for event, _ in batch]))
@@ -73,6 +74,8 @@ class Recording:
             finally:
                 self._under_way = 0
                 self._changed.fire()
+            if len(batch) < TURN_ITEMS_MAX:
+                await asyncio.sleep(self._config.pace.rest_s(now() - begun))
 
     def _keep(self, batch: list[tuple[Answered | Screened, float]], fault: str) -> None:
         soon = asyncio.get_running_loop().time() + self._config.away_s

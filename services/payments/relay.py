@@ -18,6 +18,7 @@ from services.node.bus import BusClient, connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
 from services.node.crash_points import reach
 from services.node.logs import get_log
+from services.node.pacing import Pace
 from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
 from services.payments.packing import SUBJECT_PREFIX, EventRow, Message, Position, pack
@@ -39,8 +40,10 @@ ROOM_SHARE = 0.05
 # Pauses between reads that find nothing: short after work, then longer, to spare an idle database.
 IDLE_S_MIN = 0.005
 IDLE_S_MAX = 0.05
-# How long events wait for others of their merchant, no longer than an idle relay sleeps.
-GATHER_S = 0.05
+# How long events wait for others of their merchant: at least as long as an idle relay sleeps, and three times
+# as long as the last ones took to publish. The bus makes each message durable by itself: many merchants with
+# an event each would take all of its time, and much of a processor's.
+GATHERING = Pace(factor=3.0, rest_s_max=0.25, rest_s_min=0.05)
 # An idle relay looks this often whether the bus still is where it was left.
 CHECK_S = 1.0
 # While the bus or the database is away, or another relay is ahead: often enough to be back well within 10 s.
@@ -112,8 +115,10 @@ class Relay:
     async def _publish(self, stream: JetStreamContext, client: BusClient) -> None:
         """Publish from what the bus holds until it turns out to hold something else, or the time has come."""
         place, last = await read_place(stream)
-        idle_s, checked = IDLE_S_MIN, asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time
+        idle_s, checked = IDLE_S_MIN, now()
         while not client.is_due:
+            begun = now()
             rows = await self._read(place)
             if rows:
                 reach("payments.outbox_read")
@@ -126,11 +131,11 @@ class Relay:
                 idle_s = IDLE_S_MIN
                 if len(rows) < ROWS_MAX:
                     # Nothing lies behind these: what comes next makes fewer messages if it waits a little.
-                    await asyncio.sleep(GATHER_S)
+                    await asyncio.sleep(GATHERING.rest_s(now() - begun))
                 continue
-            if asyncio.get_running_loop().time() - checked > CHECK_S:
+            if now() - checked > CHECK_S:
                 await check_place(stream, last)
-                checked = asyncio.get_running_loop().time()
+                checked = now()
             await asyncio.sleep(idle_s)
             idle_s = min(idle_s * 2, IDLE_S_MAX)
 

@@ -1,4 +1,4 @@
-"""Many merchants at once, to a gateway that is busy for seconds: they wait, and nobody is told that it is away."""
+"""Many merchants at once, to a gateway that is busy for seconds: they wait, and are not told it is away."""
 
 from __future__ import annotations
 
