@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from aiohttp import web
@@ -16,12 +17,18 @@ from services.notifications.config import NotificationsConfig
 from services.notifications.consumer import Consumer
 from services.notifications.courier import Courier
 from services.notifications.egress import open_egress
-from services.notifications.errors import AllowanceMalformed
+from services.notifications.errors import AllowanceMalformed, SealKeyUnusable
+from services.notifications.sealing import SecretOpener
 from services.notifications.sender import SENDING_MAX, Sender
+from services.notifications.store import Pool
 from signing import KeyRefused, SigningKey
 
 # The consumer's insert, the sender's claim, the recording, and one to spare.
 CONNECTIONS_MAX = 4
+
+
+def _open_record(config: NotificationsConfig) -> AbstractAsyncContextManager[Pool]:
+    return open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX, by_index=True)
 
 
 async def main(config: NotificationsConfig) -> None:
@@ -33,15 +40,16 @@ async def main(config: NotificationsConfig) -> None:
     try:
         allowed = parse_allowances(config.webhook_allowed_addresses)
         key = SigningKey.from_pem(Path(config.webhook_key_file).read_bytes())
+        opener = SecretOpener(Path(config.webhook_seal_key_file).read_bytes())
         egress = open_egress(allowed, trust_file=config.webhook_trust_file, connections_max=SENDING_MAX)
-    except (AllowanceMalformed, KeyRefused, OSError) as fault:
+    except (AllowanceMalformed, KeyRefused, SealKeyUnusable, OSError) as fault:
         raise ConfigError(f"webhooks cannot be sent: {fault}") from fault
     if key.alg != "ed25519":
         raise ConfigError("webhook_key_file holds no Ed25519 key; receivers could not verify webhooks")
 
-    async with egress, open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX) as pool:
-        sender = Sender(pool, Courier(egress, key, allowed).attempt)
-        consumer = Consumer(config, config.nats, pool, sender.wake)
+    async with egress, _open_record(config) as pool:
+        sender = Sender(pool, Courier(egress, key, opener, allowed).attempt)
+        consumer = Consumer(config, config.nats, sender.take)
         async with serve(web.Application(), config, config.listen, callers={}, ready=lambda: sender.ready):
             loops = {asyncio.create_task(consumer.run()), asyncio.create_task(sender.run())}
             stopped = asyncio.create_task(until_stopped())

@@ -13,6 +13,7 @@ class NotificationsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, k
         postgres: The record of what is owed to whom.
         nats: The bus that events come from.
         webhook_key_file: Ed25519 private key (PEM, PKCS 8) that signs deliveries, closed to other accounts.
+        webhook_seal_key_file: X25519 private key (PEM, PKCS 8) that opens secrets, closed likewise.
         webhook_allowed_addresses: Exact `IP:port` that may be non-public; empty but in demonstrations.
         webhook_trust_file: PEM bundle of authorities trusted besides the system's; empty for none.
     """
@@ -21,5 +22,6 @@ class NotificationsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, k
     postgres: PostgresConfig
     nats: NatsConfig
     webhook_key_file: str
+    webhook_seal_key_file: str
     webhook_allowed_addresses: tuple[str, ...] = ()
     webhook_trust_file: str = ""

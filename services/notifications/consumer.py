@@ -8,7 +8,7 @@ The relay owns the stream; this one owns its durable consumer and makes it again
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import nats.errors
@@ -20,15 +20,17 @@ from services.node.bus import BusClient, connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
 from services.node.crash_points import reach
 from services.node.logs import get_log
+from services.node.pacing import Pace
 from services.node.postgres import DATABASE_AWAY
 from services.notifications.errors import EventMalformed
 from services.notifications.events import EVENTS_MAX, Event, parse_message
-from services.notifications.store import Pool, insert_events
 
 STREAM = "EVENTS"
 DURABLE = "notifications"
 # Messages per fetch; with up to 200 events each this is one transaction of a few thousand rows at the most.
 FETCH_MAX = 16
+# Merchants' messages come one by one; a transaction for each would be most of the work.
+TAKING = Pace(factor=3.0, rest_s_max=0.05)
 # One pull request lasts this long on the server; a message that arrives meanwhile comes at once.
 FETCH_S_MAX = 2.0
 FETCH_S_MIN = 0.1
@@ -51,15 +53,15 @@ class Consumer:
     Args:
         config: Identity of this process, and how old a connection may become.
         bus: Where NATS is.
-        pool: Connections of the role `notifications`.
-        stored: Called after deliveries were committed.
+        take: Commits the deliveries of events; `Sender.take`.
     """
 
-    def __init__(self, config: NodeConfig, bus: NatsConfig, pool: Pool, stored: Callable[[], None]) -> None:
+    def __init__(
+        self, config: NodeConfig, bus: NatsConfig, take: Callable[[Sequence[Event]], Awaitable[None]]
+    ) -> None:
         self._config = config
         self._bus = bus
-        self._pool = pool
-        self._stored = stored
+        self._take = take
 
     async def run(self) -> None:
         """Consume until cancelled.
@@ -108,6 +110,7 @@ class Consumer:
 
     async def _pull(self, subscription: JetStreamContext.PullSubscription, client: BusClient) -> None:
         """Fetch until nothing comes and the consumer turns out to be gone, or the time has come."""
+        now = asyncio.get_running_loop().time
         while not client.is_due:
             # A request must not outlast the connection: what answers it too late waits for ACK_WAIT_S.
             wait_s = max(FETCH_S_MIN, min(FETCH_S_MAX, client.left_s))
@@ -118,7 +121,10 @@ class Consumer:
             except nats.js.errors.APIError:
                 return  # The consumer or the stream was deleted under the request.
             if messages:
+                begun = now()
                 await self._store(messages)
+                if len(messages) < FETCH_MAX:
+                    await asyncio.sleep(TAKING.rest_s(now() - begun))
                 continue
             try:
                 await subscription.consumer_info()
@@ -145,7 +151,7 @@ class Consumer:
             return
         reach("notifications.events_taken")
         try:
-            await insert_events(self._pool, events)
+            await self._take(events)
         except DATABASE_AWAY as fault:
             _log.warning("the database is away, events wait", fault=type(fault).__name__)
             for message in sound:
@@ -156,7 +162,6 @@ class Consumer:
         for message in sound:
             await message.ack()
         reach("notifications.events_acknowledged")
-        self._stored()
 
 
 # One transaction must stay far below the database's statement timeout.

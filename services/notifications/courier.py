@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -16,10 +17,11 @@ from yarl import URL
 
 from services.node.logs import get_log
 from services.notifications.addresses import Allowance, check_port, parse_target
-from services.notifications.errors import AddressRefused, URLRefused
+from services.notifications.errors import AddressRefused, SecretUnreadable, URLRefused
 from services.notifications.schedule import Answered, Attempt, Unanswered, parse_retry_after
+from services.notifications.sealing import SecretOpener
 from services.notifications.store import Delivery
-from signing import SigningKey, sign_webhook
+from signing import SigningKey, WebhookSecret, sign_webhook
 from signing.digest import content_digest
 
 SEQUENCE_HEADER = "Countermark-Event-Sequence"
@@ -28,16 +30,19 @@ USER_AGENT = "Countermark-Webhooks/1"
 ANSWER_BYTES_MAX = 16 * 1024
 # The status is known by then; waiting for the rest of a dribbling answer would hold a place for nothing.
 ANSWER_REST_S_MAX = 1.0
+# Opening a seal takes 0.13 ms, an attempt without one 0.5 ms; each entry has about 300 bytes.
+OPENED_MAX = 10_000
 
 _log = get_log("notifications.courier")
 
 
 class Courier:
-    """Sends deliveries through one session, signed with one key.
+    """Sends deliveries through one session, signed with one key, and an endpoint's secrets if it has any.
 
     Args:
         session: From `egress.open_egress` with the same `allowed`.
         key: Ed25519.
+        opener: Opens the secrets.
         allowed: Exact non-public addresses that the operator lists.
         now: The clock, UTC.
     """
@@ -46,12 +51,15 @@ class Courier:
         self,
         session: aiohttp.ClientSession,
         key: SigningKey,
+        opener: SecretOpener,
         allowed: frozenset[Allowance],
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._session = session
         self._key = key
+        self._opener = opener
+        self._opened: OrderedDict[tuple[str, int, bytes], WebhookSecret] = OrderedDict()
         self._allowed = allowed
         self._now = now
 
@@ -62,6 +70,10 @@ class Courier:
             return await self._send(delivery)
         except (URLRefused, AddressRefused) as refusal:
             return Unanswered(refusal.code)
+        except SecretUnreadable as fault:
+            # A webhook without the signature that its receiver checks would be refused, and be no use.
+            _log.error("a secret cannot be opened", endpoint_id=delivery.endpoint_id)
+            return Unanswered(fault.code)
         except ssl.SSLError:
             return Unanswered("tls-failed")
         except aiohttp.ClientConnectorDNSError:
@@ -100,8 +112,30 @@ class Courier:
             SEQUENCE_HEADER: str(delivery.sequence),
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "identity",
-            **dict(sign_webhook(delivery.event_id, moment, delivery.body, self._key)),
+            **dict(
+                sign_webhook(
+                    delivery.event_id, moment, delivery.body, self._key, secrets=self._secrets_of(delivery)
+                )
+            ),
         }
+
+    def _secrets_of(self, delivery: Delivery) -> list[WebhookSecret]:
+        """Open what is sealed, once while it is in use.
+
+        Raises:
+            SecretUnreadable: One of them does not open.
+        """
+        secrets = []
+        for generation, sealed in delivery.sealed:
+            name = (delivery.endpoint_id, generation, sealed)
+            secret = self._opened.pop(name, None) or WebhookSecret(
+                self._opener.open(sealed, delivery.endpoint_id, generation)
+            )
+            self._opened[name] = secret
+            if len(self._opened) > OPENED_MAX:
+                self._opened.popitem(last=False)
+            secrets.append(secret)
+        return secrets
 
 
 async def _discard(response: aiohttp.ClientResponse) -> None:

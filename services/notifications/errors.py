@@ -33,3 +33,15 @@ class AllowanceMalformed(NotificationError):
     """An entry of `webhook_allowed_addresses` is not an exact `IP:port`."""
 
     code = "allowance-malformed"
+
+
+class SealKeyUnusable(NotificationError):
+    """The key that secrets are sealed to, or opened with, is none."""
+
+    code = "seal-key-unusable"
+
+
+class SecretUnreadable(NotificationError):
+    """A stored secret does not open: another key, another place, or a changed row."""
+
+    code = "secret-unreadable"

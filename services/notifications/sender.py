@@ -1,4 +1,4 @@
-"""Claim what is due, send it with bounds, record what came of it; without end.
+"""Take in events and claim what is due, send it with bounds, record what came of it; without end.
 
 Promises: at most `SENDING_MAX` deliveries under way, at most `ENDPOINT_SENDING_MAX` of them to one endpoint;
 a slow receiver holds up its own alone; whatever is lost between sending and recording is sent again.
@@ -14,7 +14,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from services.node.crash_points import reach
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
+from services.node.pacing import Pace
 from services.node.postgres import DATABASE_AWAY
+from services.notifications.events import Event
+from services.notifications.intake import Room, insert_events
 from services.notifications.schedule import Attempt, Dead, EndpointGone, decide_next
 from services.notifications.store import Delivery, Outcome, Pool, claim_due, record_outcomes
 
@@ -22,8 +25,11 @@ from services.notifications.store import Delivery, Outcome, Pool, claim_due, rec
 SENDING_MAX = 128
 # Enough for a healthy receiver (4 x 20/s at 50 ms), and one that hangs takes a 32nd of the places.
 ENDPOINT_SENDING_MAX = 4
-# Retries become due by the clock and other processes insert too; new events from here wake the loop at once.
+# Retries become due by the clock, and other processes leave deliveries too. What comes from here is begun as
+# it is stored; what found no place is looked for as soon as there is one.
 POLL_S_MAX = 0.5
+# Results are awaited by nobody but the places that they hold.
+RECORDING = Pace(factor=3.0, rest_s_max=0.05)
 # What is under way when the process is told to stop; most receivers answer within a second.
 DRAIN_S = 5.0
 # While the database is away: often enough to be back well within 10 s.
@@ -54,10 +60,14 @@ class Sender:
         self._jitter = jitter
         self._news = asyncio.Event()
         self._under_way: Counter[str] = Counter()
+        # What is known of deliveries that wait: everything may, until a search has ended with places left.
+        self._drained = False
+        self._behind: set[str] = set()
+        self._choosing = asyncio.Lock()  # Who is given which place is decided by one at a time.
         self._tasks: set[asyncio.Task[None]] = set()
         self._fault: BaseException | None = None
         self._reached = False
-        self._records: Group[Outcome, None] = Group(self._record, items_max=SENDING_MAX)
+        self._records: Group[Outcome, None] = Group(self._record, items_max=SENDING_MAX, pace=RECORDING)
 
     @property
     def ready(self) -> bool:
@@ -67,6 +77,20 @@ class Sender:
     def wake(self) -> None:
         """Look at once: something became due, or a place became free."""
         self._news.set()
+
+    async def take(self, events: Sequence[Event]) -> None:
+        """Store events, and begin at once to send what there is a place for.
+
+        Raises:
+            One of `DATABASE_AWAY`: nothing was stored.
+        """
+        async with self._choosing:
+            taken = await insert_events(self._pool, events, self._room())
+            self._reached = True
+            self._begin(taken.begun)
+            self._behind |= taken.waiting
+        if taken.waiting:
+            self.wake()
 
     async def run(self) -> None:
         """Send until cancelled; then finish what is under way, or leave it to the lease to bring back."""
@@ -85,21 +109,36 @@ class Sender:
 
     async def _claim(self) -> bool:
         """Start what can be started; say whether there may be more."""
-        free = SENDING_MAX - self._under_way.total()
-        if free <= 0:
-            return False
         try:
-            claimed = await claim_due(
-                self._pool,
-                count_max=free,
-                endpoint_max=ENDPOINT_SENDING_MAX,
-                under_way=dict(self._under_way),
-            )
+            async with self._choosing:
+                free = SENDING_MAX - self._under_way.total()
+                if free <= 0:
+                    return False
+                claimed = await claim_due(
+                    self._pool,
+                    count_max=free,
+                    endpoint_max=ENDPOINT_SENDING_MAX,
+                    under_way=dict(self._under_way),
+                )
+                self._reached = True
+                self._begin(claimed)
+                # With places left, only an endpoint that has all of its own can have more that waits.
+                self._drained = len(claimed) < free
+                self._behind = {e for e, n in self._under_way.items() if n >= ENDPOINT_SENDING_MAX}
         except DATABASE_AWAY as fault:
             _log.warning("the database is away, sending waits", fault=type(fault).__name__)
             await asyncio.sleep(AWAY_S)
             return True
-        self._reached = True
+        return not self._drained
+
+    def _room(self) -> Room:
+        """What new deliveries may have: nothing while it is not known who waits longer."""
+        if not self._drained:
+            return Room()
+        free = SENDING_MAX - self._under_way.total()
+        return Room(max(free, 0), ENDPOINT_SENDING_MAX, dict(self._under_way), frozenset(self._behind))
+
+    def _begin(self, claimed: Sequence[Delivery]) -> None:
         if claimed:
             reach("notifications.deliveries_claimed")
         for delivery in claimed:
@@ -107,13 +146,12 @@ class Sender:
             task = asyncio.create_task(self._deliver(delivery))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
-        return bool(claimed)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self._fault = task.exception()  # A fault that nobody foresaw ends the process, not one delivery.
-        self.wake()
+            self.wake()
 
     async def _deliver(self, delivery: Delivery) -> None:
         loop = asyncio.get_running_loop()
@@ -145,6 +183,8 @@ class Sender:
         finally:
             self._under_way[delivery.endpoint_id] -= 1
             self._under_way += Counter()  # Drops the zeros: endpoints come and go for as long as we live.
+            if not self._drained or delivery.endpoint_id in self._behind:
+                self.wake()
 
     async def _record(self, outcomes: list[Outcome]) -> Sequence[None]:
         await record_outcomes(self._pool, outcomes)

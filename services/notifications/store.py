@@ -1,18 +1,17 @@
-"""What is owed to whom, in PostgreSQL: insert from the bus, claim what is due, record what came of it.
+"""What is owed to whom, in PostgreSQL: claim what is due, record what came of it; `intake` inserts it.
 
-Promises: an event is stored once per endpoint however often it arrives; a claim is a lease that ends by
-itself; what was recorded as delivered is not claimed again. Each function is one transaction.
+Promises: a claim is a lease that ends by itself; what was recorded as delivered is not claimed again. Each
+function is one transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
-from services.notifications.events import Event
 from services.notifications.schedule import (
     Answered,
     Attempt,
@@ -33,8 +32,14 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One claimed delivery; `claim` tells this claim from earlier and later ones."""
+    """One claimed delivery; `claim` tells this claim from earlier and later ones.
 
+    Attributes:
+        id: Its public name, and the one key by which nothing but its own index finds it.
+        sealed: The endpoint's secrets that are good now, each with its generation, the newest first.
+    """
+
+    id: str
     endpoint_id: str
     url: str
     payment_id: str
@@ -44,6 +49,7 @@ class Delivery:
     claim: int
     attempts: int
     refusals: int
+    sealed: tuple[tuple[int, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +62,19 @@ class Outcome:
     duration_ms: int
 
 
-# FOR SHARE waits for a disabling that is under way: no delivery is added behind its back. What a disabled
-# endpoint misses is kept as dead, so that reviving it brings that, too. An endpoint owes nothing of the time
-# before it existed, which a wiped bus tells again; the minute allows for clocks of different hosts.
-# Ordered, so that two processes that insert the same events wait for each other and never in a circle.
-_INSERT = """
-with event as (
-    select * from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::bytea[], $6::timestamptz[])
-        as e (merchant_id, payment_id, sequence, event_id, body, at)
-), endpoint as (
-    select id, merchant_id, status, added_at from notifications.endpoint
-    where merchant_id = any ($1::text[]) order by id for share
-)
-insert into notifications.delivery (endpoint_id, payment_id, sequence, event_id, body, state, due, last_error)
-select endpoint.id, payment_id, sequence, event_id, body,
-       case status when 'active' then 'pending' else 'dead' end,
-       case status when 'active' then now() end,
-       case status when 'active' then null else 'endpoint-gone' end
-from event join endpoint using (merchant_id)
-where event.at > endpoint.added_at - interval '1 minute'
-order by endpoint.id, payment_id, sequence
-on conflict do nothing
+# The secrets of `d`'s endpoint that are good now, for a list of columns.
+GOOD_SECRETS = """
+    array(select s.generation from notifications.endpoint_secret s
+          where s.endpoint_id = d.endpoint_id and (s.expires_at is null or s.expires_at > now())
+          order by s.generation desc) as generations,
+    array(select s.sealed from notifications.endpoint_secret s
+          where s.endpoint_id = d.endpoint_id and (s.expires_at is null or s.expires_at > now())
+          order by s.generation desc) as sealed
 """
 
 # The recursion hops from endpoint to endpoint through the index, so that one with a huge backlog neither
 # hides the others nor costs more than they do. `$3`, `$4`: endpoints that are being sent to, and how often.
-_CLAIM = """
+CLAIM = f"""
 with recursive owed as (
     (select endpoint_id from notifications.delivery where state = 'pending' order by endpoint_id limit 1)
     union all
@@ -99,7 +92,7 @@ with recursive owed as (
     order by random() limit $1
 ), picked as materialized (
     select d.* from chosen cross join lateral (
-        select endpoint_id, payment_id, sequence from notifications.delivery
+        select id, endpoint_id from notifications.delivery
         where endpoint_id = chosen.endpoint_id and state = 'pending' and due <= now()
         order by due limit chosen.places
         for update skip locked
@@ -109,20 +102,28 @@ with recursive owed as (
 update notifications.delivery d
 set due = now() + $5 * interval '1 second', claim = d.claim + 1
 from picked p join notifications.endpoint e on e.id = p.endpoint_id
-where (d.endpoint_id, d.payment_id, d.sequence) = (p.endpoint_id, p.payment_id, p.sequence)
-returning d.endpoint_id, e.url, d.payment_id, d.sequence, d.event_id, d.body, d.claim, d.attempts, d.refusals
-"""
+where d.id = p.id
+returning d.id, d.endpoint_id, e.url, d.payment_id, d.sequence, d.event_id, d.body, d.claim, d.attempts,
+    d.refusals,
+    {GOOD_SECRETS}
+"""  # noqa: S608 - constant columns
 
 # An acknowledgement counts whenever it arrives; any other result only while its claim is the newest.
-_RECORD = """
+RECORD = """
 with outcome as (
-    select * from unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::text[], $6::integer[],
-                         $7::text[], $8::float8[], $9::boolean[])
-        as o (endpoint_id, payment_id, sequence, claim, verdict, status, error, after_s, refused)
+    select * from unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::text[], $6::float8[],
+                         $7::boolean[], $8::integer[])
+        as o (id, claim, verdict, status, error, after_s, refused, duration_ms)
 ), locked as materialized (
-    select d.endpoint_id, d.payment_id, d.sequence from notifications.delivery d
-    join outcome o using (endpoint_id, payment_id, sequence)
+    select d.id, d.endpoint_id, d.payment_id, d.sequence
+    from notifications.delivery d join outcome o using (id)
     order by d.endpoint_id, d.payment_id, d.sequence for update of d
+), logged as (
+    insert into notifications.delivery_attempt
+        (endpoint_id, payment_id, sequence, claim, duration_ms, status, error, verdict)
+    select l.endpoint_id, l.payment_id, l.sequence, o.claim, o.duration_ms, o.status, o.error, o.verdict
+    from outcome o join locked l using (id)
+    on conflict do nothing
 )
 update notifications.delivery d set
     state = case o.verdict when 'delivered' then 'delivered' when 'retry' then 'pending' else 'dead' end,
@@ -132,38 +133,19 @@ update notifications.delivery d set
     last_status = o.status,
     last_error = o.error,
     delivered_at = case when o.verdict = 'delivered' then now() end
-from outcome o join locked using (endpoint_id, payment_id, sequence)
-where (d.endpoint_id, d.payment_id, d.sequence) = (o.endpoint_id, o.payment_id, o.sequence)
+from outcome o join locked l using (id)
+where d.id = l.id
   and (o.verdict = 'delivered' and d.state <> 'delivered' or d.state = 'pending' and d.claim = o.claim)
 """
 
-_LOG = """
-insert into notifications.delivery_attempt
-    (endpoint_id, payment_id, sequence, claim, duration_ms, status, error, verdict)
-select * from unnest($1::text[], $2::text[], $3::integer[], $4::bigint[], $5::integer[], $6::integer[],
-                     $7::text[], $8::text[])
-on conflict do nothing
+_DISABLE = """
+update notifications.endpoint set status = 'disabled', version = version + 1, updated_at = now()
+where id = any ($1::text[]) and status = 'active'
 """
-
-_DISABLE = "update notifications.endpoint set status = 'disabled' where id = any ($1::text[])"
 _GIVE_UP = """
 update notifications.delivery set state = 'dead', due = null, last_error = 'endpoint-gone'
 where endpoint_id = any ($1::text[]) and state = 'pending'
 """
-
-
-async def insert_events(pool: Pool, events: Sequence[Event]) -> int:
-    """Store the events for every endpoint of their merchants; return how many deliveries are new."""
-    status = await pool.execute(
-        _INSERT,
-        [event.merchant_id for event in events],
-        [event.payment_id for event in events],
-        [event.sequence for event in events],
-        [event.event_id for event in events],
-        [event.body for event in events],
-        [event.at for event in events],
-    )
-    return int(status.rpartition(" ")[2])
 
 
 async def claim_due(
@@ -179,33 +161,37 @@ async def claim_due(
         lease_s: Seconds after which another claim may take what was not recorded.
     """
     rows = await pool.fetch(
-        _CLAIM, count_max, endpoint_max, list(under_way), list(under_way.values()), lease_s
+        CLAIM, count_max, endpoint_max, list(under_way), list(under_way.values()), lease_s
     )
-    return [Delivery(**dict(row)) for row in rows]
+    return [delivery_of(dict(row)) for row in rows]
+
+
+def delivery_of(row: dict[str, Any]) -> Delivery:
+    """Return a delivery; `row` has its members, the secrets in the columns of `GOOD_SECRETS`."""
+    generations, sealed = row.pop("generations"), row.pop("sealed")
+    return Delivery(**row, sealed=tuple(zip(generations, sealed, strict=True)))
 
 
 async def record_outcomes(pool: Pool, outcomes: Sequence[Outcome]) -> None:
     """Store results, append them to the log of attempts, disable gone endpoints with all they were owed."""
     gone = sorted({o.delivery.endpoint_id for o in outcomes if isinstance(o.verdict, EndpointGone)})
-    keys = (
-        [o.delivery.endpoint_id for o in outcomes],
-        [o.delivery.payment_id for o in outcomes],
-        [o.delivery.sequence for o in outcomes],
-        [o.delivery.claim for o in outcomes],
-    )
+    ids = [o.delivery.id for o in outcomes]
+    claims = [o.delivery.claim for o in outcomes]
     words = [_word(o.verdict) for o in outcomes]
     statuses = [o.attempt.status if isinstance(o.attempt, Answered) else None for o in outcomes]
     errors = [o.attempt.reason if isinstance(o.attempt, Unanswered) else None for o in outcomes]
     waits_s = [o.verdict.after_s if isinstance(o.verdict, Retry) else None for o in outcomes]
     refused = [isinstance(o.verdict, Retry) and o.verdict.refused for o in outcomes]
     durations_ms = [o.duration_ms for o in outcomes]
+    columns = (ids, claims, words, statuses, errors, waits_s, refused, durations_ms)
+    if not gone:
+        await pool.execute(RECORD, *columns)
+        return
     async with pool.acquire() as connection, connection.transaction():
-        if gone:  # Endpoints before deliveries, as everywhere: two transactions never wait in a circle.
-            await connection.execute(_DISABLE, gone)
-        await connection.execute(_RECORD, *keys, words, statuses, errors, waits_s, refused)
-        await connection.execute(_LOG, *keys, durations_ms, statuses, errors, words)
-        if gone:
-            await connection.execute(_GIVE_UP, gone)
+        # Endpoints before deliveries, as everywhere: two transactions never wait in a circle.
+        await connection.execute(_DISABLE, gone)
+        await connection.execute(RECORD, *columns)
+        await connection.execute(_GIVE_UP, gone)
 
 
 def _word(verdict: Verdict) -> str:

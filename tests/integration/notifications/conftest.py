@@ -9,14 +9,13 @@ from pathlib import Path
 import pytest
 import trustme
 
-import services.notifications
+from compose.launcher.databases import schema_folders
+from compose.launcher.release import checkout_root
 from signing import SigningKey
 from tests.integration.nats_server import NatsServer, running_nats
 from tests.integration.notifications.stack import Stack
 from tests.integration.notifications.webhook_receiver import Receiver, running_receiver, write_trust
 from tests.integration.postgres_server import PostgresServer, running_postgres
-
-SCHEMA = Path(services.notifications.__file__).parent / "schema"
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +40,7 @@ def bus(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> I
 async def stack(
     postgres: PostgresServer, bus: NatsServer, tmp_path: Path, merchants_authority: trustme.CA
 ) -> Stack:
-    database = await postgres.create_database(f"test_{uuid.uuid4().hex}", [("notifications", SCHEMA)])
+    database = await postgres.create_database(f"test_{uuid.uuid4().hex}", schema_folders(checkout_root()))
     trust_file = write_trust(merchants_authority, tmp_path)
     return Stack(postgres, database, bus, tmp_path, trust_file, SigningKey.generate("ed25519"))
 

@@ -22,6 +22,7 @@ from services.notifications.addresses import parse_allowances
 from services.notifications.consumer import Consumer
 from services.notifications.courier import Courier
 from services.notifications.egress import open_egress
+from services.notifications.sealing import SecretOpener, new_seal_key
 from services.notifications.sender import Sender
 from signing import SigningKey
 from tests.integration.nats_server import NatsServer
@@ -56,6 +57,7 @@ class Stack:
     folder: Path
     trust_file: Path
     key: SigningKey
+    seal_key: bytes = field(default_factory=new_seal_key)
     connection_age_s_max: float = 60.0
     ended: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -128,11 +130,11 @@ class Stack:
         config, allowances = self.node("notifications"), parse_allowances(allowed)
         session = open_egress(allowances, trust_file=str(self.trust_file), connections_max=64)
         reach = self.postgres.reach("notifications", self.database)
-        async with session, open_pool(config, reach, connections_max=4) as pool:
-            sender = Sender(pool, Courier(session, self.key, allowances).attempt)
+        async with session, open_pool(config, reach, connections_max=4, by_index=True) as pool:
+            sender = Sender(pool, Courier(session, self.key, SecretOpener(self.seal_key), allowances).attempt)
             tasks = [asyncio.create_task(sender.run())]
             if consume:
-                consumer = Consumer(config, self.nats.reach(), pool, sender.wake)
+                consumer = Consumer(config, self.nats.reach(), sender.take)
                 tasks.append(asyncio.create_task(consumer.run()))
             for task in tasks:
                 task.add_done_callback(self.ended.append)

@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from services.node.postgres import open_pool
-from services.notifications.events import Event
+from services.notifications.intake import insert_events
 from services.notifications.schedule import Answered, Delivered, EndpointGone, Retry, Unanswered
-from services.notifications.store import Outcome, claim_due, insert_events, record_outcomes
+from services.notifications.store import Outcome, claim_due, record_outcomes
 from tests.integration.notifications.stack import Stack
+from tests.integration.notifications.stored_events import event_of
 
 URL = "https://hooks.example.com/x"
 RETRY = Retry(after_s=5.0, refused=False)
@@ -25,18 +26,6 @@ async def pool(stack: Stack) -> AsyncIterator[asyncpg.Pool]:
     reach = stack.postgres.reach("notifications", stack.database)
     async with open_pool(stack.node("notifications"), reach, connections_max=8) as opened:
         yield opened
-
-
-def _event(payment: int, merchant_id: str = "mer_a", *, at: datetime | None = None) -> Event:
-    return Event(
-        f"evt_{payment}_1",
-        "payment.succeeded",
-        merchant_id,
-        f"pay_{payment}",
-        1,
-        b"{}",
-        at or datetime.now(UTC),
-    )
 
 
 async def _claim(
@@ -53,17 +42,17 @@ async def test_an_event_is_stored_once_per_active_endpoint_of_its_merchant(
     await stack.add_endpoint("two", URL)
     await stack.add_endpoint("foreign", URL, merchant_id="mer_b")
 
-    first = await insert_events(pool, [_event(1), _event(1), _event(2, "mer_c")])
-    second = await insert_events(pool, [_event(1)])
+    first = await insert_events(pool, [event_of(1), event_of(1), event_of(2, "mer_c")])
+    second = await insert_events(pool, [event_of(1)])
 
-    assert (2, 0) == (first, second)
+    assert (2, 0) == (first.new, second.new)
     assert ["one", "two"] == [r["endpoint_id"] for r in await stack.deliveries()]
 
 
 async def test_concurrent_claims_and_inserts_share_without_overlap(stack: Stack, pool: asyncpg.Pool) -> None:
     for endpoint in range(5):
         await stack.add_endpoint(f"e{endpoint}", URL)
-    events = [_event(payment) for payment in range(40)]
+    events = [event_of(payment) for payment in range(40)]
     await asyncio.gather(insert_events(pool, events), insert_events(pool, events[::-1]))
 
     claims = await asyncio.gather(*(_claim(pool) for _ in range(6)))
@@ -78,9 +67,9 @@ async def test_a_backlog_of_one_endpoint_leaves_places_to_the_others(
     stack: Stack, pool: asyncpg.Pool
 ) -> None:
     await stack.add_endpoint("big", URL)
-    await insert_events(pool, [_event(payment) for payment in range(100)])
+    await insert_events(pool, [event_of(payment) for payment in range(100)])
     await stack.add_endpoint("small", URL)
-    await insert_events(pool, [_event(1000)])
+    await insert_events(pool, [event_of(1000)])
 
     claimed = await _claim(pool, count_max=20, endpoint_max=4, big=1)
 
@@ -92,7 +81,7 @@ async def test_a_lease_ends_by_itself_and_a_late_failure_changes_nothing(
     stack: Stack, pool: asyncpg.Pool
 ) -> None:
     await stack.add_endpoint("one", URL)
-    await insert_events(pool, [_event(1)])
+    await insert_events(pool, [event_of(1)])
     (early,) = await claim_due(pool, count_max=9, endpoint_max=9, under_way={}, lease_s=0.0)
     (late,) = await claim_due(pool, count_max=9, endpoint_max=9, under_way={})
 
@@ -108,13 +97,13 @@ async def test_a_lease_ends_by_itself_and_a_late_failure_changes_nothing(
 
 async def test_a_gone_endpoint_takes_everything_owed_with_it(stack: Stack, pool: asyncpg.Pool) -> None:
     await stack.add_endpoint("one", URL)
-    await insert_events(pool, [_event(1), _event(2)])
+    await insert_events(pool, [event_of(1), event_of(2)])
     first, _ = await claim_due(pool, count_max=9, endpoint_max=9, under_way={})
 
     await record_outcomes(pool, [Outcome(first, Answered(410), EndpointGone(), 10)])
-    added = await insert_events(pool, [_event(3)])
+    added = await insert_events(pool, [event_of(3)])
 
-    assert 1 == added
+    assert 1 == added.new
     assert [("dead", None)] * 3 == [(r["state"], r["due"]) for r in await stack.deliveries()]
 
 
@@ -124,9 +113,9 @@ async def test_an_endpoint_is_owed_nothing_of_the_time_before_it_existed(
     await stack.add_endpoint("one", URL)
     long_ago = datetime.now(UTC) - timedelta(hours=1)
 
-    added = await insert_events(pool, [_event(1, at=long_ago), _event(2)])
+    added = await insert_events(pool, [event_of(1, at=long_ago), event_of(2)])
 
-    assert 1 == added
+    assert 1 == added.new
     assert ["pay_2"] == [row["payment_id"] for row in await stack.deliveries()]
 
 
@@ -176,7 +165,7 @@ async def test_the_log_of_attempts_is_append_only_for_its_owner_too(stack: Stack
 
 async def test_a_pending_delivery_cannot_be_without_its_reminder(stack: Stack, pool: asyncpg.Pool) -> None:
     await stack.add_endpoint("one", URL)
-    await insert_events(pool, [_event(1)])
+    await insert_events(pool, [event_of(1)])
 
     with pytest.raises(asyncpg.CheckViolationError):
         await stack.query("notifications", "update notifications.delivery set due = null")
@@ -184,7 +173,7 @@ async def test_a_pending_delivery_cannot_be_without_its_reminder(stack: Stack, p
 
 async def test_an_operator_can_follow_one_payment(stack: Stack, pool: asyncpg.Pool) -> None:
     await stack.add_endpoint("one", URL)
-    await insert_events(pool, [_event(1), _event(2)])
+    await insert_events(pool, [event_of(1), event_of(2)])
     statement = "select event_id, state from notifications.deliveries_of($1, $2)"
 
     found = await stack.query("operator", statement, "mer_a", "pay_1")

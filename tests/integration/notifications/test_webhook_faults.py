@@ -151,6 +151,9 @@ def _write_config(stack: Stack, receiver: Receiver) -> tuple[Path, int]:
     key_file = stack.folder / "webhook_key.pem"
     key_file.touch(0o600)
     key_file.write_bytes(stack.key.to_pem())
+    seal_file = stack.folder / "webhook_seal.pem"
+    seal_file.touch(0o600)
+    seal_file.write_bytes(stack.seal_key)
     port = _free_port()
     node, bus = stack.node("notifications"), stack.nats.reach()
     reach = stack.postgres.reach("notifications", stack.database)
@@ -165,6 +168,7 @@ identity = "{node.identity}"
 state_dir = "{node.state_dir}"
 connection_age_s_max = 10.0
 webhook_key_file = "{key_file}"
+webhook_seal_key_file = "{seal_file}"
 webhook_allowed_addresses = ["{receiver.address}"]
 webhook_trust_file = "{stack.trust_file}"
 [listen]

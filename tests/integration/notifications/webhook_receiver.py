@@ -13,7 +13,7 @@ from pathlib import Path
 import trustme
 from aiohttp import web
 
-from signing import VerifiedWebhook, VerifyingKey, verify_webhook
+from signing import VerifiedWebhook, VerifyingKey, WebhookSecret, verify_webhook
 
 WAIT_S_MAX = 20.0
 
@@ -30,7 +30,7 @@ class Received:
         (value,) = [v for n, v in self.headers if n.lower() == name.lower()]
         return value
 
-    def verify(self, key: VerifyingKey) -> VerifiedWebhook:
+    def verify(self, key: VerifyingKey | WebhookSecret) -> VerifiedWebhook:
         return verify_webhook(self.headers, self.body, [key], now=int(time.time()))
 
 
