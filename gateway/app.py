@@ -37,6 +37,9 @@ from gateway.api.resting import Resting
 from gateway.api.routes import CALLERS, add_routes
 from gateway.api.tokens import TokenHandlers
 from gateway.api.versions import Versions
+from gateway.api.webhook_deliveries import DeliveryHandlers
+from gateway.api.webhook_endpoints import WebhookEndpointHandlers
+from gateway.api.webhook_reads import WebhookReadHandlers
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.openapi.handlers import DocumentHandlers
@@ -53,11 +56,13 @@ from gateway.store.revocations import CONNECTIONS_MAX as LISTENING_MAX
 from gateway.store.revocations import Revocations
 from gateway.store.tokens import Tokens
 from gateway.store.waiting import Waiting
+from gateway.store.webhooks import WebhookReads
 from services.node.cache import open_redis
 from services.node.hop_client import HopClient
 from services.node.postgres import open_pool
 from services.node.process import until_stopped
 from services.node.server import serve
+from services.notifications.sealing import SecretSealer
 from services.vault.client import VaultClient
 from services.vault.messages import KEEPING_CALL_S_MAX
 from signing import SigningKey, keys_from_jwks, keys_to_jwks
@@ -76,6 +81,7 @@ async def main(config: GatewayConfig) -> None:
     """Serve until stopped, then answer what is under way and write what was counted."""
     require_working_verification(now=int(time.time()))
     receipt_key, jwks = _keys(config)
+    sealer = SecretSealer(Path(config.webhook_seal_file).read_bytes())
     metrics = Metrics()
     async with AsyncExitStack() as stack:
         opening = open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX)
@@ -107,6 +113,7 @@ async def main(config: GatewayConfig) -> None:
         )
         resting = _resting(Reads(pool), config, metrics)
         vault = await stack.enter_async_context(_open_vault(config))
+        performing = Performing(commands, receipt_key)
         handlers = (
             PaymentHandlers(
                 payments=payments,
@@ -116,8 +123,9 @@ async def main(config: GatewayConfig) -> None:
                 resting=resting,
                 cell=config.cell,
             ),
-            *_acting(Performing(commands, receipt_key), payments, registry, vault, config.cell),
+            *_acting(performing, payments, registry, vault, config.cell),
             *_reading(resting, config),
+            *_webhooks(performing, resting, sealer, config.cell),
             TokenHandlers(tokens),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
             EvidenceHandlers(
@@ -198,6 +206,17 @@ def _reading(
         AccountHandlers(reads=reads, versions=versions, cell=cell),
         EventHandlers(reads=reads, versions=versions, cell=cell),
         DocumentHandlers(config.origins),
+    )
+
+
+def _webhooks(
+    performing: Performing, resting: Resting, sealer: SecretSealer, cell: str
+) -> tuple[WebhookReadHandlers | WebhookEndpointHandlers | DeliveryHandlers, ...]:
+    webhooks = WebhookReads(resting.reads)
+    return (
+        WebhookReadHandlers(webhooks=webhooks, versions=resting.versions, cell=cell),
+        WebhookEndpointHandlers(webhooks=webhooks, performing=performing, sealer=sealer, cell=cell),
+        DeliveryHandlers(webhooks=webhooks, performing=performing, cell=cell),
     )
 
 

@@ -36,6 +36,7 @@ class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only
             refused, so an origin missing here refuses its merchants.
         receipt_key_file: PEM private key that signs every answer; readable by this service alone.
         webhook_jwks_file: JWKS with the public keys that sign webhooks, published beside the receipt key.
+        webhook_seal_file: X25519 public key (PEM) that endpoints' secrets are sealed to.
         trust_file: public keys with their roles (gateway, log, witness); they go into bundles of evidence.
         vault: the way out to the vault, for instruments.
         limits: how often who may ask.
@@ -47,6 +48,7 @@ class GatewayConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_only
     origins: list[str]
     receipt_key_file: str
     webhook_jwks_file: str
+    webhook_seal_file: str
     trust_file: str
     vault: EgressConfig
     limits: LimitsConfig = LimitsConfig()

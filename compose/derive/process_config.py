@@ -17,6 +17,8 @@ PASSWORD_FILE = "redis.password"  # noqa: S105 - a file name.
 RECEIPT_KEY_FILE = "receipt.key.pem"
 WEBHOOK_KEY_FILE = "webhook.key.pem"
 WEBHOOK_JWKS_FILE = "webhook.jwks.json"
+WEBHOOK_SEAL_KEY_FILE = "webhook-seal.key.pem"
+WEBHOOK_SEAL_FILE = "webhook-seal.pub.pem"
 LOG_KEY_FILE = "log.key.pem"
 WITNESS_KEY_FILE = "witness.key.pem"
 CELL_KEY_FILE = "cell.keys"  # Versions of what the vault wraps by.
@@ -81,6 +83,7 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "origins": list(places.origins),
                 "receipt_key_file": str(secrets / RECEIPT_KEY_FILE),
                 "webhook_jwks_file": str(places.run / service.name / WEBHOOK_JWKS_FILE),
+                "webhook_seal_file": str(places.run / service.name / WEBHOOK_SEAL_FILE),
                 "trust_file": trust_file,
                 "vault": _egress(mesh, service, "vault", places),
                 "limits": msgspec.structs.asdict(places.limits.gateway),
@@ -107,6 +110,7 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
         case "notifications":
             return {
                 "webhook_key_file": str(secrets / WEBHOOK_KEY_FILE),
+                "webhook_seal_key_file": str(secrets / WEBHOOK_SEAL_KEY_FILE),
                 "webhook_allowed_addresses": list(places.webhook_allowed),
                 "webhook_trust_file": places.webhook_trust_file,
             }

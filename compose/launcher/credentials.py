@@ -20,6 +20,8 @@ from compose.derive.process_config import (
     TRUST_KEYS_READERS,
     WEBHOOK_JWKS_FILE,
     WEBHOOK_KEY_FILE,
+    WEBHOOK_SEAL_FILE,
+    WEBHOOK_SEAL_KEY_FILE,
     WITNESS_KEY_FILE,
     log_name,
     witness_name,
@@ -43,6 +45,7 @@ from pki.authority import (
 from pki.custody.passphrase_keeper import PassphraseKeeper
 from pki.policy import Policy, read_policy
 from pki.recorded_signing import attribution
+from services.notifications.sealing import SecretOpener, new_seal_key
 from services.vault.cell_keys import with_new_key
 from signing import SigningKey, keys_to_jwks
 from signing.evidence.trust import NamedKey, TrustedKeys, write_trust
@@ -103,6 +106,7 @@ def provide_secrets(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) ->
     own_folder(layout.run / "gateway", accounts["gateway"], writable=False)
     jwks = keys_to_jwks([webhook.verifying_key])
     write_readable(layout.run / "gateway" / WEBHOOK_JWKS_FILE, jwks, accounts["gateway"])
+    _provide_seal_key(layout, accounts)
     log = _signing_key(layout.secrets / "evidence" / LOG_KEY_FILE, accounts["evidence"])
     witness = _signing_key(layout.secrets / "witness" / WITNESS_KEY_FILE, accounts["witness"])
     trust = TrustedKeys(
@@ -114,6 +118,15 @@ def provide_secrets(mesh: Mesh, layout: Layout, accounts: dict[str, Account]) ->
     provide_rules(layout, accounts["fraud"])
     _provide_cell_key(layout.secrets / "vault" / CELL_KEY_FILE, accounts["vault"])
     return passwords
+
+
+def _provide_seal_key(layout: Layout, accounts: dict[str, Account]) -> None:
+    """The key that opens webhook secrets, for their sender, and its public half for the gateway."""
+    file = layout.secrets / "notifications" / WEBHOOK_SEAL_KEY_FILE
+    if not file.exists():
+        write_readable(file, new_seal_key(), accounts["notifications"])
+    public = SecretOpener(file.read_bytes()).public_pem()
+    write_readable(layout.run / "gateway" / WEBHOOK_SEAL_FILE, public, accounts["gateway"])
 
 
 def _provide_cell_key(file: Path, account: Account) -> None:

@@ -67,7 +67,7 @@ class InstrumentOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NoMembers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of DELETE /v1/instruments/{instrument_id}: an empty object."""
+    """The body of an act that needs no words: an empty object."""
 
 
 def parse_order(body: bytes) -> InstrumentOrder:

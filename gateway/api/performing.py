@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -43,6 +43,8 @@ class Effect:
             declares what its effect can answer.
         location: what stands before the resource's id in the field Location; None where nothing was made.
         keep_request_body: false where the evidence must not hold it.
+        once: what the request that did it is answered instead, under a receipt of its own, where the answer
+            shows what nothing may keep; evidence and repeats get `body`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Effect:
     refusals: Sequence[type[GatewayRefusal]] = ()
     location: str | None = None
     keep_request_body: bool = True
+    once: msgspec.Struct | None = None
 
 
 class Performing:
@@ -135,8 +138,11 @@ class Performing:
                 refusals=_forms((*REFUSALS, *effect.refusals), exchange.request_id),
             )
         )
-        if not performed.repeat:
-            exchange.receipt = receipt.headers
+        if performed.repeat:
+            return _reply(performed, effect.location)
+        if effect.once is not None:
+            return _reply(replace(performed, response_body=msgspec.json.encode(effect.once)), effect.location)
+        exchange.receipt = receipt.headers
         return _reply(performed, effect.location)
 
 

@@ -39,8 +39,8 @@ def object_id_of(request: web.Request, kind: str, this_cell: str) -> str:
     return text
 
 
-# What banks begin is named by the engine.
-_DERIVED = frozenset({"dsp", "ref"})
+# What banks begin is named by the engine; deliveries after what they deliver.
+_DERIVED = frozenset({"dsp", "ref", "whd"})
 _PATH_PARTS = {
     "acc": "account", "dsp": "dispute", "evt": "event", "ins": "instrument", "pay": "payment",
     "ref": "refund", "tok": "instrument", "whe": "webhook_endpoint", "whd": "delivery",

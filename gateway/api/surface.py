@@ -18,6 +18,9 @@ from gateway.api import (
     payments,
     refunds,
     tokens,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_reads,
 )
 from gateway.api.operations import Operation
 from gateway.api.problems import CATALOGUE_PATH
@@ -47,6 +50,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *keys.OPERATIONS,
     *key_commands.OPERATIONS,
     *tokens.OPERATIONS,
+    *webhook_reads.OPERATIONS,
+    *webhook_endpoints.OPERATIONS,
+    *webhook_deliveries.OPERATIONS,
     *evidence.OPERATIONS,
     PROBLEMS,
     DOCUMENT,

@@ -44,6 +44,19 @@ from gateway.api.shapes import (
     PaymentLinks,
     PaymentRequest,
 )
+from gateway.api.webhook_shapes import (
+    Delivery,
+    DeliveryAttempt,
+    DeliveryList,
+    DeliveryStory,
+    EndpointChange,
+    EndpointOrder,
+    IssuedWebhookEndpoint,
+    RotateOrder,
+    SecretShown,
+    WebhookEndpoint,
+    WebhookEndpointList,
+)
 
 _PAYMENT_ID = "pay_eu_01m83c3x2w0t7v0f8q6k4j9znh"
 _REFUND_ID = "ref_eu_01m83c4y8r1e5s2g7p3h6d0wqa"
@@ -94,6 +107,19 @@ _EVENT = Event(
 _LISTED_KEY = ListedKey(
     key_id=KEY_ID, merchant_id=_MERCHANT_ID, alg="ed25519", status="active", scopes=["pay", "read"],
     registered_at=_AT, revoked_at=None,
+)  # fmt: skip
+_HOOK_ID = "whe_eu_01m83c0q9k2m4x6v8z1b3d5f7h"
+_SECRETS = [SecretShown(fingerprint="5f" * 32, created_at=_AT, expires_at=None)]
+_HOOK = WebhookEndpoint(
+    id=_HOOK_ID, url="https://merchant.example/countermark", description="the shop",
+    events=["payment.failed", "payment.succeeded"], status="active", secrets=_SECRETS, sequence=1,
+    created_at=_AT, updated_at=_AT,
+)  # fmt: skip
+_DELIVERY = Delivery(
+    id="whd_eu_9f2c4e6a8b0d1f3a5c7e9b2d4f", webhook_endpoint_id=_HOOK_ID, event_id=_EVENT.id,
+    event_type="payment.succeeded", payment_id=_PAYMENT_ID, sequence=6, test=False, status="delivered",
+    attempts_made=1, next_attempt_at=None, last_status=204, last_error=None, created_at=_LATER,
+    delivered_at=_LATER,
 )  # fmt: skip
 
 _ALL: tuple[msgspec.Struct, ...] = (
@@ -150,6 +176,23 @@ _ALL: tuple[msgspec.Struct, ...] = (
     Key(key_id=KEY_ID, merchant_id=_MERCHANT_ID, alg="ed25519", status="active", scopes=["pay", "read"]),
     _LISTED_KEY,
     AccessToken(access_token="cmat_" + "A" * 43, expires_in=300),
+    EndpointOrder(
+        url="https://merchant.example/countermark", events=["payment.failed", "payment.succeeded"],
+        description="the shop", symmetric_secret=True,
+    ),
+    EndpointChange(events=["*"]),
+    RotateOrder(overlap_s=3_600),
+    _HOOK,
+    IssuedWebhookEndpoint(**msgspec.structs.asdict(_HOOK), secret="whsec_" + "A" * 43 + "="),
+    WebhookEndpointList(url="/v1/webhook_endpoints", has_more=False, data=[_HOOK]),
+    _DELIVERY,
+    DeliveryStory(
+        **msgspec.structs.asdict(_DELIVERY),
+        attempts=[
+            DeliveryAttempt(at=_LATER, duration_ms=31, status=204, error=None, verdict="delivered")
+        ],
+    ),
+    DeliveryList(url=f"/v1/webhook_endpoints/{_HOOK_ID}/deliveries", has_more=False, data=[_DELIVERY]),
     Keys(url="/v1/keys", has_more=False, data=[_LISTED_KEY]),
 )  # fmt: skip
 

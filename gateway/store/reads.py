@@ -51,7 +51,7 @@ class Reads:
 
     async def payment(self, merchant_id: str, payment_id: str) -> asyncpg.Record | None:
         """Return a payment as `payments.payment_shown` has it."""
-        rows = await self._rows("select * from payments.find_payment($1, $2)", merchant_id, payment_id)
+        rows = await self.rows("select * from payments.find_payment($1, $2)", merchant_id, payment_id)
         return rows[0] if rows else None
 
     async def payments(self, merchant_id: str, wanted: PaymentFilter, part: Slice) -> list[asyncpg.Record]:
@@ -60,7 +60,7 @@ class Reads:
         Raises:
             NotFound: the item that the part begins at is not theirs.
         """
-        return await self._rows(
+        return await self.rows(
             "select * from payments.list_payments($1, $2, $3, $4, $5, $6, $7, $8)",
             merchant_id, wanted.reference, wanted.status, wanted.since, wanted.until, part.after, part.before,
             part.rows_max,
@@ -68,11 +68,11 @@ class Reads:
 
     async def story(self, merchant_id: str, payment_id: str) -> list[asyncpg.Record]:
         """Return a payment's events in order; none if it is not theirs."""
-        return await self._rows("select * from payments.events_of($1, $2)", merchant_id, payment_id)
+        return await self.rows("select * from payments.events_of($1, $2)", merchant_id, payment_id)
 
     async def attempts(self, merchant_id: str, payment_id: str) -> list[asyncpg.Record]:
         """Return what was tried at banks, oldest first; none if there is nothing or it is not theirs."""
-        return await self._rows("select * from payments.attempts_of($1, $2)", merchant_id, payment_id)
+        return await self.rows("select * from payments.attempts_of($1, $2)", merchant_id, payment_id)
 
     async def refunds(
         self, merchant_id: str, part: Slice, *, refund_id: str | None = None, payment_id: str | None = None
@@ -82,7 +82,7 @@ class Reads:
         Raises:
             NotFound: as for `payments`.
         """
-        return await self._rows(
+        return await self.rows(
             "select * from payments.list_refunds($1, $2, $3, $4, $5, $6)",
             merchant_id, refund_id, payment_id, part.after, part.before, part.rows_max,
         )  # fmt: skip
@@ -95,14 +95,14 @@ class Reads:
         Raises:
             NotFound: as for `payments`.
         """
-        return await self._rows(
+        return await self.rows(
             "select * from payments.list_disputes($1, $2, $3, $4, $5, $6)",
             merchant_id, dispute_id, payment_id, part.after, part.before, part.rows_max,
         )  # fmt: skip
 
     async def balances(self, merchant_id: str, account_id: str | None = None) -> list[asyncpg.Record]:
         """Return the merchant's accounts with their balances, or one of them."""
-        return await self._rows("select * from payments.balances_of($1, $2)", merchant_id, account_id)
+        return await self.rows("select * from payments.balances_of($1, $2)", merchant_id, account_id)
 
     async def events(
         self,
@@ -126,14 +126,14 @@ class Reads:
             NotFound: the mark is not theirs.
         """
         payment_id, sequence = mark or (None, None)
-        return await self._rows(
+        return await self.rows(
             "select * from payments.list_events($1, $2, $3, $4, $5, $6, $7)",
             merchant_id, kind, EVENT_AGE_MAX, payment_id, sequence, backwards, rows_max,
         )  # fmt: skip
 
     async def event(self, merchant_id: str, payment_id: str, sequence: int) -> asyncpg.Record | None:
         """Return one event; None if it is too old or not theirs."""
-        rows = await self._rows(
+        rows = await self.rows(
             "select * from payments.find_event($1, $2, $3, $4)",
             merchant_id, payment_id, sequence, EVENT_AGE_MAX,
         )  # fmt: skip
@@ -141,14 +141,19 @@ class Reads:
 
     async def resting(self, pairs: Collection[tuple[str, str]]) -> set[str]:
         """Return those payments among (merchant, payment) that ended or wait for their merchant."""
-        rows = await self._rows(
+        rows = await self.rows(
             "select payments.resting($1::text[], $2::text[])",
             [merchant_id for merchant_id, _ in pairs],
             [payment_id for _, payment_id in pairs],
         )
         return {row[0] for row in rows}
 
-    async def _rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+    async def rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """Return the rows of one statement about one merchant.
+
+        Raises:
+            NotFound: as for `payments`.
+        """
         async with connected(self._pool) as connection:
             try:
                 rows: Sequence[asyncpg.Record] = await connection.fetch(statement, *arguments)

@@ -30,6 +30,7 @@ from gateway.config import GatewayConfig, LimitsConfig, OperatorConfig
 from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
 from pki.tls import client_context
 from services.node.config_file import ListenConfig, RedisConfig
+from services.notifications.sealing import SecretOpener, new_seal_key
 from signing import (
     Request,
     Response,
@@ -77,6 +78,8 @@ class Gateway:
     home: Path
     log_key: SigningKey
     vault: VaultStack
+    webhook_key: SigningKey
+    seal_key: bytes
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _merchant: Merchant | None = None
 
@@ -249,10 +252,12 @@ def _gateway(
     limits: LimitsConfig,
 ) -> Gateway:
     receipt_file, jwks_file = home / "receipt.pem", home / "webhook.jwks"
+    webhook_key, seal_key, seal_file = SigningKey.generate("ed25519"), new_seal_key(), home / "seal.pem"
+    seal_file.write_bytes(SecretOpener(seal_key).public_pem())
     receipt_key, log_key = SigningKey.generate("ed25519"), SigningKey.generate("ed25519")
     receipt_file.write_bytes(receipt_key.to_pem())
     receipt_file.chmod(0o600)
-    jwks_file.write_bytes(keys_to_jwks([SigningKey.generate("ed25519").verifying_key]))
+    jwks_file.write_bytes(keys_to_jwks([webhook_key.verifying_key]))
     trust = TrustedKeys((receipt_key.verifying_key,), (NamedKey(LOG_NAME, log_key.verifying_key),))
     trust_file = home / "trust-keys.pem"
     trust_file.write_bytes(write_trust(trust))
@@ -271,6 +276,7 @@ def _gateway(
         origins=[ORIGIN],
         receipt_key_file=str(receipt_file),
         webhook_jwks_file=str(jwks_file),
+        webhook_seal_file=str(seal_file),
         trust_file=str(trust_file),
         vault=vault.egress,
         limits=limits,
@@ -284,4 +290,6 @@ def _gateway(
     )
     operator_file = home / "operator.toml"
     operator_file.write_bytes(config_text(operator))
-    return Gateway(server, database, relay, redis, config, operator_file, home, log_key, vault)
+    return Gateway(
+        server, database, relay, redis, config, operator_file, home, log_key, vault, webhook_key, seal_key
+    )

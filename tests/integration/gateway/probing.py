@@ -111,8 +111,11 @@ def probe(
     @given(schema[path][operation.method].as_strategy(mode), st.sampled_from(About))
     def ask(case: Case, about: About) -> None:
         _wait_at_most_a_second(case)
+        # What is wrong with a body has to stay wrong.
         if about is About.WHAT_THERE_IS:
-            _ask_about_what_there_is(case, own)
+            case.path_parameters = dict(own) or case.path_parameters
+            if mode is GenerationMode.POSITIVE:
+                _ask_for_what_is_possible(case)
         elif about is About.NOTHING:
             _ask_in_this_cell(case)
         case.call_and_validate(session=session, checks=CHECKS)
@@ -133,12 +136,12 @@ def _wait_at_most_a_second(case: Case) -> None:
         case.headers["Prefer"] = "wait=1"
 
 
-def _ask_about_what_there_is(case: Case, ids: Mapping[str, str]) -> None:
-    """Ids of the merchant's own things, and a payment that its account and a bank can take."""
-    if ids:
-        case.path_parameters = dict(ids)
+def _ask_for_what_is_possible(case: Case) -> None:
+    """A payment that the merchant's account and a bank can take, a URL that webhooks may go to."""
     if isinstance(case.body, dict) and "instrument" in case.body and "currency" in case.body:
         case.body |= {"instrument": "tok_visa_ok", "currency": "EUR"}
+    if isinstance(case.body, dict) and "url" in case.body:
+        case.body["url"] = "https://merchant.example/hook"
 
 
 def _ask_in_this_cell(case: Case) -> None:

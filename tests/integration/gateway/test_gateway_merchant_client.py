@@ -221,3 +221,26 @@ async def test_the_client_reads_everything_that_there_is(stack: Gateway) -> None
         await gateway.refunds.read("ref_eu_01jx4q0000000000000000000a")
     with pytest.raises(GatewayRefused, match="no such dispute"):
         await gateway.disputes.read("dsp_eu_01jx4q0000000000000000000a")
+
+
+async def test_the_client_keeps_webhook_endpoints(stack: Gateway) -> None:
+    _, key = await enrolled(stack, "Hooks")
+    gateway, _ = client(stack, key)
+    endpoints, url = gateway.webhook_endpoints, "https://merchant.example/hook"
+
+    made = await endpoints.create(url, events=["payment.failed"], symmetric_secret=True)
+    changed = await endpoints.change(made["id"], description="shop")
+    rotated = await endpoints.rotate_secret(made["id"], overlap_s=60)
+    tested = await endpoints.test(made["id"])
+    replayed = await gateway.deliveries.replay(tested["id"])
+    listed = await gateway.deliveries.list(made["id"], status="pending")
+    with pytest.raises(GatewayRefused, match="only a disabled one"):
+        await endpoints.enable(made["id"])
+
+    assert made["secret"] != rotated["secret"]
+    assert 2 == len(rotated["secrets"])
+    assert "shop" == changed["description"] == (await endpoints.read(made["id"]))["description"]
+    assert [made["id"]] == [each["id"] for each in (await endpoints.list())["data"]]
+    assert [tested["id"], replayed["id"]] == [each["id"] for each in listed["data"]] * 2
+    assert [] == (await gateway.deliveries.read(tested["id"]))["attempts"]
+    assert "deleted" == (await endpoints.delete(made["id"]))["status"]

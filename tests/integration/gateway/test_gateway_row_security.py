@@ -41,6 +41,9 @@ STATE = (
     " (select json_agg(d order by dispute_id) from payments.dispute d where merchant_id = $1)::text,"
     " (select json_agg(a order by account_id) from payments.account a where merchant_id = $1)::text,"
     " (select json_agg(k order by key_id) from registry.merchant_key k where merchant_id = $1)::text,"
+    " (select json_agg(w order by id) from notifications.endpoint w where merchant_id = $1)::text,"
+    " (select json_agg(s order by generation) from notifications.endpoint_secret s)::text,"
+    " (select json_agg(d order by id) from notifications.delivery d)::text,"
     " (select count(*) from payments.mail), (select count(*) from payments.event),"
     " (select count(*) from commands.request), (select count(*) from payments.idempotency_key)"
 )
@@ -187,16 +190,20 @@ async def test_another_merchants_id_in_a_query_finds_what_a_made_up_one_finds(
     assert operation.query is not None
     for field in operation.query.__struct_fields__:
         if field in {"starting_after", "ending_before"}:
-            kind = {"listEvents": "event_id", "listRefunds": "refund_id", "listDisputes": "dispute_id"}
+            kind = {
+                "listEvents": "event_id", "listRefunds": "refund_id", "listDisputes": "dispute_id",
+                "listWebhookEndpoints": "webhook_endpoint_id", "listDeliveries": "delivery_id",
+            }  # fmt: skip
             name = kind.get(operation.name, "payment_id")
         elif field in told.ids:
             name = field
         else:
             continue
 
-        theirs = await stack.ask(get(f"{operation.path}?{field}={told.ids[name]}"), stranger.merchant)
-        nobodys = await stack.ask(get(f"{operation.path}?{field}={foreign_ids()[name]}"), stranger.merchant)
-        mine = await stack.ask(get(f"{operation.path}?{field}={stranger.ids[name]}"), stranger.merchant)
+        path = path_of(operation, stranger.ids)
+        theirs = await stack.ask(get(f"{path}?{field}={told.ids[name]}"), stranger.merchant)
+        nobodys = await stack.ask(get(f"{path}?{field}={foreign_ids()[name]}"), stranger.merchant)
+        mine = await stack.ask(get(f"{path}?{field}={stranger.ids[name]}"), stranger.merchant)
 
         assert said(nobodys) == said(theirs)
         assert 200 == mine.status
@@ -204,10 +211,14 @@ async def test_another_merchants_id_in_a_query_finds_what_a_made_up_one_finds(
 
 def request_for(operation: Operation, ids: dict[str, str]) -> Request:
     """A well-formed request; a part of a path that is not known here has to be added to `told_payments`."""
-    path = re.sub(r"\{([a-z_]+)\}", lambda part: ids[part[1]], operation.path)
+    path = path_of(operation, ids)
     if operation.method == "GET":
         return get(path)
     return replace(post(path, BODIES.get(operation.name, b"{}")), method=operation.method)
+
+
+def path_of(operation: Operation, ids: dict[str, str]) -> str:
+    return re.sub(r"\{([a-z_]+)\}", lambda part: ids[part[1]], operation.path)
 
 
 def said(answer: Response) -> tuple[int, dict[str, object]]:

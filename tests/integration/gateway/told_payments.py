@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.api.webhook_shapes import delivery_id
 from services.node.identifiers import RANDOM_BITS, new_id
 from services.payments.machine.events import BankTold, RefundAsked
 from services.vault.tokens import RANDOM_BITS as TOKEN_BITS
@@ -80,7 +81,7 @@ async def tell_a_story(stack: Gateway, name: str) -> Told:
                 ),
             ]
         )  # fmt: skip
-    await _deliver(stack, merchant.merchant_id, payment_id)
+    endpoint_id = await _deliver(stack, merchant, payment_id)
     rows = await stack.query(
         "select a.account_id, d.dispute_id from payments.account a join payments.payment p using (account_id)"
         " join payments.dispute d using (payment_id) where p.payment_id = $1",
@@ -96,6 +97,8 @@ async def tell_a_story(stack: Gateway, name: str) -> Told:
             "account_id": rows[0]["account_id"],
             "key_id": merchant.key.key_id,
             "instrument_id": await _keep_account(stack, merchant),
+            "webhook_endpoint_id": endpoint_id,
+            "delivery_id": delivery_id(endpoint_id, payment_id, 1),
         },
     )
 
@@ -109,15 +112,15 @@ async def _keep_account(stack: Gateway, merchant: Merchant) -> str:
     return token
 
 
-async def _deliver(stack: Gateway, merchant_id: str, payment_id: str) -> None:
-    """Let there be an endpoint of the merchant, with a delivery that was tried."""
-    endpoint_id = _fresh("whe")
-    await stack.query(
-        "select notifications.add_endpoint($1, $2, 'https://merchant.example/hook')", endpoint_id, merchant_id
-    )
+async def _deliver(stack: Gateway, merchant: Merchant, payment_id: str) -> str:
+    """Let there be an endpoint of the merchant, with a delivery that was tried; return the endpoint's id."""
+    order = {"url": "https://merchant.example/hook", "symmetric_secret": True}
+    answer = await stack.ask(post("/v1/webhook_endpoints", json.dumps(order).encode()), merchant)
+    assert answer.status == 201, answer.body
+    endpoint_id: str = json.loads(answer.body)["id"]
     await stack.query(
         "insert into notifications.delivery (endpoint_id, payment_id, sequence, event_id, body)"
-        " values ($1, $2, 1, 'evt_' || $2, '{}')",
+        """ values ($1, $2, 1, 'evt_' || $2, '{"type":"payment.accepted"}')""",
         endpoint_id,
         payment_id,
     )
@@ -127,6 +130,7 @@ async def _deliver(stack: Gateway, merchant_id: str, payment_id: str) -> None:
         endpoint_id,
         payment_id,
     )
+    return endpoint_id
 
 
 def foreign_ids() -> dict[str, str]:
@@ -139,6 +143,8 @@ def foreign_ids() -> dict[str, str]:
         "account_id": _fresh("acc"),
         "key_id": secrets.token_urlsafe(32),
         "instrument_id": make_token("eu", "mer_eu_nobody", secrets.randbits(TOKEN_BITS)),
+        "webhook_endpoint_id": _fresh("whe"),
+        "delivery_id": _fresh("whd"),
     }
 
 
