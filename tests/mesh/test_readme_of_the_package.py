@@ -18,7 +18,8 @@ from tests.mesh.test_start_command import facts_of, place, started
 __all__ = ["installed", "place", "wheel"]  # fixtures of other modules
 
 README = (checkout_root() / "README.md").read_text(encoding="utf-8")
-EXAMPLE, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)  # the second shows what there is to read
+# The others show what there is to read, and to be told.
+EXAMPLE, _, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 (ARBITER,) = re.findall(r"```sh\n(countermark evidence verify.*?)```", README, re.DOTALL)
 
 
