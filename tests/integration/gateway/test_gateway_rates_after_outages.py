@@ -56,6 +56,13 @@ class Workers:
 
         await until_seen(is_told)
 
+    async def until_both_tell(self, name: str) -> None:
+        """Wait until each worker has found Redis: one that did not pauses before it tries again."""
+        for worker in (self.one, self.other):
+            merchant = await self.stack.enrol(name, "EUR")
+            await worker.ask(get(READ), merchant)
+            await self.until_told(merchant)
+
     async def require_agreement(self, name: str) -> None:
         merchant = await self.stack.enrol(name, "EUR")
         first = await self.admitted(self.one, merchant)
@@ -112,6 +119,7 @@ async def test_an_outage_ends_the_agreement_and_no_limit_and_its_end_brings_it_b
     with away(workers.stack):  # type: ignore[operator]  # a context manager's function
         alone = await workers.require_both_alone(f"While {name}")
     await workers.until_told(alone)
+    await workers.until_both_tell(f"Back after {name}")
 
     await workers.require_agreement(f"After {name}")
     # What each let pass alone was told in the end: neither begins a burst anew.
