@@ -67,6 +67,7 @@ class SharedBuckets:
 
     def __init__(self, cache: redis.asyncio.Redis) -> None:
         self._script = cache.register_script(SCRIPT)
+        self._pool = cache.connection_pool
 
     async def charge(self, uses: Sequence[tuple[Rate, str, int]]) -> tuple[int, list[int]]:
         """Count requests that were made.
@@ -82,7 +83,12 @@ class SharedBuckets:
         """
         keys = [bucket_name(rate, sender) for rate, sender, _ in uses]
         arguments = [n for rate, _, count in uses for n in (rate.step_us, rate.depth_us, count)]
-        now_us, *backlogs_us = await self._script(keys=keys, args=arguments)
+        try:
+            now_us, *backlogs_us = await self._script(keys=keys, args=arguments)
+        except (RedisError, OSError):
+            # A Redis that was started anew has closed them all, and each would fail another telling.
+            await self._pool.disconnect(inuse_connections=False)
+            raise
         return now_us, backlogs_us
 
 
