@@ -31,7 +31,7 @@ def _id(prefix: str, what: str, *, derived: bool = False) -> tuple[str, str]:
 PATH_PARTS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "account_id": _id("acc", "account"),
-        "delivery_id": _id("whd", "delivery"),
+        "delivery_id": _id("whd", "delivery", derived=True),
         "dispute_id": _id("dsp", "dispute", derived=True),
         "event_id": (
             f"^evt_{_OWN_CELL}_[0-7]{_CHARACTERS}{{25}}_[1-9][0-9]{{0,8}}$",

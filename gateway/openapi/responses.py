@@ -212,6 +212,8 @@ def _unchanged(operation: Operation) -> Response:
     if operation.signed:
         names += ["Gateway-Version", *_RECEIPT, *_RATE]
         always |= _receipt_always(operation)
+    if operation.waits:
+        names.append("Preference-Applied")
     return {
         "description": "Nothing has changed since the entity tag of If-None-Match. No body"
         + (

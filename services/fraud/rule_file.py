@@ -20,7 +20,8 @@ from signing.errors import SigningError
 CONTEXT = b"countermark-rule-pack-v1\n"
 SIGNATURE_LINE_BYTES_MAX = 256
 TRUST_BYTES_MAX = 64 * 1024  # Hundreds of keys; a handful is what anybody pins.
-_LINE = re.compile(rb"# countermark-rule-pack-v1 ([A-Za-z0-9_-]{43}) ([A-Za-z0-9+/]{86}==)\n")
+# 64 bytes have one spelling: the last character holds two bits, and four that must be zero (RFC 4648 §3.5).
+_LINE = re.compile(rb"# countermark-rule-pack-v1 ([A-Za-z0-9_-]{43}) ([A-Za-z0-9+/]{85}[AQgw]==)\n")
 _MARK = b"# countermark-rule-pack-v1 "
 _PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]{1,256}-----END PUBLIC KEY-----\n")
 

@@ -18,7 +18,7 @@ from services.vault.errors import KeyMissing, KeysRefused
 
 FILE_BYTES_MAX: Final = 16 * 1024  # Two hundred versions; two or three is what anybody keeps.
 VERSION_MAX: Final = 2**31 - 1  # A column of type int.
-_LINE: Final = re.compile(rb"([1-9][0-9]{0,9}) ([A-Za-z0-9+/]{43}=)\n")
+_LINE: Final = re.compile(rb"([1-9][0-9]{0,9}) ([A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=)\n")
 
 
 class CellKeys(Protocol):

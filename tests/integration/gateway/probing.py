@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     negative_data_rejection,
@@ -134,6 +135,10 @@ def _wait_at_most_a_second(case: Case) -> None:
     """No engine runs here: what waits would wait for its whole time."""
     if case.headers and "wait" in case.headers.get("Prefer", ""):
         case.headers["Prefer"] = "wait=1"
+
+
+def _is_wrong_in_its_path(case: Case) -> bool:
+    return case.meta is not None and case.meta.is_negative_at(ParameterLocation.PATH)
 
 
 def _ask_for_what_is_possible(case: Case) -> None:

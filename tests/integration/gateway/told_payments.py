@@ -120,7 +120,7 @@ async def _deliver(stack: Gateway, merchant: Merchant, payment_id: str) -> str:
     endpoint_id: str = json.loads(answer.body)["id"]
     await stack.query(
         "insert into notifications.delivery (endpoint_id, payment_id, sequence, event_id, body)"
-        """ values ($1, $2, 1, 'evt_' || $2, '{"type":"payment.accepted"}')""",
+        """ values ($1, $2, 1, 'evt_' || substr($2, 5) || '_1', '{"type":"payment.accepted"}')""",
         endpoint_id,
         payment_id,
     )

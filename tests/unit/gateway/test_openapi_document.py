@@ -18,9 +18,11 @@ from gateway.api.operations import Operation, Scope
 from gateway.api.problems import PROBLEMS
 from gateway.api.routes import add_routes
 from gateway.api.surface import OPERATIONS, canonical
+from gateway.api.webhook_shapes import delivery_id
 from gateway.metrics import Metrics
 from gateway.openapi.document import build_document
 from gateway.openapi.examples import EXAMPLES
+from gateway.openapi.parameters import PATH_PARTS
 from gateway.openapi.schemas import documented
 from signing import profile
 
@@ -100,6 +102,27 @@ def test_the_document_has_exactly_the_statuses_and_codes_that_are_declared(opera
 
     assert declared == problems_in(operation)
     assert declared.keys() | successes == described(operation)["responses"].keys()
+
+
+@every_operation
+def test_a_success_and_a_304_of_what_waits_may_say_how_long(operation: Operation) -> None:
+    told = {
+        status
+        for status, response in described(operation)["responses"].items()
+        if "Preference-Applied" in resolved(response).get("headers", {})
+    }
+
+    done = {status for status in described(operation)["responses"] if status < "400"}
+    assert told == (done if operation.waits else set())
+
+
+@pytest.mark.parametrize("sequence", range(1, 17))
+def test_a_deliverys_id_has_the_form_that_its_path_declares(sequence: int) -> None:
+    """It is derived from a digest, so its first character may be any."""
+    pattern, _ = PATH_PARTS["delivery_id"]
+    found = delivery_id("whe_eu_01m83c4y8r1e5s2g7p3h6d0wqa", "pay_eu_01m83c4y8r1e5s2g7p3h6d0wqa", sequence)
+
+    assert re.search(pattern, found)
 
 
 @every_operation

@@ -38,9 +38,9 @@ def test_an_older_version_goes_and_the_newest_stays() -> None:
     "content",
     [b"", b"\n", ONE[:-1], TWO + ONE, ONE + ONE, ONE + line(2, b"1" * 32), line(0, b"1" * 32), ONE + b"#\n",
      line(2**31, b"1" * 32), line(1, b"1" * 31), b"01" + ONE[1:], ONE.replace(b"\n", b"\r\n"), b"\xff" + ONE,
-     ONE * 2000],
+     ONE * 2000, ONE[:-3] + b"F=\n"],
     ids=["empty", "blank", "cut", "falling", "twice", "one-key", "nought", "remark", "large", "short",
-         "zero-led", "crlf", "bytes", "long"],
+         "zero-led", "crlf", "bytes", "long", "spare-bits"],
 )  # fmt: skip
 def test_another_file_is_refused_without_a_word_of_it(content: bytes) -> None:
     with pytest.raises(KeysRefused) as refused:
