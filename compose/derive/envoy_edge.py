@@ -27,7 +27,10 @@ CONNECTION_WINDOW_BYTES: Final = 1024 * 1024  # What is on its way in all stream
 # Addresses with a bucket of their own; beyond it the one that was quiet longest is forgotten.
 SOURCES_MAX: Final = 10_000
 
-_IDENTIFIER: Final = "[A-Za-z0-9_-]+"  # As in signing.profile: nothing that a proxy could rewrite.
+# As in signing.profile: nothing that a proxy could rewrite. Ids begin with a small letter, which numbers of
+# cards and accounts do not: targets are signed, and what is signed is kept, so a number in a path ends here.
+_IDENTIFIER: Final = "[a-z][A-Za-z0-9_-]*"
+_THUMBPRINT: Final = "[A-Za-z0-9_-]+"  # Of a key; a length would be beyond Envoy's bound on expressions.
 # A file of the evidence log, `0/x001/234.p/5`: a dot never begins a segment.
 _FILES: Final = r"[A-Za-z0-9_-]+(?:\.[a-z0-9]+)?(?:/[A-Za-z0-9_-]+(?:\.[a-z0-9]+)?)*"
 # What claims to know where a request came from or what it means. Proxies and frameworks believe some of
@@ -150,7 +153,9 @@ def _path_match(template: str) -> dict[str, Any]:
 
 
 def _part(part: str) -> str:
-    return _FILES if part.endswith(":.+}") else _IDENTIFIER
+    if part.endswith(":.+}"):
+        return _FILES
+    return _THUMBPRINT if part == "{key_id}" else _IDENTIFIER
 
 
 def _method(names: Sequence[str]) -> dict[str, Any]:
