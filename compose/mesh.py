@@ -28,6 +28,7 @@ _HOP_KEYS: Final = {
     "caller": str, "callee": str, "protocol": str, "routes": list, "data": list, "keys": list,
     "commands": list, "publish": list, "subscribe": list, "memberships": list,
 }  # fmt: skip
+_TRACES_KEYS: Final = {"url": str, "collector": str}
 _KIND_OF_VALUE: Final = {str: "a text", bool: "true or false", list: "a list of texts"}
 
 
@@ -86,6 +87,7 @@ class Mesh:
     """All services and hops of one cell.
 
     Attributes:
+        traces: `url` and `collector` (a workload) if spans of payments are told; else empty.
         bank_terms: The tables of banks.toml by bank; the engine, which reads them, checks what they hold.
     """
 
@@ -94,6 +96,7 @@ class Mesh:
     services: dict[str, Service]
     hops: tuple[Hop, ...] = field(default=())
     bank_terms: Mapping[str, Any] = field(default_factory=dict)
+    traces: Mapping[str, str] = field(default_factory=dict)
 
     def workloads(self) -> list[str]:
         """Every name that gets a leaf: services and sidecars, in declared order."""
@@ -181,7 +184,9 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
         MeshError: Unknown keys, values of the wrong type, undeclared names, doubled hops, a kind or
             protocol that does not exist.
     """
-    faults = [f"unknown key {key}" for key in document.keys() - {"trust_domain", "cell", "service", "hop"}]
+    faults = [
+        f"unknown key {key}" for key in document.keys() - {"trust_domain", "cell", "service", "hop", "traces"}
+    ]
     faults += [
         f"{key} is missing or no text" for key in ("trust_domain", "cell") if not _is_text(document.get(key))
     ]
@@ -195,6 +200,9 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
         faults += _person_faults(name, table, tables)
     for entry in entries:
         faults += _hop_faults(entry, set(tables))
+    traces = document.get("traces", {})
+    if traces != {}:
+        faults += _traces_faults(traces, set(tables))
     pairs = [(str(entry.get("caller")), str(entry.get("callee"))) for entry in entries]
     faults += [
         f"hop {a} -> {b} is declared twice" for a, b in sorted({p for p in pairs if pairs.count(p) > 1})
@@ -203,7 +211,7 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
         raise MeshError("; ".join(faults))
     services = {name: Service(name=name, **_frozen(table)) for name, table in tables.items()}
     hops = tuple(Hop(**_frozen(entry)) for entry in entries)
-    return Mesh(document["trust_domain"], document["cell"], services, hops)
+    return Mesh(document["trust_domain"], document["cell"], services, hops, traces=traces)
 
 
 def _frozen(table: dict[str, Any]) -> dict[str, Any]:
@@ -224,6 +232,18 @@ def _shape_faults(title: str, table: dict[str, Any], keys: Mapping[str, type]) -
         ):
             faults.append(f"{title}: {key} must be {_KIND_OF_VALUE[keys[key]]}")
     return faults
+
+
+def _traces_faults(table: object, names: set[str]) -> list[str]:
+    if not isinstance(table, dict):
+        return ["traces must be a table"]
+    faults = _shape_faults("traces", table, _TRACES_KEYS)
+    faults += [f"traces: {key} is missing" for key in _TRACES_KEYS if not _is_text(table.get(key))]
+    if not str(table.get("url")).startswith("https://"):
+        faults.append("traces: they leave by TLS alone")
+    return (
+        faults if table.get("collector") in names else [*faults, "traces: no such service as the collector"]
+    )
 
 
 def _service_faults(name: str, table: dict[str, Any]) -> list[str]:

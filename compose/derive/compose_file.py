@@ -196,6 +196,8 @@ def _workload(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
         }
     if service.kind == "postgres":
         entry |= {"stop_signal": "SIGINT", "stop_grace_period": "30s", "shm_size": "128m"}
+    if name == "gateway":
+        entry["stop_grace_period"] = "20s"  # A drain with every store away is 14 s; engines wait for 10 s.
     if service.kind == "role":
         entry |= _one_shot(service)
     if depends:

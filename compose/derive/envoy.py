@@ -14,6 +14,7 @@ from compose.derive.envoy_replies import local_replies
 from compose.derive.places import Address, Places
 from compose.mesh import Mesh, Service
 from gateway.api.surface import OPERATIONS
+from services.node.health import READY_PATH
 
 CONNECT_S_MAX = 1.0  # A handshake on loopback takes milliseconds; waiting longer hides a dead peer.
 # A Python process takes up connections one after the other, some milliseconds each, between requests: when
@@ -30,6 +31,10 @@ REQUEST_S_MAX = 10.0  # 64 KiB at 7 KiB/s: a body that trickles slower only hold
 IDLE_S_MAX = (
     60.0  # Below the apps' 75 s (services/node/server.py), so that Envoy closes an idle connection first.
 )
+# A gateway that drains waits for one such question and a late one (gateway/app.py); each costs a handshake.
+READY_ASKED_S = 0.5
+READY_ANSWER_S_MAX = 1.0
+READY_UNANSWERED_MAX = 3  # A host that is merely busy misses one.
 ADMIN_MODE = 0o600  # Its own account, in a folder that nobody else may enter either.
 # What it holds, which of it failed to load, and its figures; nothing that would change or stop it.
 ADMIN_PATHS = ("/certs", "/config_dump", "/stats")
@@ -42,6 +47,12 @@ _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
+# When the edge took a request: for the trace of a payment, whatever its sender wrote there.
+_REQUEST_START = {
+    "header": {"key": "x-request-start", "value": "t=%START_TIME(%s.%6f)%"},
+    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+}
+
 # Repeated only where the request was never processed; never on a reset under way or a 5xx.
 _RETRY = {"retry_on": "connect-failure,reset-before-request,refused-stream", "num_retries": 2}
 
@@ -53,18 +64,18 @@ def edge_config(mesh: Mesh, edge: Service, places: Places) -> dict[str, Any]:
     cluster = _cluster(
         mesh, edge.name, places, "gateway", callee.face, places.addresses[f"{callee.name}.ingress"], h2=True
     )
+    cluster["health_checks"] = [_health_check(mesh.dns(callee.face))]
     routes = envoy_edge.surface_routes(OPERATIONS, _forward("gateway", places))
+    manager = _http(
+        "public", routes, places, envoy_edge.public_filters(places.limits), client_certificate=False
+    )
+    virtual_host = manager["typed_config"]["route_config"]["virtual_hosts"][0]
+    virtual_host["request_headers_to_add"] = [_REQUEST_START]
     listener = _listener(
         "public",
         places.addresses[f"{edge.name}.public"],
         envoy_tls.public(edge.name, places, ["h2", "http/1.1"]),
-        _http(
-            "public",
-            routes,
-            places,
-            envoy_edge.public_filters(places.limits),
-            client_certificate=False,
-        ),
+        manager,
     )
     chain = listener["filter_chains"][0]
     chain["filters"] = [*envoy_edge.public_network_filters(), *chain["filters"]]
@@ -226,6 +237,24 @@ def _rbac(policies: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": "envoy.filters.http.rbac",
         "typed_config": {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": policies}},
+    }
+
+
+def _health_check(host: str) -> dict[str, Any]:
+    """Whether a gateway wants requests: one that drains says no, and the others get them.
+
+    While none is ready each still gets requests (Envoy's panic), and says itself, signed, what is wrong.
+    """
+    every = f"{READY_ASKED_S}s"
+    return {
+        "timeout": f"{READY_ANSWER_S_MAX}s",
+        "interval": every,
+        "no_traffic_interval": every,
+        "unhealthy_interval": every,
+        "unhealthy_threshold": READY_UNANSWERED_MAX,  # A 503 counts at once.
+        "healthy_threshold": 1,
+        "reuse_connection": False,  # One that is kept would grow older than the bound.
+        "http_health_check": {"path": READY_PATH, "host": host, "codec_client_type": "HTTP2"},
     }
 
 

@@ -28,6 +28,7 @@ TRUST_KEYS_FILE = "trust-keys.pem"  # Public keys with their roles; everyone may
 # Who needs them to do its work: to make bundles, to check cosignatures, to check checkpoints.
 TRUST_KEYS_READERS = ("gateway", "evidence", "witness")
 
+TRACING = ("gateway", "payments", "banks", "notifications")  # Who tells spans: outside parties do not.
 CARD_NETWORKS = ("card-network",)  # They speak the card rail; every other bank speaks JSON.
 # One bank tells a small part of what it confirms a second and a third time: harmless, and never quite absent.
 TALKATIVE_BANK = "bank-bravo"
@@ -47,6 +48,8 @@ def process_config(mesh: Mesh, service: Service, places: Places) -> str:
         "connection_age_s_max": places.connection_age_s_max,
     }
     document |= _own(mesh, service, places)
+    if mesh.traces and name in TRACING:
+        document["traces"] = {"url": mesh.traces["url"], "expect": mesh.spiffe(mesh.traces["collector"])}
     if "app" in service.listeners:
         address = places.addresses[f"{name}.app"]
         document["listen"] = {"host": address.bind, "port": address.port, "admit": _admitted(mesh, service)}

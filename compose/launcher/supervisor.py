@@ -19,16 +19,16 @@ from pathlib import Path
 from compose.launcher.accounts import command_as, with_secret
 from compose.launcher.errors import EXIT_FAILED, StartError
 from compose.launcher.layout import Layout
+from compose.launcher.log_files import bound_logs
 from compose.launcher.proc import started_at_ticks
 from compose.launcher.process_spec import ProcessSpec
 
 READY_S_MAX = 60.0  # A cold machine reads 300 MB of programs for the first time.
-STOP_S_MAX = 10.0  # Longer than any drain; after it a process is killed.
+STOP_S_MAX = 15.0  # Longer than any drain, with every store away; after it a process is killed.
 BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)  # Quick at first: service must be back within 10 s.
 FORGIVEN_S = 1.0  # So long ready makes up for one exit: what was killed a hundred times is back at once, too.
 EXITS_BEFORE_READY_MAX = 4  # More exits than this before ever being ready is a fault, not a hiccup.
 PROBE_EVERY_S = 0.05
-LOG_BYTES_MAX = 20 * 1024 * 1024  # A start begins a new log when the old one is larger.
 
 
 def strikes_after(strikes: float, ready_s: float) -> float:
@@ -79,6 +79,7 @@ class Supervisor:
         self._supervised: dict[str, Supervised] = {}
         self._done: dict[str, asyncio.Event] = {}
         self._stopping = False
+        self._logs: asyncio.Task[None] | None = None
 
     def milestone(self, name: str) -> None:
         """Declare a step of the launcher done, for processes that wait for it."""
@@ -90,6 +91,8 @@ class Supervisor:
             supervised = Supervised(spec)
             self._supervised[spec.name] = supervised
             supervised.task = asyncio.create_task(self._keep(supervised), name=spec.name)
+        if self._logs is None:
+            self._logs = asyncio.create_task(bound_logs(self._layout.log))
 
     async def wait_ready(self, names: list[str] | None = None) -> None:
         """Wait until the processes are ready.
@@ -131,6 +134,8 @@ class Supervisor:
     async def stop(self) -> None:
         """End everything, last started first; kill what does not go."""
         self._stopping = True
+        if self._logs is not None:
+            self._logs.cancel()
         for supervised in reversed(list(self._supervised.values())):
             if supervised.spec.name in ("postgres", "nats", "redis"):
                 continue  # The stores go last, so that the others can finish what they hold.
@@ -212,10 +217,7 @@ class Supervisor:
             )  # fmt: skip
 
     def _log_file(self, name: str) -> Path:
-        path = self._layout.log / f"{name}.log"
-        if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
-            path.replace(path.with_suffix(".log.1"))
-        return path
+        return self._layout.log / f"{name}.log"
 
     def _last_line(self, name: str) -> str:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -71,6 +71,20 @@ class EgressConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expect: str
 
 
+class TracesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where spans of payments go: an OpenTelemetry collector that is a workload like all others.
+
+    Attributes:
+        url: `https://HOST:PORT`, no path.
+        expect: SPIFFE id that the collector must prove.
+        share: of all payments, those whose spans are told; 0 to 1, the same ones in every process.
+    """
+
+    url: str
+    expect: str
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+
+
 class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The fields that every process's configuration begins with.
 
@@ -82,6 +96,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         state_dir: The only directory that this process may write.
         connection_age_s_max: Oldest age of any connection in seconds; a rotation is complete after it.
         log_level: `debug`, `info`, `warning` or `error`.
+        traces: Where spans go; None, and nobody makes any.
     """
 
     name: str
@@ -91,6 +106,7 @@ class NodeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     state_dir: str
     connection_age_s_max: float
     log_level: str = "info"
+    traces: TracesConfig | None = None
 
 
 ConfigT = TypeVar("ConfigT", bound=NodeConfig)

@@ -44,13 +44,19 @@ class Listener:
         """Listen with the generation in force, and with each one after it."""
         await self._take(self._identity.subscribe(self._take))
 
-    def stop(self) -> None:
-        """Take nothing new; the runner then stops the site."""
+    async def stop(self) -> None:
+        """Take nothing new, and leave open what was accepted; doing it again changes nothing."""
         self._identity.unsubscribe(self._take)
-        self._socket.close()
+        async with self._turn:
+            self._socket.close()
+            served, self._served = self._served, None
+            if served is not None:
+                await _retire(*served)
 
     async def _take(self, generation: LoadedGeneration) -> None:
         async with self._turn:
+            if self._socket.fileno() < 0:
+                return  # It was stopped while this generation waited for its turn.
             context = server_context(generation.folder, admit=self._admit)
             duplicate = self._socket.dup()
             site = web.SockSite(self._runner, duplicate, ssl_context=context, backlog=BACKLOG)

@@ -16,6 +16,7 @@ from services.node import crash_points
 from services.node.config_file import ConfigT, load_config
 from services.node.errors import ConfigError
 from services.node.logs import get_log, set_up_logs
+from services.node.tracing import end_tracing, set_up_tracing
 
 EXIT_CODES = "exit codes: 0 stopped as asked, 1 crashed, 2 wrong usage, 3 configuration cannot be used"
 
@@ -43,12 +44,19 @@ def run(main: Callable[[ConfigT], Awaitable[None]], kind: type[ConfigT], module:
     if arguments.check:
         raise SystemExit(0)
     set_up_logs(config.name, config.log_level)
+    try:
+        set_up_tracing(config)
+    except ConfigError as fault:
+        print(f"{module}: {fault}", file=sys.stderr)
+        raise SystemExit(3) from None
     crash_points.arm(Path(config.state_dir))
     try:
         uvloop.run(_live(main, config))
     except Exception:  # noqa: BLE001 - the last frame of the process: log it whole, then exit 1.
         get_log(module).exception("the process crashed")
         raise SystemExit(1) from None
+    finally:
+        end_tracing()
     raise SystemExit(0)
 
 

@@ -8,6 +8,7 @@ taken while serving; no plaintext listener.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -21,6 +22,7 @@ from pki.tls import peer_spiffe_id
 from services.node.ageing import sweep_for_ever
 from services.node.config_file import ListenConfig, NodeConfig
 from services.node.errors import PeerRefused
+from services.node.health import HEALTH_PATH, Health
 from services.node.identity import identity_in_force
 from services.node.identity_report import CALLERS as REPORT_CALLERS
 from services.node.identity_report import IdentityHandlers
@@ -31,7 +33,10 @@ from services.node.server_connections import ServerConnections
 
 CALLER = web.RequestKey("caller", str)  # Workload name of the calling service, checked.
 
-DRAIN_S = 5.0  # Requests under way at SIGTERM get this long; the longest hop deadline is shorter.
+DRAIN_S_MAX = 5.0  # Requests under way at SIGTERM get this long; the longest hop deadline is shorter.
+# A sidecar that was about to use an idle connection has done so by then; its request is answered, not lost.
+DRAIN_IDLE_S_MAX = 0.5
+CUT_S_MAX = 0.5  # What has not ended by DRAIN_S_MAX is cancelled, and gets this long to let go.
 SIDECAR_IDLE_S_MAX = (
     75.0  # Above the sidecars' 60 s: a request must not meet a connection closed from our side.
 )
@@ -49,9 +54,15 @@ async def serve(
     *,
     callers: Mapping[str, frozenset[str]],
     ready: Callable[[], bool] = lambda: True,
+    checks: Callable[[], Mapping[str, str]] = dict,
     behind_sidecar: bool = True,
+    notice_s: float = 0.0,
 ) -> AsyncIterator[None]:
     """Serve `app` until the context ends, then drain.
+
+    The drain, in order: readiness says no, and for `notice_s` all goes on as before; nothing new is accepted,
+    and each answer ends its connection; what is idle is closed; what is under way gets `DRAIN_S_MAX`. A
+    request has its answer, or was never taken.
 
     Args:
         app: The application; `/healthz` and the report on certificates are added to it. Its own
@@ -60,20 +71,23 @@ async def serve(
         listen: Address and admitted TLS peers.
         callers: Route prefix to workload names, from mesh.toml; anything else is 403.
         ready: What `/healthz` reports; False is 503.
+        checks: What readiness was made of, by name, for whoever asks why.
         behind_sidecar: True: the own sidecar attests the caller. False (outside parties that have no
             sidecar): the caller is whoever proved its identity on this very connection.
+        notice_s: How long whoever asks for readiness has to notice that it says no, seconds.
     """
     attest = _caller_attested_by_sidecar if behind_sidecar else _caller_on_this_connection
-    callers = {"/healthz": frozenset({"supervisor"}), **REPORT_CALLERS, **callers}
+    callers = {HEALTH_PATH: frozenset({"supervisor"}), **REPORT_CALLERS, **callers}
+    health = Health(ready, checks)
     identity = identity_in_force(config)
     connections = ServerConnections(config.connection_age_s_max)
     app.middlewares.insert(0, _caller_middleware(attest, config.trust_domain, callers))
     app.on_response_prepare.append(connections.announce_close)
-    app.router.add_get("/healthz", _health(ready))
+    health.add_routes(app)
     runner = web.AppRunner(
         app,
         access_log=None,  # One structured line per request is written by whoever has something to say.
-        shutdown_timeout=DRAIN_S,
+        shutdown_timeout=CUT_S_MAX,
         # A sidecar closes idle connections itself, before this; met directly, age bounds idleness too.
         keepalive_timeout=SIDECAR_IDLE_S_MAX if behind_sidecar else config.connection_age_s_max,
         max_line_size=HEADER_BYTES_MAX,
@@ -90,9 +104,14 @@ async def serve(
         await listener.start()
         _log.info("listening", host=listen.host, port=listen.port)
         yield
+        health.drain()
+        await asyncio.sleep(notice_s)
+        await listener.stop()
+        left = await connections.drain(idle_s_max=DRAIN_IDLE_S_MAX, s_max=DRAIN_S_MAX)
+        _log.log(logging.WARNING if left else logging.INFO, "drained", unanswered=left)
     finally:
         ageing.cancel()
-        listener.stop()
+        await listener.stop()
         await runner.cleanup()
 
 
@@ -132,12 +151,3 @@ def _caller_middleware(
 @lru_cache(maxsize=CALLERS_KEPT_MAX)
 def _parsed(uri: str) -> WorkloadIdentity:
     return WorkloadIdentity.parse(uri)
-
-
-def _health(ready: Callable[[], bool]) -> Handler:
-    async def healthz(_: web.Request) -> web.StreamResponse:
-        if ready():
-            return web.json_response({"status": "ready"})
-        return web.json_response({"status": "starting"}, status=503)
-
-    return healthz

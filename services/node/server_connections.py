@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from cryptography import x509
 from services.node.ageing import CLOSING_BEGINS_SHARE, CUT_SHARE, IDLE_ENDS_SHARE
 from services.node.logs import get_log
 
+DRAIN_LOOK_S = 0.02  # A stop ends this soon after its last answer.
 PEERS_REMEMBERED_MAX = 256  # A few dozen certificates are in use at a time, and each is read once.
 
 _log = get_log("node.connections")
@@ -59,6 +61,7 @@ class ServerConnections:
     def __init__(self, age_s_max: float) -> None:
         self._age_s_max = age_s_max
         self._server: web.Server | None = None
+        self._draining = False
         self._seen: dict[web.RequestHandler, _Seen] = {}
 
     def attach(self, server: web.Server) -> None:
@@ -81,7 +84,7 @@ class ServerConnections:
         seen = self._seen.get(request.protocol)
         if seen is None:
             seen = self._seen[request.protocol] = _Seen(time.monotonic(), _peer(request.protocol))
-        if time.monotonic() - seen.at >= self._age_s_max * CLOSING_BEGINS_SHARE:
+        if self._draining or time.monotonic() - seen.at >= self._age_s_max * CLOSING_BEGINS_SHARE:
             self.close_after(response)
 
     def close_after(self, response: web.StreamResponse) -> None:
@@ -100,6 +103,28 @@ class ServerConnections:
                 _abort(handler)
             elif age_s >= self._age_s_max * IDLE_ENDS_SHARE and _is_idle(handler):
                 handler.force_close()
+
+    async def drain(self, *, idle_s_max: float, s_max: float) -> int:
+        """Let every connection end: with its next answer, or because it lies idle.
+
+        Args:
+            idle_s_max: how long an idle connection may still bring the request that is on its way.
+            s_max: how long a request under way may take.
+
+        Returns:
+            How many connections are still open because a request on them is not answered.
+        """
+        self._draining = True
+        began = time.monotonic()
+        while True:
+            self.look()
+            passed_s = time.monotonic() - began
+            if not self._seen or passed_s >= s_max:
+                return len(self._seen)
+            for handler in self._seen:
+                if passed_s >= idle_s_max and _is_idle(handler):
+                    handler.force_close()  # `close` leaves the connection open, and answers nobody on it.
+            await asyncio.sleep(DRAIN_LOOK_S)
 
     def end(self, is_meant: Callable[[Peer], bool], *, spare: web.RequestHandler) -> tuple[int, bool]:
         """End connections of these peers at once.

@@ -161,7 +161,7 @@ def test_swaps_in_a_row_lose_no_connection_that_was_just_accepted(node: Node, ru
         async with under_load(node.ask_anew, workers=8) as meter:
             while meter.succeeded < 500 and not meter.faults:
                 await listener._take(identity.generation)
-        listener.stop()
+        await listener.stop()
         await runner.cleanup()
 
         assert [] == meter.faults

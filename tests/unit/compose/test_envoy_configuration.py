@@ -16,6 +16,8 @@ from compose.derive.configuration import ENVOY_FILE
 from compose.derive.connection_age import phases_of
 from compose.launcher.configuration import CONNECTION_AGE_S_MAX
 from compose.mesh import read_mesh
+from gateway.app import EDGE_NOTICES_S
+from services.node.health import READY_PATH
 from services.payments.config import HOP_CALL_S_MAX
 from tests.unit.compose.deployment import MESH_FILE, Deployment
 
@@ -243,6 +245,19 @@ def test_nothing_is_repeated_that_may_have_been_processed(deployment: Deployment
     for name in ENVOYS:
         for policy in values_of(config_of(deployment, name), "retry_policy"):
             assert set() == set(policy["retry_on"].split(",")) - harmless  # type: ignore[index]  # JSON
+
+
+def test_the_edge_asks_each_gateway_whether_it_wants_requests_and_lets_nobody_else_ask(
+    deployment: Deployment,
+) -> None:
+    config = config_of(deployment, "edge")
+    (cluster,) = config["static_resources"]["clusters"]
+    (check,) = cluster["health_checks"]
+
+    assert (READY_PATH, False) == (check["http_health_check"]["path"], check["reuse_connection"])
+    # A question and a late one fit into the time in which a gateway that stops still accepts.
+    assert EDGE_NOTICES_S >= 2 * float(check["interval"].removesuffix("s"))
+    assert READY_PATH not in json.dumps(list(values_of(config, "match")))
 
 
 def test_a_mesh_listener_without_callers_is_not_made(deployment: Deployment) -> None:

@@ -65,6 +65,14 @@ FAULTS: list[tuple[str, Alter]] = [
     ("hop fraud -> gateway: fraud is not declared", lambda d: d["hop"][1].update(caller="fraud")),
     ("hop edge -> fraud: fraud is not declared", lambda d: d["hop"][1].update(callee="fraud")),
     ("hop None -> gateway: None is not declared", lambda d: d["hop"][1].pop("caller")),
+    (
+        "traces: they leave by TLS alone",
+        lambda d: d.update(traces={"url": "http://a:1", "collector": "edge"}),
+    ),
+    ("traces: no such service", lambda d: d.update(traces={"url": "https://a:1", "collector": "nobody"})),
+    ("traces: collector is missing", lambda d: d.update(traces={"url": "https://a:1"})),
+    ("traces must be a table", lambda d: d.update(traces="https://a:1")),
+    ("traces: unknown key port", lambda d: d.update(traces={"url": "https://a:1", "port": 1})),
     ("hop edge -> gateway is declared twice", lambda d: d["hop"].append(d["hop"][1])),
 ]
 
@@ -96,7 +104,7 @@ def test_no_unknown_key_is_accepted_anywhere(key: str, where: str) -> None:
     document = copy.deepcopy(SMALL)
     place = {"top": document, "service": document["service"]["edge"], "hop": document["hop"][0]}[where]
     known = {
-        "top": {"trust_domain", "cell", "service", "hop"},
+        "top": {"trust_domain", "cell", "service", "hop", "traces"},
         "service": {"kind", "module", "sidecar", "listeners", "database_role", "purpose"},
         "hop": {
             "caller", "callee", "protocol", "routes", "data", "keys", "commands", "publish", "subscribe",

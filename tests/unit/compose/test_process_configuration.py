@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compose.derive.configuration import CONFIG_FILE
-from compose.derive.process_config import process_config, to_toml
+from compose.derive.process_config import TRACING, process_config, to_toml
 from compose.mesh import read_mesh
 from gateway.config import GatewayConfig, OperatorConfig
 from services.bank_simulator.config import BankSimulatorConfig
 from services.banks.config import BanksConfig
 from services.evidence.config import EvidenceConfig
 from services.fraud.config import FraudConfig
-from services.node.config_file import ListenConfig, NodeConfig, load_config
+from services.node.config_file import ListenConfig, NodeConfig, TracesConfig, load_config
 from services.notifications.config import NotificationsConfig
 from services.payments.config import PaymentsConfig
 from services.vault.config import VaultConfig
@@ -61,6 +62,19 @@ def test_the_process_takes_its_derived_configuration(deployment: Deployment, nam
     assert (name, "eu", "countermark.internal") == (config.name, config.cell, config.trust_domain)
     assert str(deployment.layout.certs / "live" / name / "current") == config.identity
     assert str(deployment.layout.state / name) == config.state_dir
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_spans_are_told_where_the_mesh_says_and_by_nobody_before(deployment: Deployment, name: str) -> None:
+    traces = {"url": "https://collector.example:4318", "collector": "supervisor"}
+    mesh = replace(MESH, traces=traces)
+    text = process_config(mesh, mesh.services[name], deployment.places)
+
+    assert loaded(deployment, name).traces is None
+    assert (name in TRACING) == ("[traces]" in text)
+    if name in TRACING:
+        told = msgspec.toml.decode(text, type=CLASSES[name], strict=True).traces
+        assert TracesConfig(traces["url"], MESH.spiffe("supervisor")) == told
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSES if name != "operator"])
