@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from gateway.access.accesses import AccessLog
 from gateway.access.admission import Admission
 from gateway.access.authenticate import Authenticator
 from gateway.access.merchants import AccountDirectory, KeyDirectory
@@ -43,12 +45,13 @@ from gateway.api.webhook_reads import WebhookReadHandlers
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
 from gateway.openapi.handlers import DocumentHandlers
+from gateway.readiness import Readiness
+from gateway.store.accesses import AccessStore
 from gateway.store.audit import AuditStore
 from gateway.store.commands import Commands
 from gateway.store.evidence import EvidenceStore
 from gateway.store.payments import Payments
 from gateway.store.published_log import PublishedLog
-from gateway.store.readiness import Readiness
 from gateway.store.reads import Reads
 from gateway.store.registry import Registry
 from gateway.store.retention import Retention
@@ -59,6 +62,7 @@ from gateway.store.waiting import Waiting
 from gateway.store.webhooks import WebhookReads
 from services.node.cache import open_redis
 from services.node.hop_client import HopClient
+from services.node.identifiers import RANDOM_BITS, new_id
 from services.node.postgres import open_pool
 from services.node.process import until_stopped
 from services.node.server import serve
@@ -75,6 +79,9 @@ CONNECTIONS_MAX = 8
 VAULT_CALL_S_MAX = KEEPING_CALL_S_MAX + 0.5
 # Sidecars end a request after 0.42 of a connection's age; whoever waits is answered before.
 WAIT_SHARE = 0.3
+# The edge asks every half second whether a gateway is ready, and believes the first no; one question may be
+# late. See compose/derive/envoy.py.
+EDGE_NOTICES_S = 1.2
 
 
 async def main(config: GatewayConfig) -> None:
@@ -89,13 +96,15 @@ async def main(config: GatewayConfig) -> None:
         cache = open_redis(config, config.redis)
         stack.push_async_callback(cache.aclose)
         registry, payments = Registry(pool), Payments(pool, DUPLICATE_FORM)
-        commands, readiness, tokens = Commands(pool), Readiness(pool), Tokens(pool)
+        commands, tokens = Commands(pool), Tokens(pool)
+        readiness = Readiness(pool, cache.ping, receipt_key, keys_from_jwks(jwks)[receipt_key.key_id])
         keys = KeyDirectory(registry.find_keys, time.monotonic)
         revocations = await stack.enter_async_context(_hearing(config, keys))
         retention = Retention((payments.prune, commands.prune, tokens.prune))
         evidence = EvidenceStore(pool)
         published = PublishedLog(evidence, time.monotonic)
         refusals = RefusalLog(AuditStore(pool).append, evidence.record_refusals, time.monotonic)
+        accesses = _accesses(AccessStore(pool), metrics, config.cell)
         replays = ReplayMemory(cache, time.monotonic, metrics.reads_unremembered.inc)
         admission = Admission(config.limits)
         rates = SharedRates(SharedBuckets(cache), admission.limiters, metrics.rates_untold.inc)
@@ -106,6 +115,7 @@ async def main(config: GatewayConfig) -> None:
                 tokens=token_reader,
                 admission=admission,
                 refusals=refusals,
+                accesses=accesses,
                 receipt_key=receipt_key,
                 metrics=metrics,
                 cell=config.cell,
@@ -115,34 +125,29 @@ async def main(config: GatewayConfig) -> None:
         vault = await stack.enter_async_context(_open_vault(config))
         performing = Performing(commands, receipt_key)
         handlers = (
-            PaymentHandlers(
-                payments=payments,
-                accounts=AccountDirectory(payments.accounts_of, time.monotonic),
-                receipt_key=receipt_key,
-                metrics=metrics,
-                resting=resting,
-                cell=config.cell,
-            ),
+            _paying(payments, receipt_key, metrics, resting, config.cell),
             *_acting(performing, payments, registry, vault, config.cell),
             *_reading(resting, config),
             *_webhooks(performing, resting, sealer, config.cell),
             TokenHandlers(tokens),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
-            EvidenceHandlers(
-                evidence=evidence,
-                published=published,
-                receipt_key=receipt_key,
-                trust=parse_trust(Path(config.trust_file).read_bytes()),
-                cell=config.cell,
-            ),
+            _proving(evidence, published, receipt_key, config),
         )
         add_routes(app, [bound for each in handlers for bound in each.bound()], metrics)
-        for part in (payments, keys, refusals, published):
+        for part in (payments, keys, refusals, accesses, published):
             stack.push_async_callback(part.close)
-        loops = (readiness, refusals, revocations, retention, resting.waiting, rates)
+        loops = (readiness, refusals, accesses, revocations, retention, resting.waiting, rates)
         await stack.enter_async_context(_in_background(*(part.run for part in loops)))
         await stack.enter_async_context(
-            serve(app, config, config.listen, callers=CALLERS, ready=lambda: readiness.ready)
+            serve(
+                app,
+                config,
+                config.listen,
+                callers=CALLERS,
+                ready=lambda: readiness.ready,
+                checks=readiness.found,
+                notice_s=EDGE_NOTICES_S,
+            )
         )
         await until_stopped()
         resting.waiting.stop()
@@ -178,11 +183,32 @@ def _application(answer: Middleware) -> web.Application:
     return web.Application(client_max_size=BODY_BYTES_MAX + 1, middlewares=[answer])
 
 
+def _accesses(store: AccessStore, metrics: Metrics, cell: str) -> AccessLog:
+    now_ms = time.time_ns() // 1_000_000
+    writer = new_id("acc", cell, now_ms=now_ms, random_bits=secrets.randbits(RANDOM_BITS))
+    accesses = AccessLog(store.record, writer, metrics.accesses_dropped.inc)
+    metrics.accesses_waiting.set_function(lambda: accesses.waiting)
+    return accesses
+
+
 def _resting(reads: Reads, config: GatewayConfig, metrics: Metrics) -> Resting:
     waiting = Waiting(reads.resting)
     metrics.waiters.set_function(lambda: waiting.count)
     seconds_max = min(WAIT_S_MAX, WAIT_SHARE * config.connection_age_s_max)
     return Resting(waiting=waiting, reads=reads, versions=Versions(), seconds_max=seconds_max)
+
+
+def _paying(
+    payments: Payments, receipt_key: SigningKey, metrics: Metrics, resting: Resting, cell: str
+) -> PaymentHandlers:
+    return PaymentHandlers(
+        payments=payments,
+        accounts=AccountDirectory(payments.accounts_of, time.monotonic),
+        receipt_key=receipt_key,
+        metrics=metrics,
+        resting=resting,
+        cell=cell,
+    )
 
 
 def _acting(
@@ -206,6 +232,18 @@ def _reading(
         AccountHandlers(reads=reads, versions=versions, cell=cell),
         EventHandlers(reads=reads, versions=versions, cell=cell),
         DocumentHandlers(config.origins),
+    )
+
+
+def _proving(
+    evidence: EvidenceStore, published: PublishedLog, receipt_key: SigningKey, config: GatewayConfig
+) -> EvidenceHandlers:
+    return EvidenceHandlers(
+        evidence=evidence,
+        published=published,
+        receipt_key=receipt_key,
+        trust=parse_trust(Path(config.trust_file).read_bytes()),
+        cell=config.cell,
     )
 
 

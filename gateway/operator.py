@@ -6,17 +6,14 @@ call a handful of functions. A token is shown once, on standard output; only its
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import secrets
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import asyncpg
 import click
@@ -24,12 +21,11 @@ import click
 from gateway.api.keys import secret_hash
 from gateway.api.versions import API_VERSION
 from gateway.config import OperatorConfig
-from gateway.errors import CellUnavailable
-from gateway.store.record import connected
+from gateway.operator_accesses import accesses, verify_accesses
+from gateway.operator_session import EXIT_CODES, EXIT_CONFIGURATION, EXIT_FAILED, run
 from services.node.config_file import load_config
 from services.node.errors import ConfigError
 from services.node.identifiers import RANDOM_BITS, new_id
-from services.node.postgres import open_pool
 
 TOKEN_HOURS_DEFAULT = 24  # An enrolment is one sitting; a day allows for a hand-over between people.
 TOKEN_HOURS_MAX = 24 * 7  # A token that lies around longer is a password.
@@ -37,13 +33,6 @@ AUDIT_ROWS_PER_SLICE = 5_000  # 0.7 s of hashing on a busy host, far below the s
 SECRET_BYTES = 32  # 256 bits: nobody guesses it, and a plain hash of it is enough.
 
 REASON = re.compile(r"[ -~]{1,200}")  # It becomes one line of a statement in the log.
-
-Result = TypeVar("Result")
-
-EXIT_FAILED, EXIT_CONFIGURATION, EXIT_AWAY = 1, 3, 4
-_EPILOG = (
-    "Exit codes: 0 done, 1 refused or the chain is broken, 2 wrong usage, 3 configuration, 4 no database."
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +46,7 @@ class Enrolled:
     webhook_endpoint_id: str | None
 
 
-@click.group(epilog=_EPILOG)
+@click.group(epilog=EXIT_CODES)
 @click.option(
     "--config",
     "config_file",
@@ -75,7 +64,11 @@ def operator(context: click.Context, config_file: Path) -> None:
         sys.exit(EXIT_CONFIGURATION)
 
 
-@operator.command(epilog=_EPILOG)
+operator.add_command(accesses)
+operator.add_command(verify_accesses)
+
+
+@operator.command(epilog=EXIT_CODES)
 @click.option("--name", required=True, help="The merchant's legal name.")
 @click.option(
     "--currency",
@@ -106,7 +99,7 @@ def enrol(
     async def work(connection: asyncpg.pool.PoolConnectionProxy) -> Enrolled:
         return await _enrol(connection, config.cell, name, sorted(set(currencies)), webhook_url, token_hours)
 
-    enrolled = _run(config, work)
+    enrolled = run(config, work)
     if as_json:
         click.echo(json.dumps(asdict(enrolled)))
         return
@@ -119,7 +112,7 @@ def enrol(
     click.echo(f"valid until      {enrolled.expires_at}, for one key; it is not shown again")
 
 
-@operator.command(epilog=_EPILOG)
+@operator.command(epilog=EXIT_CODES)
 @click.option("--merchant", "merchant_id", required=True, help="The merchant's id.")
 @click.option("--token-hours", type=click.IntRange(1, TOKEN_HOURS_MAX), default=TOKEN_HOURS_DEFAULT)
 @click.pass_obj
@@ -130,11 +123,11 @@ def token(config: OperatorConfig, merchant_id: str, token_hours: int) -> None:
         issued, _ = await _issue_token(connection, config.cell, merchant_id, token_hours)
         return issued
 
-    click.echo(_run(config, work))
+    click.echo(run(config, work))
 
 
 # One key id in 64 begins with a hyphen, and is no option.
-@operator.command("revoke-key", epilog=_EPILOG, context_settings={"ignore_unknown_options": True})
+@operator.command("revoke-key", epilog=EXIT_CODES, context_settings={"ignore_unknown_options": True})
 @click.argument("key_id")
 @click.option("--reason", required=True, help="Goes into the key's history and the evidence log: one line.")
 @click.option(
@@ -155,13 +148,13 @@ def revoke_key(config: OperatorConfig, key_id: str, reason: str, compromised_sin
             await connection.fetchval(statement, key_id, datetime.now(UTC), reason, compromised_since)
         )
 
-    if not _run(config, work):
+    if not run(config, work):
         click.echo("there is no such key, or it was revoked before", err=True)
         sys.exit(EXIT_FAILED)
     click.echo("revoked")
 
 
-@operator.command("verify-audit", epilog=_EPILOG)
+@operator.command("verify-audit", epilog=EXIT_CODES)
 @click.pass_obj
 def verify_audit(config: OperatorConfig) -> None:
     """Verify the chain of the audit log from its first row to its last."""
@@ -177,34 +170,11 @@ def verify_audit(config: OperatorConfig) -> None:
             reached, good_hash = part["reached"], part["reached_hash"]
             click.echo(f"{reached} rows hold so far", err=True)
 
-    broken, rows = _run(config, work)
+    broken, rows = run(config, work)
     if broken is not None:
         click.echo(f"the chain breaks at row {broken}", err=True)
         sys.exit(EXIT_FAILED)
     click.echo(f"the chain holds: {rows} rows")
-
-
-def _run(
-    config: OperatorConfig, work: Callable[[asyncpg.pool.PoolConnectionProxy], Awaitable[Result]]
-) -> Result:
-    """Do the work in one transaction, and end the process with a sentence if that is not possible."""
-
-    async def in_transaction() -> Result:
-        async with (
-            open_pool(config, config.postgres, connections_max=1) as pool,
-            connected(pool) as connection,
-            connection.transaction(),
-        ):
-            return await work(connection)
-
-    try:
-        return asyncio.run(in_transaction())
-    except CellUnavailable:
-        click.echo("the database is out of reach: is the stack running?", err=True)
-        sys.exit(EXIT_AWAY)
-    except asyncpg.PostgresError as fault:
-        click.echo(f"refused by the database: {type(fault).__name__}", err=True)
-        sys.exit(EXIT_FAILED)
 
 
 async def _enrol(

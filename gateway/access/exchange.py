@@ -42,6 +42,7 @@ class Exchange:
         token_use: set once a token and its proof held; such answers are not signed.
         rate: where the merchant stands, once it was recognised.
         receipt: header fields of a receipt that was made already, for the evidence.
+        payment_id: the payment that was accepted by it, for its trace; not by a repeat.
     """
 
     request_id: str
@@ -53,6 +54,7 @@ class Exchange:
     receipt: tuple[tuple[str, str], ...] | None = field(default=None)
     rate: Verdict | None = None
     token_use: TokenUse | None = None
+    payment_id: str | None = None
 
     @property
     def is_recognised(self) -> bool:

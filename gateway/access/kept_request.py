@@ -20,7 +20,10 @@ _SIGNED: Final = frozenset(
     {"host", "content-type", "content-digest", "idempotency-key", "signature-input", "signature"}
 )
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", "dpop"})
-_ADDED_BY_THE_MESH: Final = ("x-forwarded-", "x-envoy-", "x-request-id")
+# Tracing is nobody's statement: proxies rewrite it, and a retry has another.
+_ADDED_BY_THE_MESH: Final = (
+    "x-forwarded-", "x-envoy-", "x-request-id", "x-request-start", "traceparent", "tracestate", "baggage"
+)  # fmt: skip
 
 
 # Of these alone a refused body is kept. A request of /v1/keys, by whatever method, may hold an enrolment

@@ -1,8 +1,9 @@
 """Around every handler: recognise the sender, run the handler, turn any end into one signed answer.
 
 This is the process's HTTP edge, the one place where any exception is caught. Promises: a refusal that names a
-registered key is on record before it is sent; every answer to a recognised
-sender carries a receipt, but for reads with a token: there is no signature that it could answer to.
+registered key is on record before it is sent; every answer to a recognised sender carries a receipt, but for
+reads with a token: there is no signature that it could answer to. Every answer to a recognised sender leaves
+a row of the access log; every other one is counted there.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from gateway.access.accesses import AccessLog
 from gateway.access.admission import Admission
 from gateway.access.authenticate import Authenticator
 from gateway.access.exchange import EXCHANGE, Exchange
@@ -25,7 +28,10 @@ from gateway.access.tokens import TokenReader, shows_token
 from gateway.api.operations import require_scope
 from gateway.api.problems import PROBLEM_MEDIA_TYPE, ProblemAnswer
 from gateway.api.refusing import Refusing
+from gateway.api.routes import OURS
 from gateway.api.surface import BY_ROUTE
+from gateway.api.tracing import note_acceptance
+from gateway.audit.access import Access, source_of
 from gateway.errors import MethodNotAllowed, NotFound
 from gateway.metrics import Metrics
 from services.node.identifiers import RANDOM_BITS, new_id
@@ -40,13 +46,14 @@ _log = get_log("gateway.api")
 
 
 def answering(
-    *,
     authenticator: Authenticator,
     tokens: TokenReader,
     admission: Admission,
     refusals: RefusalLog,
+    accesses: AccessLog,
     receipt_key: Signer,
     metrics: Metrics,
+    *,
     cell: str,
     now: Callable[[], float] = time.time,
 ) -> Middleware:
@@ -57,6 +64,7 @@ def answering(
         tokens: recognises a reader by a token.
         admission: the rates of sources.
         refusals: the audit log's pen.
+        accesses: the access log's pen.
         receipt_key: signs every answer to a recognised sender.
         metrics: counts answers and refusals.
         cell: for the ids of requests.
@@ -65,7 +73,8 @@ def answering(
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        exchange = _open_exchange(request, cell, now())
+        began, began_at = now(), time.perf_counter()
+        exchange = _open_exchange(request, cell, began)
         request[EXCHANGE] = exchange
         source: str | None = None
         code: str | None = None
@@ -87,7 +96,13 @@ def answering(
             raise TypeError("a handler must return a whole response")
         _require_declared(exchange, response.status, code, metrics)
         _seal(response, exchange, receipt_key, int(now()))
+        seconds = time.perf_counter() - began_at
         metrics.answers.labels(route=exchange.route, status=str(response.status)).inc()
+        metrics.answer_seconds.labels(route=exchange.route).observe(seconds)
+        if exchange.route not in OURS:
+            _tell(exchange, response.status, seconds)
+            note_acceptance(request, exchange, response.status, began)
+            _note_access(accesses, request, exchange, response.status, began)
         return response
 
     return answer
@@ -99,6 +114,41 @@ def _is_a_strangers(exchange: Exchange, status: int) -> bool:
     A key that introduces itself is a stranger's: whoever guesses enrolment tokens can make any number.
     """
     return not exchange.is_recognised and status < HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _tell(exchange: Exchange, status: int, seconds: float) -> None:
+    """Write the one line that operators have of an answer; nothing sent stands there."""
+    known = exchange.known if exchange.verified is not None else None  # Who is not proven is not named.
+    _log.info(
+        "answered",
+        request_id=exchange.request_id,
+        merchant=None if known is None else known.merchant_id,
+        method=exchange.method,
+        route=exchange.route,
+        status=status,
+        ms=round(seconds * 1000, 2),
+    )
+
+
+def _note_access(
+    accesses: AccessLog, request: web.Request, exchange: Exchange, status: int, began: float
+) -> None:
+    known, verified = exchange.known, exchange.verified
+    if known is None or verified is None:
+        accesses.count_unproven()
+        return
+    accesses.note(
+        Access(
+            request_id=exchange.request_id,
+            merchant_id=known.merchant_id,
+            key_id=verified.key_id,
+            method=exchange.method,
+            route=exchange.route,
+            status=status,
+            at=datetime.fromtimestamp(began, UTC),
+            source=source_of(request.headers.getall("X-Forwarded-For", [])),
+        )
+    )
 
 
 def _open_exchange(request: web.Request, cell: str, now_s: float) -> Exchange:

@@ -132,7 +132,7 @@ class PaymentHandlers:
         if accepted.repeat:
             reach("gateway.repeat_found")
         else:
-            exchange.receipt = receipt
+            exchange.receipt, exchange.payment_id = receipt, accepted.payment_id
         waited_s = await self._resting.wait(request, known.merchant_id, accepted.payment_id)
         if waited_s:
             headers |= applied(waited_s)

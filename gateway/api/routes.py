@@ -1,4 +1,4 @@
-"""From the declared surface to routes; `/healthz` is added by the node."""
+"""From the declared surface to routes; those about health are added by the node."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ from gateway.api.operations import Bound
 from gateway.api.problems import catalogue
 from gateway.api.surface import OPERATIONS, PROBLEMS
 from gateway.metrics import CONTENT_TYPE, Metrics
+from services.node.health import HEALTH_PATH, LIVE_PATH, READY_PATH
+from services.node.identity_report import CONNECTIONS_PATH, IDENTITY_PATH
+
+METRICS_PATH = "/metrics"
+# What the mesh asks about us, several times a second: nobody's access, and no line of the log.
+OURS = frozenset({HEALTH_PATH, LIVE_PATH, READY_PATH, IDENTITY_PATH, CONNECTIONS_PATH, METRICS_PATH})
 
 # Which service may call which routes: merchants come through the edge; only the supervisor reads counters.
 CALLERS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "/v1/": frozenset({"edge"}),
         "/.well-known/": frozenset({"edge"}),
-        "/metrics": frozenset({"supervisor"}),
+        READY_PATH: frozenset({"edge", "supervisor"}),
+        METRICS_PATH: frozenset({"supervisor"}),
     }
 )
 
@@ -42,4 +49,4 @@ def add_routes(app: web.Application, bound: Iterable[Bound], metrics: Metrics) -
         raise ValueError("what is carried out and what is declared differ")
     for operation, handler in every:
         app.router.add_route(operation.method, operation.path, handler)
-    app.router.add_get("/metrics", show_metrics, allow_head=False)
+    app.router.add_get(METRICS_PATH, show_metrics, allow_head=False)

@@ -19,7 +19,9 @@ from .. import profile
 from ..keys import SIGNATURE_BYTES
 from .errors import EntryMalformed, RecordUnfit
 
-Kind = Literal["payment", "command", "refusal", "key-registration", "key-revocation", "ledger-head"]
+Kind = Literal[
+    "payment", "command", "refusal", "key-registration", "key-revocation", "ledger-head", "access-batch"
+]  # fmt: skip
 
 TITLE: Final = "countermark-evidence-v1"
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -38,9 +40,16 @@ HASHED: Final = (
 )
 _SIGNATURES: Final = ("request", "receipt", "statement")
 # Our own statements, which no merchant's key signs.
-_OWN_STATEMENTS: Final = frozenset({"key-revocation", "ledger-head"})
+_OWN_STATEMENTS: Final = frozenset({"key-revocation", "ledger-head", "access-batch"})
 NOBODY: Final = "-"  # in place of merchant and key where a record is of none
-_LEDGER_LINE: Final = re.compile(r"ledger-[1-9][0-9]{0,18}")
+# Of what is of no merchant: the form of its subject, and what that is in words.
+_OF_NOBODY: Final = {
+    "ledger-head": (re.compile(r"ledger-[1-9][0-9]{0,18}"), "ledger- and a number"),
+    "access-batch": (
+        re.compile(r"acc_[a-z]{2,8}_[0-9a-z]{26}-[1-9][0-9]{0,17}"),
+        "the id of its writer and a number",
+    ),
+}
 _DIGEST = r"-|[0-9a-f]{64}"
 _ENTRY: Final = re.compile(
     rf"{TITLE}\n"
@@ -60,9 +69,9 @@ class Entry:
 
     Attributes:
         kind: what was decided about.
-        subject: the payment's id, the refused request's id, the key id, or `ledger-` and a sequence number.
-        merchant_id: whose it is; `NOBODY` for a head of a ledger.
-        key_id: the key that signed the request; for a revocation the revoked key; `NOBODY` for a head.
+        subject: the payment's id, the refused request's id, the key id, or what `_OF_NOBODY` says.
+        merchant_id: whose it is; `NOBODY` for a ledger's head and for accesses.
+        key_id: the key that signed the request; for a revocation the revoked key; `NOBODY` for the same.
         decision: `accepted`, or `refused:` and the code of the problem.
         decided_at: RFC 3339 in UTC, with six digits of a second and Z.
         digests: SHA-256 in lower-case hexadecimal of each part of `HASHED`, in that order; None where the
@@ -115,8 +124,8 @@ class Record:
         kind: what was decided about.
         subject: the payment's id `pay_…`, the refused request's id `req_…`, the key id, or `ledger-` and a
             sequence number.
-        merchant_id: whose it is; `NOBODY` for a head of a ledger.
-        key_id: the key that signed the request; for a revocation the revoked key; `NOBODY` for a head.
+        merchant_id: whose it is; `NOBODY` for a ledger's head and for accesses.
+        key_id: the key that signed the request; for a revocation the revoked key; `NOBODY` for the same.
         decision: `accepted`, or `refused:` and the code of the problem, for a refusal alone.
         decided_at: RFC 3339 in UTC, with six digits of a second and Z, as `utc_text` writes it.
         request_head: method, space and raw target, then each header field received, `name: value`, in
@@ -128,7 +137,7 @@ class Record:
         receipt_base: the exact bytes that the gateway signed.
         receipt_signature: 64 raw bytes.
         statement: the registration statement about a later key; None for a first key, whose request is
-            signed by the key itself. Of a revocation or a ledger's head, our own statement.
+            signed by the key itself. Of a revocation, a ledger's head or accesses, our own statement.
         statement_signature: 64 raw bytes by the new key.
     """
 
@@ -220,20 +229,21 @@ def _contradiction(entry: Entry) -> str | None:
         return "decided-at is no time of the calendar"
     if (entry.kind == "refusal") != entry.decision.startswith("refused:"):
         return "a refusal, and nothing else, has a decision that begins with refused:"
-    if entry.kind == "ledger-head":
-        return _contradiction_of_head(entry)
+    if entry.kind in _OF_NOBODY:
+        return _contradiction_of_nobody(entry)
     if entry.key_id == NOBODY:
-        return "nothing but a ledger's head is signed by no key"
+        return "only a ledger's head and a batch of accesses are signed by no key"
     if entry.kind.startswith("key-") and profile.KEY_ID.fullmatch(entry.subject) is None:
         return "the subject of a registration or revocation is a key id"
     return None
 
 
-def _contradiction_of_head(entry: Entry) -> str | None:
-    if (entry.merchant_id, entry.key_id) != (NOBODY, NOBODY) or _LEDGER_LINE.fullmatch(entry.subject) is None:
-        return "a ledger's head is of no merchant and no key, and its subject is ledger- and a number"
+def _contradiction_of_nobody(entry: Entry) -> str | None:
+    form, words = _OF_NOBODY[entry.kind]
+    if (entry.merchant_id, entry.key_id) != (NOBODY, NOBODY) or form.fullmatch(entry.subject) is None:
+        return f"this kind is of no merchant and no key, and its subject is {words}"
     held = [name for name, digest in zip(HASHED, entry.digests, strict=True) if digest is not None]
-    return None if held == ["statement"] else "a ledger's head has a statement and nothing else"
+    return None if held == ["statement"] else "this kind has a statement and nothing else"
 
 
 def _hexadecimal_sha256(part: bytes | None) -> str | None:

@@ -15,7 +15,7 @@ from signing import Response, SigningKey
 from signing.evidence.archive import unpack
 from signing.evidence.checkpoint import parse_checkpoint_body
 from signing.evidence.note import cosign, parse_note, verify_log_signature
-from signing.evidence.tiles import node_from_tiles, tile_path
+from signing.evidence.tiles import TILE_WIDTH, node_from_tiles, tile_path
 from signing.evidence.tree import root
 from signing.evidence.trust import TrustedKeys, parse_trust
 from signing.evidence.verification import verify_bundle
@@ -163,6 +163,17 @@ async def test_a_merchant_sees_nobody_elses_evidence(stack: Gateway, log: Store)
     assert (404, "not_found") == (refused.status, problem(refused)["code"])
 
 
+def whole_and_last(size: int) -> list[tuple[int, int, int]]:
+    """Level, index and width of every tile of a log with so many leaves."""
+    found: list[tuple[int, int, int]] = []
+    level, hashes = 0, size
+    while hashes:
+        starts = range(0, hashes, TILE_WIDTH)
+        found += [(level, start // TILE_WIDTH, min(TILE_WIDTH, hashes - start)) for start in starts]
+        level, hashes = level + 1, hashes // TILE_WIDTH
+    return found
+
+
 async def test_the_published_tiles_give_the_published_root(stack: Gateway, log: Store) -> None:
     merchant = await stack.merchant()
     await pay(stack, merchant)
@@ -171,13 +182,16 @@ async def test_the_published_tiles_give_the_published_root(stack: Gateway, log: 
 
     note = parse_note((await stack.send(get(f"{where}checkpoint"))).body)
     checkpoint = parse_checkpoint_body(note.body)
-    tile = await stack.send(get(where + tile_path(0, 0, checkpoint.size)))
+    places = whole_and_last(checkpoint.size)
+    tiles = {place: (await stack.send(get(where + tile_path(*place)))).body for place in places}
     absent = await stack.send(get(where + tile_path(0, 7)))
     misspelt = await stack.send(get(f"{where}tile/00/000"))
 
     verify_log_signature(note, LOG_NAME, stack.log_key.verifying_key)
-    assert checkpoint.size < 256, "this module's log has one tile"
-    assert checkpoint.root == root(checkpoint.size, node_from_tiles(lambda *_: tile.body))
+    read = {(level, index): body for (level, index, _), body in tiles.items()}
+    assert checkpoint.root == root(
+        checkpoint.size, node_from_tiles(lambda level, index, *_: read[level, index])
+    )
     assert (404, 404) == (absent.status, misspelt.status)
 
 

@@ -19,7 +19,8 @@ from tests.integration.gateway.told_payments import Told, foreign_ids, tell_a_st
 # whose it is, or they look up by a key, a secret or a hash that the asker has to know. A read of a merchant's
 # rows is not among them, and belongs to merchant_reader.
 ABOVE_THE_POLICIES = {
-    "audit.append", "commands.find_repeat", "commands.perform", "commands.prune", "evidence.find_checkpoint",
+    "audit.append", "audit.record_accesses", "commands.find_repeat", "commands.perform", "commands.prune",
+    "evidence.find_checkpoint",
     "evidence.published_checkpoint", "evidence.record_refusals", "evidence.tiles", "payments.accept",
     "payments.find_repeat", "payments.mail_in", "payments.prune_keys", "payments.refundable",
     "payments.resting", "registry.find_enrolment", "registry.find_key_request", "registry.find_keys",

@@ -56,6 +56,17 @@ statement-sha256: 64f742f8ca5893cee4134f28a6b2c66af6bba042bd9de906ace03083757475
 statement-signature-sha256: -
 """
 
+BATCH_ENTRY = HEAD_ENTRY.replace(b"kind: ledger-head", b"kind: access-batch").replace(
+    b"ledger-12", b"acc_eu_01jd0000000000000000000000-12"
+)
+
+
+def test_a_batch_of_accesses_is_of_nobody_as_a_head_is() -> None:
+    batch = replace(HEAD, kind="access-batch", subject="acc_eu_01jd0000000000000000000000-12")
+
+    assert BATCH_ENTRY == batch.entry()
+    assert BATCH_ENTRY == parse_entry(BATCH_ENTRY).serialise()
+
 
 def test_an_entry_is_this_text() -> None:
     assert ENTRY == RECORD.entry()
@@ -129,6 +140,8 @@ def test_a_value_cannot_take_the_place_of_other_lines() -> None:
         ENTRY.replace(b"pay_eu_1", b"pay_\xc3\xa9"), ENTRY.replace(KEY_ID.encode(), b"-"),
         ENTRY.replace(b"kind: payment", b"kind: ledger-head"),
         HEAD_ENTRY.replace(b"kind: ledger-head", b"kind: payment"),
+        HEAD_ENTRY.replace(b"kind: ledger-head", b"kind: access-batch"),
+        BATCH_ENTRY.replace(b"-12\n", b"-012\n"), BATCH_ENTRY.replace(b"merchant: -", b"merchant: mer_eu_1"),
         HEAD_ENTRY.replace(b"statement-signature-sha256: -", b"statement-signature-sha256: " + b"0" * 64),
     ],
 )  # fmt: skip
