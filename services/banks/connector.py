@@ -7,11 +7,14 @@ bank; whatever is not a complete, matching answer is `unknown`, with `alarm` whe
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Protocol
+
+from opentelemetry.trace import SpanKind
 
 from services.banks.card_rail import CardRail
 from services.banks.config import BanksConfig, RailName
@@ -37,10 +40,12 @@ from services.banks.rail import (
     believed_page,
 )
 from services.banks.resolving import Resolver, Unresolved, open_resolver
+from services.node import tracing
 from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.hop_client import ANSWER_BYTES_MAX, HopClient
 from services.node.logs import get_log
+from services.node.trace_context import span_id_of
 
 RAILS: Mapping[RailName, Rail] = MappingProxyType({"json": JsonRail(), "card": CardRail()})
 
@@ -89,10 +94,25 @@ class RailConnector:
                 return self._refused_here(attempt.attempt_id, fault.alarm)
             return self._unanswered(attempt.attempt_id, HopUnsent(str(fault)))
         try:
-            body = await self._post(call, MESSAGE_BYTES_MAX, key=attempt.attempt_id)
-            return believed(self._rail.read(body), attempt)
+            return await self._move(attempt, call)
         except (HopUnsent, HopUnknown, AnswerRefused) as fault:
             return self._unanswered(attempt.attempt_id, fault)
+
+    async def _move(self, attempt: Attempt, call: Call) -> AttemptAnswer:
+        span_id, began_s = tracing.fresh_span_id(), time.time()
+        outcome = "unanswered"
+        try:
+            headers = tracing.headers_for(attempt.end_to_end_id, span_id)
+            body = await self._post(call, MESSAGE_BYTES_MAX, key=attempt.attempt_id, headers=headers)
+            answer = believed(self._rail.read(body), attempt)
+            outcome = answer.outcome
+            return answer
+        finally:
+            tracing.note(
+                attempt.end_to_end_id, "bank", began_s, kind=SpanKind.CLIENT, span_id=span_id,
+                parent_id=span_id_of("attempt", attempt.attempt_id),
+                attributes={"countermark.bank": self._bank, "countermark.outcome": outcome},
+            )  # fmt: skip
 
     async def inquire(self, inquiry: Inquiry) -> AttemptAnswer:
         try:
@@ -105,8 +125,15 @@ class RailConnector:
         body = await self._post(self._rail.settlement(ask), ANSWER_BYTES_MAX)
         return believed_page(self._rail.read_settlement(body), ask)
 
-    async def _post(self, call: Call, answer_bytes_max: int, *, key: str | None = None) -> bytes:
-        headers = {} if key is None else {IDEMPOTENCY_HEADER: key}
+    async def _post(
+        self,
+        call: Call,
+        answer_bytes_max: int,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> bytes:
+        headers = {**headers} if key is None else {**headers, IDEMPOTENCY_HEADER: key}
         answer = await self._client.call(
             "POST", call.path, call.body, headers=headers, answer_bytes_max=answer_bytes_max
         )

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 import aiohttp
 from yarl import URL
 
+from services.node import tracing
 from services.node.logs import get_log
+from services.node.trace_context import span_id_of
 from services.notifications.addresses import Allowance, check_port, parse_target
 from services.notifications.errors import AddressRefused, SecretUnreadable, URLRefused
 from services.notifications.schedule import Answered, Attempt, Unanswered, parse_retry_after
@@ -112,6 +114,7 @@ class Courier:
             SEQUENCE_HEADER: str(delivery.sequence),
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "identity",
+            **tracing.headers_for(delivery.payment_id, webhook_span_id(delivery)),
             **dict(
                 sign_webhook(
                     delivery.event_id, moment, delivery.body, self._key, secrets=self._secrets_of(delivery)
@@ -136,6 +139,11 @@ class Courier:
                 self._opened.popitem(last=False)
             secrets.append(secret)
         return secrets
+
+
+def webhook_span_id(delivery: Delivery) -> int:
+    """Return the id of the span of one attempt to deliver, which the receiver is told beforehand."""
+    return span_id_of("webhook", f"{delivery.event_id}\n{delivery.endpoint_id}\n{delivery.claim}")
 
 
 async def _discard(response: aiohttp.ClientResponse) -> None:

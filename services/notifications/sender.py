@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+from opentelemetry.trace import SpanKind
+
+from services.node import tracing
 from services.node.crash_points import reach
 from services.node.group import Group, GroupFull
 from services.node.logs import get_log
 from services.node.pacing import Pace
 from services.node.postgres import DATABASE_AWAY
+from services.notifications.courier import webhook_span_id
 from services.notifications.events import Event
 from services.notifications.intake import Room, insert_events
-from services.notifications.schedule import Attempt, Dead, EndpointGone, decide_next
+from services.notifications.schedule import Answered, Attempt, Dead, EndpointGone, decide_next
 from services.notifications.store import Delivery, Outcome, Pool, claim_due, record_outcomes
 
 # Each one holds a connection and a body of at most 20 kB; a place is taken for 15 s at the worst.
@@ -157,8 +162,9 @@ class Sender:
         loop = asyncio.get_running_loop()
         try:
             reach("notifications.webhook_due")
-            begun = loop.time()
+            begun, began_s = loop.time(), time.time()
             attempt = await self._attempt(delivery)
+            _note(delivery, attempt, began_s)
             reach("notifications.webhook_sent")
             duration_ms = round((loop.time() - begun) * 1000)
             verdict = decide_next(
@@ -190,6 +196,18 @@ class Sender:
         await record_outcomes(self._pool, outcomes)
         reach("notifications.outcomes_committed")
         return [None] * len(outcomes)
+
+
+def _note(delivery: Delivery, attempt: Attempt, began_s: float) -> None:
+    said: dict[str, str | int] = {"countermark.event_id": delivery.event_id}
+    if isinstance(attempt, Answered):
+        said["http.response.status_code"] = attempt.status
+    else:
+        said["error.type"] = attempt.reason
+    tracing.note(
+        delivery.payment_id, "webhook", began_s, kind=SpanKind.CLIENT, span_id=webhook_span_id(delivery),
+        attributes=said,
+    )  # fmt: skip
 
 
 async def _any(news: asyncio.Event, seconds_max: float) -> None:

@@ -5,13 +5,18 @@ Implements `record.Banks`. Consistency: an answer is the bank's own word at that
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+
+from opentelemetry.trace import SpanKind
 
 from services.banks.client import BanksClient
 from services.banks.messages import Attempt
+from services.node import tracing
 from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.logs import get_log
+from services.node.trace_context import span_id_of
 from services.payments import counters
 from services.payments.machine.events import Answered, Order
 from services.payments.machine.model import uetr_of
@@ -28,7 +33,7 @@ class BankCalls:
 
     async def carry(self, order: Order) -> Answered:
         """Send or inquire, and classify; see `record.Banks`."""
-        client = self._clients[order.bank]
+        client, began_s = self._clients[order.bank], time.time()
         if order.action == "inquire":
             reach("payments.bank_asked")
         else:
@@ -42,10 +47,24 @@ class BankCalls:
         except (HopUnsent, HopUnknown) as fault:
             answer = fault
         heard = classify(order, answer)
+        _note(order, heard.answered, began_s)
         if heard.alarm is not None:
             counters.ALARMS.labels(order.bank).inc()
             _log.error("an answer was not believed", reason=heard.alarm, attempt_id=order.attempt_id)
         return heard.answered
+
+
+def _note(order: Order, answered: Answered, began_s: float) -> None:
+    # The banks service puts its own span below the one of the call that sends.
+    sends = order.action != "inquire"
+    tracing.note(
+        order.payment_id, f"bank {order.action}", began_s, kind=SpanKind.CLIENT,
+        span_id=span_id_of("attempt", order.attempt_id) if sends else None,
+        attributes={
+            "countermark.bank": order.bank, "countermark.attempt_id": order.attempt_id,
+            "countermark.operation": order.operation, "countermark.outcome": answered.kind,
+        },
+    )  # fmt: skip
 
 
 def _attempt_of(order: Order) -> Attempt:

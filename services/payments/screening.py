@@ -7,8 +7,12 @@ answer, `is_away` tells the engine to be sparing with new questions.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
+from opentelemetry.trace import SpanKind
+
+from services.node import tracing
 from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.logs import get_log
@@ -88,7 +92,7 @@ class Screening:
         self._tasks.pop(task, None)
 
     async def _ask(self, askings: list[Asking]) -> None:
-        until = asyncio.get_running_loop().time() + self._lease_s
+        until, began_s = asyncio.get_running_loop().time() + self._lease_s, time.time()
         reach("payments.screening_asked")
         try:
             verdicts = await self._screener.screen(askings)
@@ -104,6 +108,8 @@ class Screening:
             self.is_away = True
         else:
             self.is_away = False
+            for asking in askings:
+                tracing.note(asking.payment_id, "screen", began_s, kind=SpanKind.CLIENT)
             for verdict in verdicts:
                 self._verdicts.put(verdict, until)
         finally:

@@ -51,7 +51,10 @@ class EnrolledMerchant:
 
     async def pay(self, **changes: object) -> str:
         """Make a payment and return its id."""
-        exchange = await self.wire.send(self.sign_payment(self.payment_body(**changes)))
+        return self.accepted(await self.wire.send(self.sign_payment(self.payment_body(**changes))))
+
+    def accepted(self, exchange: Exchange) -> str:
+        """The id of a payment that must have been accepted."""
         answer = json.loads(exchange.response.body)
         assert exchange.response.status == 202, answer
         return str(answer["id"])

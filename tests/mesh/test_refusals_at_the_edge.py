@@ -106,7 +106,8 @@ async def rows(stack: Stack) -> dict[str, int]:
     try:
         tables = ("payments.payment", "payments.event", "evidence.record", "payments.idempotency_key",
                   "payments.attempt", "registry.merchant_key")  # fmt: skip
-        return {t: await connection.fetchval(f"select count(*) from {t}") for t in tables}
+        only = {"evidence.record": "where kind <> 'access-batch'"}  # That one follows by itself.
+        return {t: await connection.fetchval(f"select count(*) from {t} {only.get(t, '')}") for t in tables}
     finally:
         await connection.close()
 
