@@ -61,6 +61,13 @@ class Exchange:
         """Whether it is proven who asks."""
         return self.known is not None and (self.verified is not None or self.token_use is not None)
 
+    @property
+    def proven_key_id(self) -> str | None:
+        """The thumbprint of the key whose signature held, over the request or with a token; else None."""
+        if self.verified is not None:
+            return self.verified.key_id
+        return None if self.token_use is None else self.token_use.bound_to
+
     def require_caller(self) -> tuple[KnownKey, VerifiedRequest]:
         """Return who asks, proven by the signature of this very request. What acts asks here alone.
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from gateway.access.accesses import AccessLog
-from gateway.access.admission import Admission
+from gateway.access.admission import EDGE, FORWARDED_FOR, Admission
 from gateway.access.authenticate import Authenticator
 from gateway.access.exchange import EXCHANGE, Exchange
 from gateway.access.rate import rate_limit_fields
@@ -36,6 +36,7 @@ from gateway.errors import MethodNotAllowed, NotFound
 from gateway.metrics import Metrics
 from services.node.identifiers import RANDOM_BITS, new_id
 from services.node.logs import get_log
+from services.node.server import CALLER
 from signing import Signer
 
 SIGNED_PREFIX = "/v1/"  # Everything under it is for recognised senders.
@@ -118,7 +119,7 @@ def _is_a_strangers(exchange: Exchange, status: int) -> bool:
 
 def _tell(exchange: Exchange, status: int, seconds: float) -> None:
     """Write the one line that operators have of an answer; nothing sent stands there."""
-    known = exchange.known if exchange.verified is not None else None  # Who is not proven is not named.
+    known = exchange.known if exchange.is_recognised else None  # Who is not proven is not named.
     _log.info(
         "answered",
         request_id=exchange.request_id,
@@ -133,20 +134,22 @@ def _tell(exchange: Exchange, status: int, seconds: float) -> None:
 def _note_access(
     accesses: AccessLog, request: web.Request, exchange: Exchange, status: int, began: float
 ) -> None:
-    known, verified = exchange.known, exchange.verified
-    if known is None or verified is None:
+    key_id = exchange.proven_key_id
+    if exchange.known is None or key_id is None:
         accesses.count_unproven()
         return
+    # Any caller but the edge could have written the field itself.
+    spoken = request.headers.getall(FORWARDED_FOR, []) if request.get(CALLER) == EDGE else []
     accesses.note(
         Access(
             request_id=exchange.request_id,
-            merchant_id=known.merchant_id,
-            key_id=verified.key_id,
+            merchant_id=exchange.known.merchant_id,
+            key_id=key_id,
             method=exchange.method,
             route=exchange.route,
             status=status,
             at=datetime.fromtimestamp(began, UTC),
-            source=source_of(request.headers.getall("X-Forwarded-For", [])),
+            source=source_of(spoken),
         )
     )
 

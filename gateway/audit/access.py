@@ -21,8 +21,8 @@ class Access:
 
     Attributes:
         request_id: `req_…`, as the answer names it.
-        merchant_id: whose key signed.
-        key_id: the key; the signature held.
+        merchant_id: whose key that is.
+        key_id: the key that signed the request, or proved an access token; the signature held.
         method: as received.
         route: the template that matched, or `unmatched`.
         status: of the answer.
@@ -51,22 +51,19 @@ def access_digest(access: Access) -> str:
 
 
 def source_of(forwarded_for: Sequence[str]) -> str:
-    """Return the merchant's address out of what the own sidecar wrote into `X-Forwarded-For`.
-
-    Each proxy appends whom it speaks with: our sidecar the edge, before it the edge whoever sent the request.
-    What stands further left is the sender's own word, and is not looked at.
+    """Return the merchant's address as the edge saw it.
 
     Args:
-        forwarded_for: the values of the field in the order received.
+        forwarded_for: the values of `x-forwarded-for` as the own sidecar passed them on. The edge writes
+            exactly one address over whatever came in; anything else is nobody's word.
 
     Returns:
-        An IPv4 or IPv6 address in its canonical text; "" if two proxies have not spoken.
+        An IPv4 or IPv6 address in its canonical text; "" if the edge has not spoken.
     """
-    hops = ",".join(forwarded_for).rsplit(",", maxsplit=2)
-    if len(hops) < 2:  # noqa: PLR2004 - the edge's word and the sidecar's
+    if len(forwarded_for) != 1:
         return ""
     try:
-        address = ipaddress.ip_address(hops[-2].strip())
+        address = ipaddress.ip_address(forwarded_for[0])
     except ValueError:
         return ""
     if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:

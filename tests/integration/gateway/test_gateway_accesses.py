@@ -15,6 +15,7 @@ from signing import Request, SigningKey
 from tests.integration.gateway.gateway_stack import Gateway, Merchant
 from tests.integration.gateway.merchant_requests import get, header, payment_request
 from tests.integration.gateway.second_worker import second_worker
+from tests.integration.gateway.token_requests import open_dashboard
 
 FLOOD = 100
 FLOOD_BATCHES_MAX = 4
@@ -41,7 +42,7 @@ async def rows_of(stack: Gateway, merchant: Merchant, count: int) -> list[asyncp
 
 async def test_each_request_whose_signature_held_leaves_a_row(stack: Gateway) -> None:
     merchant = await stack.enrol("Accesses", "EUR")
-    seen = ("X-Forwarded-For", "198.51.100.7, 203.0.113.9,127.0.0.1")
+    seen = ("X-Forwarded-For", "203.0.113.9")
     paid = await stack.send(stack.sign(payment_request(), merchant.key).with_headers((seen,)))
     refused = await stack.ask(payment_request(amount=0), merchant)
     missing = await stack.ask(get("/v1/payments/pay_eu_01jd0000000000000000000000"), merchant)
@@ -58,6 +59,21 @@ async def test_each_request_whose_signature_held_leaves_a_row(stack: Gateway) ->
     answers = (paid, refused, missing, nowhere)
     assert [header(answer, "Request-Id") for answer in answers] == [row["request_id"] for row in rows]
     assert {merchant.key.key_id} == {row["key_id"] for row in rows}
+
+
+async def test_a_read_with_a_token_leaves_a_row_of_the_key_that_proved_it(stack: Gateway) -> None:
+    merchant = await stack.enrol("Watched closely", "EUR")
+    dashboard = await open_dashboard(stack, merchant)
+    answer = await dashboard.read(stack, "/v1/payments")
+    unproven = await stack.send(
+        get("/v1/payments").with_headers((("Authorization", f"DPoP {dashboard.token}"),))
+    )
+
+    rows = await rows_of(stack, merchant, 2)
+
+    assert [200, 401] == [answer.status, unproven.status]
+    assert [merchant.key.key_id, dashboard.key.key_id] == [row["key_id"] for row in rows]
+    assert header(answer, "Request-Id") == rows[-1]["request_id"]
 
 
 async def test_nobody_unproven_leaves_a_row(stack: Gateway) -> None:

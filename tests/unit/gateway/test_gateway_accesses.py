@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from datetime import UTC, datetime
 
 import pytest
@@ -55,13 +56,13 @@ def test_digests_are_equal_only_of_equal_rows(one: Access, two: Access) -> None:
 @pytest.mark.parametrize(
     ("fields", "source"),
     [
-        (["203.0.113.9,127.0.0.1"], "203.0.113.9"),
-        (["198.51.100.1, 203.0.113.9, 127.0.0.1"], "203.0.113.9"),
-        (["198.51.100.1", "203.0.113.9,127.0.0.1"], "203.0.113.9"),
-        (["2001:DB8::0:1,127.0.0.1"], "2001:db8::1"),
-        (["fe80::1%eth0,127.0.0.1"], ""),
-        (["127.0.0.1"], ""),
-        (["somebody,127.0.0.1"], ""),
+        (["203.0.113.9"], "203.0.113.9"),
+        (["2001:DB8::0:1"], "2001:db8::1"),
+        (["203.0.113.9,127.0.0.1"], ""),
+        (["198.51.100.1", "203.0.113.9"], ""),
+        (["fe80::1%eth0"], ""),
+        (["somebody"], ""),
+        ([""], ""),
         ([], ""),
     ],
 )
@@ -69,9 +70,11 @@ def test_the_source_is_what_the_edge_saw(fields: list[str], source: str) -> None
     assert source == source_of(fields)
 
 
-@given(st.text(alphabet="0123456789abcdef.:,% \n", max_size=60), st.ip_addresses())
-def test_what_a_sender_writes_itself_is_never_the_source(own: str, seen: object) -> None:
-    assert source_of([f"{seen},127.0.0.1"]) == source_of([own, f"{seen},127.0.0.1"])
+@given(st.lists(st.text(alphabet="0123456789abcdef.:,% \n", max_size=60), max_size=3))
+def test_a_source_is_one_address_in_its_one_spelling_or_nothing(fields: list[str]) -> None:
+    source = source_of(fields)
+
+    assert source in ("", str(ipaddress.ip_address(source or "::")))
 
 
 async def test_rows_are_written_once_each_in_order_and_batches_are_numbered() -> None:
