@@ -179,7 +179,10 @@ def _direct(mesh: Mesh, party: str, places: Places) -> dict[str, str]:
 
 
 def to_toml(document: dict[str, Any]) -> str:
-    """Write scalars, lists and nested tables; what these configurations consist of."""
+    """Write scalars, lists and nested tables; what these configurations consist of.
+
+    A member that is None is left out: TOML has no word for it, and to leave it out is what it stands for.
+    """
     lines: list[str] = []
     _write_table(document, (), lines)
     return "\n".join(lines) + "\n"
@@ -189,7 +192,8 @@ def _write_table(table: dict[str, Any], path: tuple[str, ...], lines: list[str])
     if path:
         lines.append(f"\n[{'.'.join(_toml_key(part) for part in path)}]")
     nested = {key: value for key, value in table.items() if isinstance(value, dict)}
-    lines += [f"{key} = {_toml_value(value)}" for key, value in table.items() if key not in nested]
+    plain = {key: value for key, value in table.items() if key not in nested and value is not None}
+    lines += [f"{key} = {_toml_value(value)}" for key, value in plain.items()]
     for key, value in nested.items():
         _write_table(value, (*path, key), lines)
 
