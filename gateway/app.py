@@ -21,31 +21,25 @@ from gateway.access.replay import ReplayMemory
 from gateway.access.self_test import require_working_verification
 from gateway.access.shared_rates import SharedBuckets, SharedRates
 from gateway.access.tokens import TokenReader
-from gateway.api.accounts import AccountHandlers
 from gateway.api.answers import answering
-from gateway.api.claims import ClaimReadHandlers
-from gateway.api.events import EventHandlers
 from gateway.api.evidence import EvidenceHandlers
 from gateway.api.instruments import InstrumentHandlers
 from gateway.api.key_commands import KeyCommandHandlers
 from gateway.api.keys import KeyHandlers
 from gateway.api.payment_commands import PaymentCommandHandlers
-from gateway.api.payment_reads import PaymentReadHandlers
 from gateway.api.payments import DUPLICATE_FORM, PaymentHandlers
 from gateway.api.performing import Performing
-from gateway.api.preferences import WAIT_S_MAX
 from gateway.api.refunds import RefundHandlers
 from gateway.api.resting import Resting
 from gateway.api.routes import CALLERS, add_routes
 from gateway.api.tokens import TokenHandlers
-from gateway.api.versions import Versions
 from gateway.api.webhook_deliveries import DeliveryHandlers
 from gateway.api.webhook_endpoints import WebhookEndpointHandlers
 from gateway.api.webhook_reads import WebhookReadHandlers
 from gateway.config import GatewayConfig
 from gateway.metrics import Metrics
-from gateway.openapi.handlers import DocumentHandlers
 from gateway.readiness import Readiness
+from gateway.reading import follow_feeds, open_resting, read_handlers
 from gateway.store.accesses import AccessStore
 from gateway.store.audit import AuditStore
 from gateway.store.commands import Commands
@@ -58,7 +52,6 @@ from gateway.store.retention import Retention
 from gateway.store.revocations import CONNECTIONS_MAX as LISTENING_MAX
 from gateway.store.revocations import Revocations
 from gateway.store.tokens import Tokens
-from gateway.store.waiting import Waiting
 from gateway.store.webhooks import WebhookReads
 from services.node.cache import open_redis
 from services.node.hop_client import HopClient
@@ -77,8 +70,6 @@ from signing.profile import BODY_BYTES_MAX
 CONNECTIONS_MAX = 8
 # The vault's own deadline plus half a second for two sidecars and a busy host.
 VAULT_CALL_S_MAX = KEEPING_CALL_S_MAX + 0.5
-# Sidecars end a request after 0.42 of a connection's age; whoever waits is answered before.
-WAIT_SHARE = 0.3
 # The edge asks every half second whether a gateway is ready, and believes the first no; one question may be
 # late. See compose/derive/envoy.py.
 EDGE_NOTICES_S = 1.2
@@ -121,13 +112,15 @@ async def main(config: GatewayConfig) -> None:
                 cell=config.cell,
             )
         )
-        resting = _resting(Reads(pool), config, metrics)
+        resting = open_resting(Reads(pool), config)
+        following, hearing = follow_feeds(resting, metrics)
         vault = await stack.enter_async_context(_open_vault(config))
         performing = Performing(commands, receipt_key)
         handlers = (
             _paying(payments, receipt_key, metrics, resting, config.cell),
             *_acting(performing, payments, registry, vault, config.cell),
-            *_reading(resting, config),
+            *read_handlers(resting, config),
+            following,
             *_webhooks(performing, resting, sealer, config.cell),
             TokenHandlers(tokens),
             KeyHandlers(registry=registry, receipt_key=receipt_key, jwks=jwks),
@@ -136,7 +129,7 @@ async def main(config: GatewayConfig) -> None:
         add_routes(app, [bound for each in handlers for bound in each.bound()], metrics)
         for part in (payments, keys, refusals, accesses, published):
             stack.push_async_callback(part.close)
-        loops = (readiness, refusals, accesses, revocations, retention, resting.waiting, rates)
+        loops = (readiness, refusals, accesses, revocations, retention, resting.waiting, hearing, rates)
         await stack.enter_async_context(_in_background(*(part.run for part in loops)))
         await stack.enter_async_context(
             serve(
@@ -151,6 +144,7 @@ async def main(config: GatewayConfig) -> None:
         )
         await until_stopped()
         resting.waiting.stop()
+        hearing.stop()
 
 
 def _keys(config: GatewayConfig) -> tuple[SigningKey, bytes]:
@@ -191,13 +185,6 @@ def _accesses(store: AccessStore, metrics: Metrics, cell: str) -> AccessLog:
     return accesses
 
 
-def _resting(reads: Reads, config: GatewayConfig, metrics: Metrics) -> Resting:
-    waiting = Waiting(reads.resting)
-    metrics.waiters.set_function(lambda: waiting.count)
-    seconds_max = min(WAIT_S_MAX, WAIT_SHARE * config.connection_age_s_max)
-    return Resting(waiting=waiting, reads=reads, versions=Versions(), seconds_max=seconds_max)
-
-
 def _paying(
     payments: Payments, receipt_key: SigningKey, metrics: Metrics, resting: Resting, cell: str
 ) -> PaymentHandlers:
@@ -219,19 +206,6 @@ def _acting(
         PaymentCommandHandlers(performing=performing, cell=cell),
         RefundHandlers(payments=payments, performing=performing, cell=cell),
         KeyCommandHandlers(registry=registry, performing=performing),
-    )
-
-
-def _reading(
-    resting: Resting, config: GatewayConfig
-) -> tuple[PaymentReadHandlers | ClaimReadHandlers | AccountHandlers | EventHandlers | DocumentHandlers, ...]:
-    reads, versions, cell = resting.reads, resting.versions, config.cell
-    return (
-        PaymentReadHandlers(reads=reads, versions=versions, resting=resting, cell=cell),
-        ClaimReadHandlers(reads=reads, versions=versions, cell=cell),
-        AccountHandlers(reads=reads, versions=versions, cell=cell),
-        EventHandlers(reads=reads, versions=versions, cell=cell),
-        DocumentHandlers(config.origins),
     )
 
 

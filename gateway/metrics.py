@@ -49,7 +49,9 @@ class Metrics:
             registry=self._registry,
         )
         self.waiters = Gauge(
-            "gateway_waiters", "Requests that wait for a payment to rest.", registry=self._registry
+            "gateway_waiters",
+            "Requests that wait for a payment to rest, or for the next event.",
+            registry=self._registry,
         )
         self.undeclared = Counter(
             "gateway_undeclared_answers_total",

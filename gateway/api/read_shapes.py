@@ -151,3 +151,56 @@ class EventList(List, frozen=True, kw_only=True):
     """Events, newest first."""
 
     data: list[Event]
+
+
+class EventContent(Shape, frozen=True, kw_only=True):
+    """What an event tells about its payment, or the refund or dispute of it.
+
+    Attributes:
+        status: that it left its subject in; null if the subject stayed as it was.
+        amount_minor: of the payment, in minor units of the currency.
+    """
+
+    status: str | None
+    kind: str
+    amount_minor: int
+    currency: str
+    merchant_reference: str | None
+    decline_code: str | None
+    details: dict[str, Any] | None
+
+
+class ToldEvent(Shape, frozen=True, kw_only=True):
+    """An event as webhooks carry it.
+
+    Attributes:
+        account_id: whose balance it is about.
+        account_version: the account's sequence that it belongs to; null if it moved nothing.
+        subject_id: the refund or dispute that it is about; null for the payment itself.
+    """
+
+    id: str
+    type: str
+    merchant_id: str
+    payment_id: str
+    account_id: str
+    account_version: int | None
+    subject_id: str | None
+    sequence: int
+    at: str
+    data: EventContent
+
+
+class Feed(Shape, frozen=True, kw_only=True):
+    """What comes next in the feed, oldest first, a payment's events in their order.
+
+    Attributes:
+        has_more: whether more of it can be had at once.
+        next: where to go on: `after` of the next request, whether or not there were events.
+    """
+
+    object: Literal["feed"] = "feed"
+    url: str
+    has_more: bool
+    next: str
+    data: list[ToldEvent]

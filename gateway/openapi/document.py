@@ -28,6 +28,7 @@ TAGS: tuple[tuple[str, str, str], ...] = (
     ("instruments", "Instruments", "Cards and bank accounts, kept by the vault, named by tokens."),
     ("accounts", "Accounts", "One for each currency, with its balance."),
     ("events", "Events", "What happened, for whoever missed a webhook."),
+    ("feed", "Events", "What happened, for whoever missed a webhook."),
     ("webhook_endpoints", "Webhooks", "Where events are delivered, and how that went."),
     ("deliveries", "Webhooks", "Where events are delivered, and how that went."),
     ("keys", "Keys", "Your keys, what they may do, and their end."),

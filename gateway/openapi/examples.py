@@ -26,10 +26,13 @@ from gateway.api.read_shapes import (
     Dispute,
     DisputeList,
     Event,
+    EventContent,
     EventList,
+    Feed,
     PaymentList,
     Refund,
     RefundList,
+    ToldEvent,
 )
 from gateway.api.refunds import RefundCancelOrder, RefundOrder
 from gateway.api.shapes import (
@@ -104,6 +107,14 @@ _EVENT = Event(
     id=f"evt_{_PAYMENT_ID.removeprefix('pay_')}_6", payment_id=_PAYMENT_ID, sequence=6,
     type="payment.succeeded", at=_LATER,
 )  # fmt: skip
+_TOLD = ToldEvent(
+    id=_EVENT.id, type=_EVENT.type, merchant_id=_MERCHANT_ID, payment_id=_PAYMENT_ID, account_id=_ACCOUNT_ID,
+    account_version=3, subject_id=None, sequence=6, at="2026-10-07T10:00:01.500Z",
+    data=EventContent(
+        status="succeeded", kind="collect", amount_minor=1999, currency="EUR",
+        merchant_reference="order-2041", decline_code=None, details=None,
+    ),
+)  # fmt: skip
 _LISTED_KEY = ListedKey(
     key_id=KEY_ID, merchant_id=_MERCHANT_ID, alg="ed25519", status="active", scopes=["pay", "read"],
     registered_at=_AT, revoked_at=None,
@@ -168,7 +179,10 @@ _ALL: tuple[msgspec.Struct, ...] = (
         account_id=_ACCOUNT_ID, currency="EUR", available=125_000, reserved=500, pending_in=1999, as_of=42
     ),
     _EVENT,
+    _TOLD,
+    _TOLD.data,
     EventList(url="/v1/events", has_more=False, data=[_EVENT]),
+    Feed(url="/v1/feed", has_more=False, next="f1.81544.1790000000000000", data=[_TOLD]),
     Instrument(
         id=_TOKEN, type="card", status="active", card=CardShown(brand="visa", last4="4242"), iban=None,
         created_at=_AT, deleted_at=None,

@@ -80,8 +80,9 @@ def component_parameters() -> dict[str, Any]:
         },
         "prefer": {
             "name": "Prefer", "in": "header", "required": False,
-            "description": "`wait=N`: answer when the payment has ended or waits for you, at the latest "
-            f"after N seconds; N is at most {WAIT_S_MAX} (RFC 7240 §4.3). A wish, which is not signed.",
+            "description": "`wait=N`: answer when the payment has ended or waits for you, or when there is "
+            f"an event, at the latest after N seconds; N is at most {WAIT_S_MAX} (RFC 7240 §4.3). A wish, "
+            "which is not signed.",
             "schema": {"type": "string"}, "example": "wait=10",
         },
     }  # fmt: skip
