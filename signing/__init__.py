@@ -94,11 +94,19 @@ if TYPE_CHECKING:
     from .answers import Answer
     from .async_client import AsyncGateway
     from .client import Gateway
+    from .following import follow, follow_async
     from .retries import RetryPolicy
 
 # Loaded when asked for: whoever only signs and verifies pays for neither client nor event loop.
 _LATER = MappingProxyType(
-    {"Answer": "answers", "AsyncGateway": "async_client", "Gateway": "client", "RetryPolicy": "retries"}
+    {
+        "Answer": "answers",
+        "AsyncGateway": "async_client",
+        "Gateway": "client",
+        "RetryPolicy": "retries",
+        "follow": "following",
+        "follow_async": "following",
+    }
 )
 
 __all__ = [
@@ -173,6 +181,8 @@ __all__ = [
     "WebhookSignatureInvalid",
     "explain",
     "first_difference",
+    "follow",
+    "follow_async",
     "keys_from_jwks",
     "keys_to_jwks",
     "parse_registration_statement",

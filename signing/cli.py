@@ -22,9 +22,11 @@ from .client_errors import AnswerNotTrusted, ExchangeFailed, GatewayRefused, Out
 from .errors import MessageUnreadable, SigningError
 from .evidence_command import add_evidence
 from .keys import ALGORITHMS
+from .listen_command import add_listen
 from .profile import LIFETIME_S_MAX
 from .register_command import add_register
 from .terminal import print_json, say
+from .trigger_command import add_trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,4 +209,6 @@ _COMMANDS: tuple[Callable[[AddCommand], None], ...] = (
     add_requests,
     add_answers,
     add_evidence,
+    add_listen,
+    add_trigger,
 )

@@ -58,9 +58,16 @@ class OutcomeUnknown(ExchangeFailed):
     """No believable answer came within the retries: the operation may or may not have been done.
 
     Repeating it with the same idempotency key and the same arguments is safe, and tells.
+
+    Attributes:
+        lasting: nobody but whoever set things up can help, for example because the certificate is another's.
     """
 
     code = "outcome_unknown"
+
+    def __init__(self, message: str, *, idempotency_key: str | None, lasting: bool = False) -> None:
+        super().__init__(message, idempotency_key=idempotency_key)
+        self.lasting = lasting
 
 
 class GatewayUnreachable(OutcomeUnknown):

@@ -199,8 +199,10 @@ def _end(call: Call, attempts: _Attempts, reason: str) -> None:
         if doubt:
             raise OutcomeUnknown(f"the operation may have been done: {text}", idempotency_key=key)
         if attempts.may_have_arrived:
-            raise OutcomeUnknown(f"the read got no answer: {text}", idempotency_key=None)
-        raise GatewayUnreachable(f"nothing was sent: {text}", idempotency_key=key)
+            raise OutcomeUnknown(
+                f"the read got no answer: {text}", idempotency_key=None, lasting=last.lasting
+            )
+        raise GatewayUnreachable(f"nothing was sent: {text}", idempotency_key=key, lasting=last.lasting)
     refused = GatewayRefused(
         last.problem,
         idempotency_key=key,

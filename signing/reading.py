@@ -28,6 +28,25 @@ class Events(Resource[ResultT]):
             },
         )
 
+    def feed(
+        self,
+        *,
+        after: str | None = None,
+        created_gte: int | None = None,
+        limit: int | None = None,
+        wait_s: int | None = None,
+    ) -> ResultT:
+        """Return what comes next, oldest first, each event as webhooks carry it; see `follow`.
+
+        Args:
+            after: `next` of the last answer; with neither this nor a time, what comes from now on.
+            created_gte: begin at this time, in seconds since the epoch, 90 days back at most.
+            limit: events in one answer, up to 500.
+            wait_s: how long the gateway should wait for one, up to 20 seconds.
+        """
+        query = {"after": after, "created_gte": created_gte, "limit": limit}
+        return self._run(calls.read("/v1/feed", query, wait_s=wait_s))
+
     def read(self, event_id: str) -> ResultT:
         """Return one event, by the id that a webhook carried it under."""
         return self._run(calls.read(calls.item("events", event_id)))

@@ -1,30 +1,26 @@
 """`register`: a first key with an operator's token, a later key with a key that is registered already.
 
-The one command that speaks with the gateway. The token is read from a file
-descriptor or from the terminal, never from an argument.
+The token is read from a file descriptor or from the terminal, never from an argument.
 """
 
 from __future__ import annotations
 
-import errno
 import secrets
-import ssl
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .arguments import add_key, add_passphrase, address, descriptor
+from .arguments import add_key, add_passphrase, descriptor
 from .client_errors import ExchangeFailed
+from .connecting import add_connection, add_origin_of_gateway, connect
 from .errors import KeyRefused
-from .key_file import load_signing_key, load_verifying_keys, read_secret
+from .key_file import load_signing_key, read_secret
 from .terminal import print_json, print_lines, say
 
 if TYPE_CHECKING:
     import argparse
 
     from .arguments import AddCommand
-    from .client import Gateway
-    from .keys import SigningKey
 
 _RANDOM_BYTES = 24  # 192 bits, 32 characters: idempotency keys never meet by chance
 
@@ -33,9 +29,7 @@ def add_register(add: AddCommand) -> None:
     """Add `register`."""
     parser = add("register", "register a key with the gateway: a first one with a token, or a later one", run)
     add_key(parser)
-    parser.add_argument(
-        "--url", required=True, metavar="URL", help="the gateway's origin, https://host[:port]"
-    )
+    add_origin_of_gateway(parser)
     parser.add_argument(
         "--token-fd",
         type=descriptor,
@@ -50,18 +44,7 @@ def add_register(add: AddCommand) -> None:
     )
     add_passphrase(parser, "--with-passphrase-fd")
     parser.add_argument("--merchant-id", required=True, help="the owner, as the operator said")
-    pins = parser.add_mutually_exclusive_group()
-    pins.add_argument("--gateway-keys", type=Path, metavar="FILE", help="the gateway's public keys, pinned")
-    pins.add_argument(
-        "--gateway-key-id",
-        action="append",
-        metavar="ID",
-        help="a pinned id of a gateway key; may be repeated. Without pins, TLS alone vouches for the keys",
-    )
-    parser.add_argument("--cafile", type=Path, metavar="PEM", help="believe these authorities alone")
-    parser.add_argument(
-        "--connect", type=address, metavar="HOST:PORT", help="connect here; the certificate is still checked"
-    )
+    add_connection(parser)
     parser.add_argument("--idempotency-key", help="of an earlier run whose outcome is unknown, to repeat it")
     parser.add_argument("--issued-at", type=int, metavar="SECONDS", help="of an earlier run, to repeat it")
 
@@ -78,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     issued_at = int(time.time()) if options.issued_at is None else options.issued_at
     repeat = f"to repeat it: --idempotency-key={idempotency_key} --issued-at {issued_at}"
     try:
-        with _connect(options, signer) as gateway:
+        with connect(options, signer) as gateway:
             answer = gateway.keys.register(
                 new,
                 merchant_id=options.merchant_id,
@@ -97,31 +80,6 @@ def run(options: argparse.Namespace) -> int:
     (print_json if options.json else print_lines)(document)
     say(f"registered, and the answer's receipt verified under {answer.receipt.key_id}")
     return 0
-
-
-def _connect(options: argparse.Namespace, signer: SigningKey) -> Gateway:
-    from .client import Gateway  # noqa: PLC0415 - no other command needs sockets
-
-    if options.cafile is not None:
-        _require_authorities(options.cafile)
-    keys = None if options.gateway_keys is None else load_verifying_keys(options.gateway_keys).values()
-    return Gateway(
-        options.url,
-        signer,
-        gateway_keys=keys,
-        gateway_key_ids=options.gateway_key_id,
-        cafile=options.cafile,
-        connect_to=options.connect,
-    )
-
-
-def _require_authorities(cafile: Path) -> None:
-    try:
-        ssl.create_default_context(cafile=str(cafile))
-    except ssl.SSLError as error:
-        raise OSError(errno.EINVAL, "it holds no certificate in PEM", str(cafile)) from error
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(cafile)) from error
 
 
 def _read_token(token_fd: int | None) -> str:
