@@ -38,7 +38,9 @@ with event as (
     where event.at > endpoint.added_at - interval '1 minute'
       and (endpoint.events @> '{{*}}' or event.type = any (endpoint.events))
 ), able as (
-    select owed.*, status = 'active' and place <= $9 and not endpoint_id = any ($12::text[]) as is_able
+    select owed.*, status = 'active' and place <= $9 and not endpoint_id = any ($12::text[])
+        and not exists (select from notifications.breaker b
+                        where b.endpoint_id = owed.endpoint_id and b.openings > 0) as is_able
     from owed
 ), placed as (
     select able.*, is_able and row_number() over (order by is_able desc, place, endpoint_id) <= $8 as begins
@@ -57,7 +59,9 @@ with event as (
     returning id, endpoint_id, payment_id, sequence, event_id, body, state, claim, attempts, refusals
 )
 select d.id, d.endpoint_id, e.url, d.payment_id, d.sequence, d.event_id, d.claim, d.attempts, d.refusals,
-       d.state, case d.claim when 1 then d.body end as body, {GOOD_SECRETS}
+       d.state, case d.claim when 1 then d.body end as body,
+       exists (select from notifications.breaker b where b.endpoint_id = d.endpoint_id) as failing,
+       {GOOD_SECRETS}
 from d join endpoint e on e.id = d.endpoint_id
 """  # noqa: S608 - constant columns
 

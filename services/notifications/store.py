@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from services.notifications.breaker import count_failures, fail, heal
 from services.notifications.schedule import (
     Answered,
     Attempt,
@@ -37,6 +38,7 @@ class Delivery:
     Attributes:
         id: Its public name, and the one key by which nothing but its own index finds it.
         sealed: The endpoint's secrets that are good now, each with its generation, the newest first.
+        failing: Whether its endpoint has a breaker, which a success closes.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Delivery:
     attempts: int
     refusals: int
     sealed: tuple[tuple[int, bytes], ...] = ()
+    failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +87,26 @@ with recursive owed as (
 ), busy as (
     select * from unnest($3::text[], $4::integer[]) as b (endpoint_id, under_way)
 ), chosen as materialized (
-    select owed.endpoint_id, $2 - coalesce(busy.under_way, 0) as places
+    select owed.endpoint_id, b.endpoint_id is not null as is_probe,
+           case when b.endpoint_id is null then $2 - coalesce(busy.under_way, 0) else 1 end as places
     from owed left join busy using (endpoint_id)
-    where coalesce(busy.under_way, 0) < $2 and exists (
+    left join notifications.breaker b on b.endpoint_id = owed.endpoint_id and b.openings > 0
+    where case when b.endpoint_id is null then coalesce(busy.under_way, 0) < $2 else b.open_until <= now() end
+      and exists (
         select from notifications.delivery d
         where d.endpoint_id = owed.endpoint_id and d.state = 'pending' and d.due <= now())
     order by random() limit $1
+), probing as (
+    -- One probe, of whoever comes first: the other one finds the breaker open again.
+    update notifications.breaker b set probing = true, open_until = now() + $5 * interval '1 second'
+    where b.endpoint_id in (select c.endpoint_id from chosen c where c.is_probe) and b.open_until <= now()
+    returning b.endpoint_id
+), allowed as (
+    select c.* from chosen c where not c.is_probe
+    union all
+    select c.* from chosen c join probing using (endpoint_id)
 ), picked as materialized (
-    select d.* from chosen cross join lateral (
+    select d.* from allowed as chosen cross join lateral (
         select id, endpoint_id from notifications.delivery
         where endpoint_id = chosen.endpoint_id and state = 'pending' and due <= now()
         order by due limit chosen.places
@@ -105,6 +120,7 @@ from picked p join notifications.endpoint e on e.id = p.endpoint_id
 where d.id = p.id
 returning d.id, d.endpoint_id, e.url, d.payment_id, d.sequence, d.event_id, d.body, d.claim, d.attempts,
     d.refusals,
+    exists (select from notifications.breaker b where b.endpoint_id = d.endpoint_id) as failing,
     {GOOD_SECRETS}
 """  # noqa: S608 - constant columns
 
@@ -175,6 +191,10 @@ def delivery_of(row: dict[str, Any]) -> Delivery:
 async def record_outcomes(pool: Pool, outcomes: Sequence[Outcome]) -> None:
     """Store results, append them to the log of attempts, disable gone endpoints with all they were owed."""
     gone = sorted({o.delivery.endpoint_id for o in outcomes if isinstance(o.verdict, EndpointGone)})
+    well = sorted(
+        {o.delivery.endpoint_id for o in outcomes if isinstance(o.verdict, Delivered) and o.delivery.failing}
+    )
+    failed = count_failures([(o.delivery.endpoint_id, o.verdict) for o in outcomes])
     ids = [o.delivery.id for o in outcomes]
     claims = [o.delivery.claim for o in outcomes]
     words = [_word(o.verdict) for o in outcomes]
@@ -184,14 +204,20 @@ async def record_outcomes(pool: Pool, outcomes: Sequence[Outcome]) -> None:
     refused = [isinstance(o.verdict, Retry) and o.verdict.refused for o in outcomes]
     durations_ms = [o.duration_ms for o in outcomes]
     columns = (ids, claims, words, statuses, errors, waits_s, refused, durations_ms)
-    if not gone:
+    if not (gone or well or failed):
         await pool.execute(RECORD, *columns)
         return
     async with pool.acquire() as connection, connection.transaction():
-        # Endpoints before deliveries, as everywhere: two transactions never wait in a circle.
-        await connection.execute(_DISABLE, gone)
+        # Breakers before endpoints before deliveries, as everywhere: two transactions never wait in a circle.
+        if well:
+            await heal(connection, well)
+        if failed:
+            gone = sorted({*gone, *await fail(connection, failed)})
+        if gone:
+            await connection.execute(_DISABLE, gone)
         await connection.execute(RECORD, *columns)
-        await connection.execute(_GIVE_UP, gone)
+        if gone:
+            await connection.execute(_GIVE_UP, gone)
 
 
 def _word(verdict: Verdict) -> str:
