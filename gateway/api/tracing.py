@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from aiohttp import web
-from opentelemetry.trace import SpanKind
 
 from gateway.access.exchange import Exchange
 from services.node import tracing
@@ -27,11 +26,11 @@ def note_acceptance(request: web.Request, exchange: Exchange, status: int, began
     edge_began_s = _edge_began(request.headers.getall(REQUEST_START, []), began_s)
     attributes = {"http.request.method": "POST", "http.route": exchange.route}
     tracing.note(
-        payment_id, "edge", edge_began_s, kind=SpanKind.SERVER, span_id=root_span_id_of(payment_id),
+        payment_id, "edge", edge_began_s, kind="server", span_id=root_span_id_of(payment_id),
         link=link, service="edge", attributes=attributes,
     )  # fmt: skip
     tracing.note(
-        payment_id, "accept", began_s, kind=SpanKind.SERVER,
+        payment_id, "accept", began_s, kind="server",
         attributes=attributes
         | {"countermark.request_id": exchange.request_id, "http.response.status_code": status},
     )  # fmt: skip

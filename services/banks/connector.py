@@ -14,8 +14,6 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Protocol
 
-from opentelemetry.trace import SpanKind
-
 from services.banks.card_rail import CardRail
 from services.banks.config import BanksConfig, RailName
 from services.banks.exponents import AmountRefused
@@ -109,7 +107,7 @@ class RailConnector:
             return answer
         finally:
             tracing.note(
-                attempt.end_to_end_id, "bank", began_s, kind=SpanKind.CLIENT, span_id=span_id,
+                attempt.end_to_end_id, "bank", began_s, kind="client", span_id=span_id,
                 parent_id=span_id_of("attempt", attempt.attempt_id),
                 attributes={"countermark.bank": self._bank, "countermark.outcome": outcome},
             )  # fmt: skip

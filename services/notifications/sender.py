@@ -12,8 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
-from opentelemetry.trace import SpanKind
-
 from services.node import tracing
 from services.node.crash_points import reach
 from services.node.group import Group, GroupFull
@@ -205,7 +203,7 @@ def _note(delivery: Delivery, attempt: Attempt, began_s: float) -> None:
     else:
         said["error.type"] = attempt.reason
     tracing.note(
-        delivery.payment_id, "webhook", began_s, kind=SpanKind.CLIENT, span_id=webhook_span_id(delivery),
+        delivery.payment_id, "webhook", began_s, kind="client", span_id=webhook_span_id(delivery),
         attributes=said,
     )  # fmt: skip
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from opentelemetry.trace import SpanKind
-
 from services.banks.client import BanksClient
 from services.banks.messages import Attempt
 from services.node import tracing
@@ -58,7 +56,7 @@ def _note(order: Order, answered: Answered, began_s: float) -> None:
     # The banks service puts its own span below the one of the call that sends.
     sends = order.action != "inquire"
     tracing.note(
-        order.payment_id, f"bank {order.action}", began_s, kind=SpanKind.CLIENT,
+        order.payment_id, f"bank {order.action}", began_s, kind="client",
         span_id=span_id_of("attempt", order.attempt_id) if sends else None,
         attributes={
             "countermark.bank": order.bank, "countermark.attempt_id": order.attempt_id,

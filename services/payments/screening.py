@@ -10,8 +10,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from opentelemetry.trace import SpanKind
-
 from services.node import tracing
 from services.node.crash_points import reach
 from services.node.errors import HopUnknown, HopUnsent
@@ -109,7 +107,7 @@ class Screening:
         else:
             self.is_away = False
             for asking in askings:
-                tracing.note(asking.payment_id, "screen", began_s, kind=SpanKind.CLIENT)
+                tracing.note(asking.payment_id, "screen", began_s, kind="client")
             for verdict in verdicts:
                 self._verdicts.put(verdict, until)
         finally:

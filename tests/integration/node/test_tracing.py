@@ -22,7 +22,7 @@ PAYMENT = "pay_eu_01jd0000000000000000000000"
 @pytest.fixture(autouse=True)
 def off_again() -> Iterator[None]:
     yield
-    tracing._tracing = None
+    tracing._queue = None
 
 
 def set_up(pki: ThrowAwayPki, folder: Path, collector: Collector, **changes: object) -> None:

@@ -20,7 +20,7 @@ from tests.integration.notifications.webhook_receiver import Receiver
 @pytest.fixture(autouse=True)
 def off_again() -> Iterator[None]:
     yield
-    tracing._tracing = None
+    tracing._queue = None
 
 
 async def test_the_receiver_is_told_the_span_of_its_delivery(stack: Stack, receiver: Receiver) -> None:
