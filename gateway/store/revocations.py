@@ -3,7 +3,8 @@
 While it is heard, nothing that was revoked is remembered as good. That it is heard is proved twice a second
 by an answer on the same connection, which comes after whatever was told before it; a connection that has
 ended, or is silent, proves nothing, and whoever remembers keys trusts them for a second only. Connections
-age: the next one listens before the last one is given back, so that nothing is missed in between.
+age: the next one listens before the last one is given back, and the last one has to answer once more then, so
+that nothing is missed in between.
 """
 
 from __future__ import annotations
@@ -98,6 +99,9 @@ class Revocations:
             await fresh.add_listener(CHANNEL, self._heard)
             if last is None:
                 self._listener.hear_from_now()
+            else:
+                # Told until here, on the one or on the other: that it still answers is the proof.
+                await self._prove(last)
         except BaseException:
             # Neither of the two proves anything from here on; the next one begins anew.
             for each in (last, fresh):

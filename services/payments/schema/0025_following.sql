@@ -5,7 +5,7 @@
 
 -- Below which id everything has been decided, and a time that no event of an undecided transaction is much older than.
 create function payments.horizon() returns table (xid xid8, at timestamptz)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable set search_path = pg_catalog, pg_temp as $$
     select pg_snapshot_xmin(pg_current_snapshot()), now()
 $$;
 

@@ -16,6 +16,7 @@ import pytest
 import signing
 from gateway.config import GatewayConfig
 from signing import SignedRequest, VerifiedReceipt, VerifiedRequest, VerifyingKey
+from signing.connecting import VARIABLES
 from tests.adversary.signing import attacked_request as attack
 
 _ROOT = Path(__file__).parents[3]
@@ -98,11 +99,26 @@ def test_verification_does_not_depend_on_assertions(flags: list[str]) -> None:
 _Environment = {**os.environ, "COUNTERMARK_VERIFY": "0", "SIGNING_DEBUG": "1", "DEBUG": "1"}
 
 
-def test_no_environment_variable_is_read_by_the_package() -> None:
-    reading = [
-        file.name
+def test_no_environment_variable_is_read_but_by_two_commands() -> None:
+    reading = {
+        file.stem
         for file in (_ROOT / "signing").rglob("*.py")
         if "os.environ" in (text := file.read_text()) or "getenv" in text
-    ]
+    }
 
-    assert [] == reading
+    assert {"listen_command", "trigger_command"} == reading
+
+
+def test_a_shell_variable_stands_in_for_an_address_or_a_path_and_softens_nothing() -> None:
+    assert {"--key", "--url", "--cafile", "--connect", "--trust"} == set(VARIABLES)
+    assert [] == [name for name in VARIABLES.values() if any(word in name.lower() for word in _WORDS)]
+
+
+def test_the_library_does_not_load_the_commands_that_read_shell_variables() -> None:
+    script = "import sys, signing.client, signing.async_client; print(*sorted(sys.modules))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=True)
+
+    loaded = set(done.stdout.split())
+    assert "signing.client" in loaded
+    assert set() == loaded & {"signing.listen_command", "signing.trigger_command", "signing.cli"}

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest_asyncio
 
-from gateway.store.revocations import CHANNEL, CONNECTIONS_MAX, Revocations
+from gateway.store.revocations import CHANNEL, CONNECTIONS_MAX, HELD_S_MAX, Revocations
 from services.node.postgres import open_pool
 from signing import SigningKey
 from tests.integration.gateway.gateway_stack import START_S_MAX, Gateway, Merchant
@@ -113,10 +113,12 @@ class Hearing:
 
 
 @asynccontextmanager
-async def hearing(worker: Gateway, age_s_max: float) -> AsyncIterator[Hearing]:
+async def hearing(
+    worker: Gateway, age_s_max: float, clock: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Hearing]:
     heard = Hearing()
     async with open_pool(worker.config, worker.config.postgres, connections_max=CONNECTIONS_MAX) as pool:
-        task = asyncio.create_task(Revocations(pool, heard, age_s_max).run())
+        task = asyncio.create_task(Revocations(pool, heard, age_s_max, clock).run())
         try:
             await heard.once(lambda: heard.until > 0)
             yield heard
@@ -127,9 +129,9 @@ async def hearing(worker: Gateway, age_s_max: float) -> AsyncIterator[Hearing]:
 
 async def test_connections_that_follow_each_other_leave_no_gap_between_them(other: Gateway) -> None:
     owner = await other.server.connect("migrator", other.database)
-    # So short an age that one connection follows the other several times, and none is cut on a busy machine.
-    async with hearing(other, 3.0) as heard:
-        names = [f"key-{number}" for number in range(200)]
+    # One connection follows the other every two seconds, and none is so old that it is cut on a busy machine.
+    async with hearing(other, 300.0) as heard:
+        names = [f"key-{number}" for number in range(300)]
         for name in names:
             await owner.execute("select pg_notify($1, $2)", CHANNEL, name)
             await asyncio.sleep(0.02)
@@ -137,6 +139,19 @@ async def test_connections_that_follow_each_other_leave_no_gap_between_them(othe
     await owner.close()
 
     assert 1 == heard.beginnings
+
+
+async def test_a_connection_that_was_dead_when_its_time_was_over_hands_nothing_on(other: Gateway) -> None:
+    ahead_s = 0.0
+    async with hearing(other, 300.0, lambda: time.monotonic() + ahead_s) as heard:
+        await heard.once(lambda: heard.until > 0)
+        proved_until = heard.until
+        await heard.once(lambda: heard.until > proved_until)
+        # It was proved a moment ago and is not proved again: its time is over when it is next looked at.
+        ahead_s = 2 * HELD_S_MAX
+        await other.relay.cut()
+        await other.relay.mend()
+        await heard.once(lambda: heard.beginnings > 1)
 
 
 async def test_whoever_is_cut_off_is_not_proved_to_hear_and_begins_anew(other: Gateway) -> None:

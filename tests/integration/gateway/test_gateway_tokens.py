@@ -77,7 +77,9 @@ async def test_a_token_reads_what_its_merchant_reads(
 
     assert signed.status == shown.status
     if signed.status == 200:
-        assert signed.body == shown.body
+        # A feed's place moves on with every transaction of anybody.
+        place = re.compile(rb'"next":"f1[^"]*"')
+        assert place.sub(b"", signed.body) == place.sub(b"", shown.body)
     else:
         # The log's sequencer does not run beside these tests.
         assert ("exportEvidence", "evidence_pending") == (operation.name, problem(shown)["code"])

@@ -117,7 +117,7 @@ def test_an_interrupted_registration_says_how_to_repeat_it(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(register_command, "_connect", interrupt)
+    monkeypatch.setattr(register_command, "connect", interrupt)
     run = Run(
         capsys, "register", "--key", key_path, "--merchant-id", "m", "--url", samples.ORIGIN,
         "--token-fd", str(_descriptor(b"token\n")), "--idempotency-key", "k" * 16, "--issued-at", "5",
