@@ -17,16 +17,16 @@ from tests.integration.gateway.told_payments import Told, foreign_ids, tell_a_st
 
 # Functions that the gateway may call and that are above the policies: they write, in a transaction that says
 # whose it is, or they look up by a key, a secret or a hash that the asker has to know. A read of a merchant's
-# rows is not among them, and belongs to merchant_reader. One names merchants, and nothing of theirs: whose events
-# came, for all who follow.
+# rows is not among them, and belongs to merchant_reader. One names merchants, and nothing of theirs: whose
+# events came, for all who follow.
 ABOVE_THE_POLICIES = {
     "audit.append", "audit.record_accesses", "commands.find_repeat", "commands.perform", "commands.prune",
     "evidence.find_checkpoint",
     "evidence.published_checkpoint", "evidence.record_refusals", "evidence.tiles", "payments.accept",
     "payments.find_repeat", "payments.mail_in", "payments.prune_keys", "payments.refundable",
-    "payments.resting", "payments.told_after", "registry.find_enrolment", "registry.find_key_request", "registry.find_keys",
-    "registry.find_token", "registry.forget_tokens", "registry.issue_token", "registry.key_history_of",
-    "registry.register_key",
+    "payments.resting", "payments.told_after", "registry.find_enrolment", "registry.find_key_request",
+    "registry.find_keys", "registry.find_token", "registry.forget_tokens", "registry.issue_token",
+    "registry.key_history_of", "registry.register_key",
 }  # fmt: skip
 READABLE = (
     "select distinct table_schema || '.' || table_name as name from information_schema.column_privileges"
