@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,11 +39,22 @@ class Collector:
     port: int = 0
     bodies: list[bytes] = field(default_factory=list)
     _news: threading.Event = field(default_factory=threading.Event)
+    _open: dict[asyncio.Transport, TransportSocket] = field(default_factory=dict)
 
     async def take(self, request: web.Request) -> web.Response:
+        assert request.transport is not None
+        self._open[request.transport] = request.transport.get_extra_info("socket")
         self.bodies.append(await request.read())
         self._news.set()
         return web.Response(body=b"", content_type="application/x-protobuf")
+
+    async def hang_up(self) -> None:
+        """End all connections, also those that clients keep: the loop ends, and would leave them open."""
+        for transport in self._open:
+            if not transport.is_closing():
+                transport.abort()
+        while any(socket.fileno() != -1 for socket in self._open.values()):  # noqa: ASYNC110 - none tells
+            await asyncio.sleep(0)
 
     def spans(self, trace_id: int) -> list[Span]:
         """The spans of one trace in the order in which they came."""
@@ -98,6 +110,8 @@ def collecting(generation: Path, *admit: str) -> Iterator[Collector]:
         collector.port = runner.addresses[0][1]
         ready.set()
         await end.wait()
+        await site.stop()
+        await collector.hang_up()
         await runner.cleanup()
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
