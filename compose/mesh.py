@@ -11,25 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pki.errors import IdentityError
-from pki.identity import dns_name, require_name, spiffe_id
+from compose.bus_subjects import subjects_of
+from compose.mesh_faults import hop_faults, is_text, person_faults, service_faults, traces_faults
+from pki.identity import dns_name, spiffe_id
 
-MERCHANT: Final = (
-    "merchant"  # The one party outside the mesh: it has keys of its own and no certificate of ours.
-)
 BANK_TERMS_FILE: Final = "banks.toml"
-KINDS: Final = ("edge", "python", "postgres", "redis", "nats", "party", "role")
-PROTOCOLS: Final = ("https", "http", "postgres", "redis", "nats")
-_SERVICE_KEYS: Final = {
-    "kind": str, "module": str, "sidecar": bool, "listeners": list, "database_role": bool, "purpose": str,
-    "acts_as": str,
-}  # fmt: skip
-_HOP_KEYS: Final = {
-    "caller": str, "callee": str, "protocol": str, "routes": list, "data": list, "keys": list,
-    "commands": list, "publish": list, "subscribe": list, "memberships": list,
-}  # fmt: skip
-_TRACES_KEYS: Final = {"url": str, "collector": str}
-_KIND_OF_VALUE: Final = {str: "a text", bool: "true or false", list: "a list of texts"}
 
 
 class MeshError(Exception):
@@ -68,7 +54,12 @@ class Service:
 
 @dataclass(frozen=True)
 class Hop:
-    """One declared arrow; what is not declared is refused by every part that could carry it."""
+    """One declared arrow; what is not declared is refused by every part that could carry it.
+
+    Attributes:
+        reads: The stream of the bus that the caller subscribes to.
+        fills: The streams that it keeps. Both are in `publish` and `subscribe`, too.
+    """
 
     caller: str
     callee: str
@@ -80,6 +71,8 @@ class Hop:
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     memberships: tuple[str, ...] = ()
+    reads: str = ""
+    fills: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +112,11 @@ class Mesh:
     def dns(self, name: str) -> str:
         """DNS name of a workload; it routes, it does not prove."""
         return dns_name(name, self.trust_domain)
+
+    def subscribers(self) -> dict[str, list[str]]:
+        """Who reads each stream of the bus that somebody fills, by stream."""
+        filled = [stream for hop in self.hops for stream in hop.fills]
+        return {stream: [hop.caller for hop in self.hops if hop.reads == stream] for stream in filled}
 
     def callers_of(self, callee: str, protocol: str = "http") -> list[Hop]:
         """The declared hops into one service."""
@@ -188,7 +186,7 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
         f"unknown key {key}" for key in document.keys() - {"trust_domain", "cell", "service", "hop", "traces"}
     ]
     faults += [
-        f"{key} is missing or no text" for key in ("trust_domain", "cell") if not _is_text(document.get(key))
+        f"{key} is missing or no text" for key in ("trust_domain", "cell") if not is_text(document.get(key))
     ]
     tables, entries = document.get("service", {}), document.get("hop", [])
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
@@ -196,13 +194,13 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise MeshError("hops are an array of tables: [[hop]]")
     for name, table in tables.items():
-        faults += _service_faults(name, table)
-        faults += _person_faults(name, table, tables)
+        faults += service_faults(name, table)
+        faults += person_faults(name, table, tables)
     for entry in entries:
-        faults += _hop_faults(entry, set(tables))
+        faults += hop_faults(entry, set(tables))
     traces = document.get("traces", {})
     if traces != {}:
-        faults += _traces_faults(traces, set(tables))
+        faults += traces_faults(traces, set(tables))
     pairs = [(str(entry.get("caller")), str(entry.get("callee"))) for entry in entries]
     faults += [
         f"hop {a} -> {b} is declared twice" for a, b in sorted({p for p in pairs if pairs.count(p) > 1})
@@ -210,86 +208,14 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
     if faults:
         raise MeshError("; ".join(faults))
     services = {name: Service(name=name, **_frozen(table)) for name, table in tables.items()}
-    hops = tuple(Hop(**_frozen(entry)) for entry in entries)
+    hops = tuple(_with_subjects(Hop(**_frozen(entry))) for entry in entries)
     return Mesh(document["trust_domain"], document["cell"], services, hops, traces=traces)
+
+
+def _with_subjects(hop: Hop) -> Hop:
+    publish, subscribe = subjects_of(hop.caller, hop.reads, hop.fills)
+    return replace(hop, publish=(*hop.publish, *publish), subscribe=(*hop.subscribe, *subscribe))
 
 
 def _frozen(table: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _shape_faults(title: str, table: dict[str, Any], keys: Mapping[str, type]) -> list[str]:
-    faults = []
-    for key, value in table.items():
-        if key not in keys:
-            faults.append(f"{title}: unknown key {key}")
-        elif not isinstance(value, keys[key]) or (
-            isinstance(value, list) and not all(_is_text(item) for item in value)
-        ):
-            faults.append(f"{title}: {key} must be {_KIND_OF_VALUE[keys[key]]}")
-    return faults
-
-
-def _traces_faults(table: object, names: set[str]) -> list[str]:
-    if not isinstance(table, dict):
-        return ["traces must be a table"]
-    faults = _shape_faults("traces", table, _TRACES_KEYS)
-    faults += [f"traces: {key} is missing" for key in _TRACES_KEYS if not _is_text(table.get(key))]
-    if not str(table.get("url")).startswith("https://"):
-        faults.append("traces: they leave by TLS alone")
-    return (
-        faults if table.get("collector") in names else [*faults, "traces: no such service as the collector"]
-    )
-
-
-def _service_faults(name: str, table: dict[str, Any]) -> list[str]:
-    faults = _shape_faults(f"service {name}", table, _SERVICE_KEYS)
-    try:
-        require_name(name)
-    except IdentityError as fault:
-        faults.append(f"service {name}: {fault}")
-    if table.get("kind") not in KINDS:
-        faults.append(f"service {name}: kind must be one of {', '.join(KINDS)}")
-    if not table.get("purpose"):
-        faults.append(f"service {name}: purpose is missing")
-    if table.get("kind") in ("python", "party") and not table.get("module"):
-        faults.append(f"service {name}: module is missing")
-    return faults
-
-
-def _person_faults(name: str, table: dict[str, Any], tables: dict[str, dict[str, Any]]) -> list[str]:
-    """A person has a role's rights and a name that begins with the role's, and nothing else."""
-    if "acts_as" not in table:
-        return []
-    role = str(table["acts_as"])
-    faults = []
-    if table.get("kind") != "role" or table.get("database_role"):
-        faults.append(f"service {name}: only a role without a database role of its own can act as another")
-    if not tables.get(role, {}).get("database_role") or tables.get(role, {}).get("kind") != "role":
-        faults.append(f"service {name}: {role} is no role of PostgreSQL that people have")
-    if not name.startswith(f"{role}-"):
-        faults.append(f"service {name}: a person who acts as {role} is named {role}-NAME")
-    return faults
-
-
-def _hop_faults(entry: dict[str, Any], names: set[str]) -> list[str]:
-    title = f"hop {entry.get('caller')} -> {entry.get('callee')}"
-    faults = _shape_faults(title, entry, _HOP_KEYS)
-    if faults:
-        return faults
-    faults += [
-        f"{title}: {entry.get(end)} is not declared"
-        for end in ("caller", "callee")
-        if entry.get(end) not in names | {MERCHANT}
-    ]
-    if entry.get("protocol") not in PROTOCOLS:
-        faults.append(f"{title}: protocol must be one of {', '.join(PROTOCOLS)}")
-    if not entry.get("data"):
-        faults.append(f"{title}: data classes are missing")
-    if entry.get("protocol") == "http" and not entry.get("routes"):
-        faults.append(f"{title}: an http hop names its routes")
-    return faults

@@ -23,7 +23,8 @@ from compose.derive.container_places import (
 )
 from compose.derive.places import Places
 from compose.derive.process_config import process_config
-from compose.mesh import MERCHANT, Hop, Mesh, Service
+from compose.mesh import Hop, Mesh, Service
+from compose.mesh_faults import MERCHANT
 
 IMAGE: Final = "countermark:local"
 DATA: Final = "../.data/containers"  # Relative to the folder of compose.yaml.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from compose.mesh import MERCHANT, Hop, Mesh
+from compose.mesh import Hop, Mesh
+from compose.mesh_faults import MERCHANT
 
 _COLUMNS = (
     "caller", "callee", "protocol", "identity proven by the caller", "identity required of the callee",

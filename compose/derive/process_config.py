@@ -97,6 +97,7 @@ def _own(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
                 "banks": _egress(mesh, service, "banks", places),
                 "fraud": _egress(mesh, service, "fraud", places),
                 "bank_terms": dict(mesh.bank_terms),
+                "subscribers": mesh.subscribers(),
             }
         case "banks":
             return {

@@ -114,6 +114,7 @@ def schema_folders(source: Path) -> list[tuple[str, Path]]:
         ("payments", source / "services" / "payments" / "schema"),
         ("banks", source / "services" / "banks" / "schema"),
         ("notifications", source / "services" / "notifications" / "schema"),
+        ("reporting", source / "services" / "reporting" / "schema"),
         ("fraud", source / "services" / "fraud" / "schema"),
         ("vault", source / "services" / "vault" / "schema"),
     ]

@@ -33,6 +33,12 @@ class HopUnknown(NodeError):
     code = "hop-unknown"
 
 
+class MessageMalformed(NodeError):
+    """A message of the bus is not of the agreed form; sending it again would not help."""
+
+    code = "message-malformed"
+
+
 class MigrationError(NodeError):
     """A migration that ran before has changed, or one failed; nothing of it was kept."""
 

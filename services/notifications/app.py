@@ -12,9 +12,10 @@ from services.node.errors import ConfigError
 from services.node.postgres import open_pool
 from services.node.process import cancel_until_heard, until_stopped
 from services.node.server import serve
+from services.node.subscriber import Subscriber
 from services.notifications.addresses import parse_allowances
 from services.notifications.config import NotificationsConfig
-from services.notifications.consumer import Consumer
+from services.notifications.consumer import subscription
 from services.notifications.courier import Courier
 from services.notifications.egress import open_egress
 from services.notifications.errors import AllowanceMalformed, SealKeyUnusable
@@ -49,7 +50,7 @@ async def main(config: NotificationsConfig) -> None:
 
     async with egress, _open_record(config) as pool:
         sender = Sender(pool, Courier(egress, key, opener, allowed).attempt)
-        consumer = Consumer(config, config.nats, sender.take)
+        consumer = Subscriber(config, config.nats, subscription(sender.take))
         async with serve(web.Application(), config, config.listen, callers={}, ready=lambda: sender.ready):
             loops = {asyncio.create_task(consumer.run()), asyncio.create_task(sender.run())}
             stopped = asyncio.create_task(until_stopped())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from services.node.errors import MessageMalformed
+
 
 class NotificationError(Exception):
     """The one base; `code` is stable."""
@@ -11,8 +13,8 @@ class NotificationError(Exception):
     code: ClassVar[str] = "notification-error"
 
 
-class EventMalformed(NotificationError):
-    """A message of the bus is not of the agreed form; sending it again would not help."""
+class EventMalformed(MessageMalformed):
+    """A message of the bus holds something else than events in their agreed form."""
 
     code = "event-malformed"
 

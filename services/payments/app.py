@@ -21,6 +21,7 @@ from services.payments.checks import Checks
 from services.payments.config import FRAUD_HOP_CALL_S_MAX, HOP_CALL_S_MAX, PaymentsConfig, WorkerConfig
 from services.payments.fraud_calls import FraudCalls
 from services.payments.machine.terms import terms_of
+from services.payments.outlets import outlets_for
 from services.payments.reconciler import Reconciler
 from services.payments.relay import Relay
 from services.payments.settlement_store import SettlementStore
@@ -66,7 +67,10 @@ async def main(config: PaymentsConfig) -> None:
         async with asyncio.TaskGroup() as group:
             working = group.create_task(worker.run())
             beside = [
-                Relay(config, config.nats, store).run(),
+                *(
+                    Relay(config, config.nats, store, outlet).run()
+                    for outlet in outlets_for(config.subscribers)
+                ),
                 Checks(store, config.bank_names).run(),
                 health.run(),
             ]

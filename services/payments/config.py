@@ -14,6 +14,7 @@ from services.node.hop_client import CONNECTIONS_MAX
 from services.node.pacing import Pace
 from services.payments.machine.policy import Policy
 from services.payments.machine.terms import BankTerms, terms_of
+from services.payments.outlets import outlets_for
 
 # The connector's own deadline plus a second for two sidecars and a busy host.
 HOP_CALL_S_MAX = 4.0
@@ -128,6 +129,7 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
         bank_names: The banks that payments may be routed to, at least one.
         bank_terms: What they take and cost, by name; one that is missing takes everything and costs nothing.
         approvals: From which amounts on a second person is needed.
+        subscribers: By stream of the bus, whose consumers must not miss anything; unread ones are not filled.
     """
 
     listen: ListenConfig
@@ -138,7 +140,9 @@ class PaymentsConfig(NodeConfig, frozen=True, forbid_unknown_fields=True, kw_onl
     bank_names: list[str]
     bank_terms: dict[str, BankTerms] = msgspec.field(default_factory=dict)
     approvals: ApprovalLimits = msgspec.field(default_factory=ApprovalLimits)
+    subscribers: dict[str, list[str]] = msgspec.field(default_factory=lambda: {"EVENTS": ["notifications"]})
 
     def __post_init__(self) -> None:
-        """Refuse terms of a bank that is not connected."""
+        """Refuse terms of a bank that is not connected, and a stream that does not exist."""
         terms_of(self.bank_names, self.bank_terms)
+        outlets_for(self.subscribers)

@@ -18,32 +18,22 @@ from services.node.bus import BusClient, connect_bus
 from services.node.config_file import NatsConfig, NodeConfig
 from services.node.crash_points import reach
 from services.node.logs import get_log
-from services.node.pacing import Pace
 from services.node.postgres import DATABASE_AWAY
 from services.payments import counters
-from services.payments.packing import SUBJECT_PREFIX, EventRow, Message, Position, pack
+from services.payments.outlets import Outlet
+from services.payments.packing import EventRow, Message, Position
 from services.payments.store import Store
 
-STREAM = "EVENTS"
 POSITION_HEADER = "Outbox-Position"
 RESUME_HEADER = "Outbox-Resume"
 # Rows of one read. A message is one merchant's: who lags behind many merchants must look far ahead to find
 # more than one event for each.
 ROWS_MAX = 4000
-# Half of the bus's disk. The oldest messages go first, and only after every subscriber has acknowledged them:
-# see `has_room`. No age limit, because the last message is the relay's memory and must not grow old.
-STREAM_BYTES_MAX = 512 * 1024 * 1024
-# Who must not miss an event; a durable consumer that does not exist yet counts as one that has read nothing.
-SUBSCRIBERS = ("notifications",)
 # Room is looked at each time this share of the stream has been published, and must then be twice as much.
 ROOM_SHARE = 0.05
 # Pauses between reads that find nothing: short after work, then longer, to spare an idle database.
 IDLE_S_MIN = 0.005
 IDLE_S_MAX = 0.05
-# How long events wait for others of their merchant: at least as long as an idle relay sleeps, and three times
-# as long as the last ones took to publish. The bus makes each message durable by itself: many merchants with
-# an event each would take all of its time, and much of a processor's.
-GATHERING = Pace(factor=3.0, rest_s_max=0.25, rest_s_min=0.05)
 # An idle relay looks this often whether the bus still is where it was left.
 CHECK_S = 1.0
 # While the bus or the database is away, or another relay is ahead: often enough to be back well within 10 s.
@@ -62,23 +52,21 @@ class BusMoved(Exception):
 
 
 class Relay:
-    """One publisher of the outbox; several may run, one at a time gets on.
+    """One publisher of the outbox to one stream; several may run, one at a time gets on.
 
     Args:
         config: Identity of this process, and how old a connection may become.
         bus: Where NATS is.
         store: Where the outbox is.
-        stream_bytes_max: Size of the stream; what subscribers have not read never exceeds it.
+        outlet: What is published, and who reads it.
     """
 
-    def __init__(
-        self, config: NodeConfig, bus: NatsConfig, store: Store, *, stream_bytes_max: int = STREAM_BYTES_MAX
-    ) -> None:
+    def __init__(self, config: NodeConfig, bus: NatsConfig, store: Store, outlet: Outlet) -> None:
         self._config = config
         self._bus = bus
         self._store = store
-        self._stream_bytes_max = stream_bytes_max
-        self._unchecked_bytes = stream_bytes_max  # Room is looked at before the first message, too.
+        self._outlet = outlet
+        self._unchecked_bytes = outlet.bytes_max  # Room is looked at before the first message, too.
 
     async def run(self) -> None:
         """Publish until cancelled; each connection is replaced at its age or by a new certificate."""
@@ -96,7 +84,7 @@ class Relay:
             client = await connect_bus(self._config, self._bus)
         try:
             stream = client.jetstream(timeout=API_S_MAX)
-            await settle_stream(stream, self._stream_bytes_max)
+            await settle_stream(stream, self._outlet)
             while not client.is_due:
                 try:
                     await self._publish(stream, client)
@@ -108,13 +96,13 @@ class Relay:
                     counters.REPUBLISHED.inc()
                     _log.warning("the bus is not where it was left", fault=type(found).__name__)
                     await asyncio.sleep(AWAY_S)
-                    await settle_stream(stream, self._stream_bytes_max)
+                    await settle_stream(stream, self._outlet)
         finally:
             await client.close()
 
     async def _publish(self, stream: JetStreamContext, client: BusClient) -> None:
         """Publish from what the bus holds until it turns out to hold something else, or the time has come."""
-        place, last = await read_place(stream)
+        place, last = await read_place(stream, self._outlet.stream)
         now = asyncio.get_running_loop().time
         idle_s, checked = IDLE_S_MIN, now()
         while not client.is_due:
@@ -122,7 +110,7 @@ class Relay:
             rows = await self._read(place)
             if rows:
                 reach("payments.outbox_read")
-            for message in pack(rows, place):
+            for message in self._outlet.pack(rows, place):
                 if not await self._await_room(stream, len(message.body), client):
                     return
                 last = await store_message(stream, message, last)
@@ -131,10 +119,10 @@ class Relay:
                 idle_s = IDLE_S_MIN
                 if len(rows) < ROWS_MAX:
                     # Nothing lies behind these: what comes next makes fewer messages if it waits a little.
-                    await asyncio.sleep(GATHERING.rest_s(now() - begun))
+                    await asyncio.sleep(self._outlet.gathering.rest_s(now() - begun))
                 continue
             if now() - checked > CHECK_S:
-                await check_place(stream, last)
+                await check_place(stream, self._outlet.stream, last)
                 checked = now()
             await asyncio.sleep(idle_s)
             idle_s = min(idle_s * 2, IDLE_S_MAX)
@@ -142,11 +130,11 @@ class Relay:
     async def _await_room(self, stream: JetStreamContext, message_bytes: int, client: BusClient) -> bool:
         """Wait until a message can be stored without an unread one being dropped; False: time is up."""
         self._unchecked_bytes += message_bytes
-        while self._unchecked_bytes > self._stream_bytes_max * ROOM_SHARE:
-            if await has_room(stream, self._stream_bytes_max):
+        while self._unchecked_bytes > self._outlet.bytes_max * ROOM_SHARE:
+            if await has_room(stream, self._outlet):
                 self._unchecked_bytes = message_bytes
                 break
-            _log.error("a subscriber lags, events wait in the outbox", subscribers=SUBSCRIBERS)
+            _log.error("a subscriber lags, events wait in the outbox", subscribers=self._outlet.subscribers)
             if client.is_due:
                 return False
             await asyncio.sleep(AWAY_S)
@@ -161,15 +149,15 @@ class Relay:
             return []
 
 
-async def settle_stream(stream: JetStreamContext, stream_bytes_max: int) -> None:
+async def settle_stream(stream: JetStreamContext, outlet: Outlet) -> None:
     """Create the stream, or bring an existing one to what is wanted here."""
     wanted = api.StreamConfig(
-        name=STREAM,
-        subjects=[SUBJECT_PREFIX + "*"],
+        name=outlet.stream,
+        subjects=list(outlet.subjects),
         storage=api.StorageType.FILE,
         retention=api.RetentionPolicy.LIMITS,
         discard=api.DiscardPolicy.OLD,
-        max_bytes=stream_bytes_max,
+        max_bytes=outlet.bytes_max,
         deny_delete=True,
     )
     try:
@@ -180,15 +168,15 @@ async def settle_stream(stream: JetStreamContext, stream_bytes_max: int) -> None
         await stream.update_stream(wanted)
 
 
-async def has_room(stream: JetStreamContext, stream_bytes_max: int) -> bool:
+async def has_room(stream: JetStreamContext, outlet: Outlet) -> bool:
     """Whether the oldest messages, which the next ones would push out, have been read by every subscriber."""
-    state = (await stream.stream_info(STREAM)).state
-    if state.bytes < stream_bytes_max * (1 - 2 * ROOM_SHARE):
+    state = (await stream.stream_info(outlet.stream)).state
+    if state.bytes < outlet.bytes_max * (1 - 2 * ROOM_SHARE):
         return True
     read_up_to = []
-    for durable in SUBSCRIBERS:
+    for durable in outlet.subscribers:
         try:
-            info = await stream.consumer_info(STREAM, durable)
+            info = await stream.consumer_info(outlet.stream, durable)
         except nats.js.errors.NotFoundError:
             return False
         read_up_to.append(info.ack_floor.stream_seq if info.ack_floor is not None else 0)
@@ -196,22 +184,22 @@ async def has_room(stream: JetStreamContext, stream_bytes_max: int) -> bool:
     return min(read_up_to) >= state.first_seq + (state.last_seq - state.first_seq) // 4
 
 
-async def read_place(stream: JetStreamContext) -> tuple[Position, int]:
+async def read_place(stream: JetStreamContext, name: str) -> tuple[Position, int]:
     """Where to go on, and the sequence of the last message, by what the bus holds."""
-    state = (await stream.stream_info(STREAM)).state
+    state = (await stream.stream_info(name)).state
     if state.messages == 0:
         return Position(), state.last_seq
-    message = await stream.get_msg(STREAM, seq=state.last_seq)
+    message = await stream.get_msg(name, seq=state.last_seq)
     return Position.parse((message.headers or {})[RESUME_HEADER]), state.last_seq
 
 
-async def check_place(stream: JetStreamContext, last: int) -> None:
+async def check_place(stream: JetStreamContext, name: str, last: int) -> None:
     """Look whether the bus still ends where we left it.
 
     Raises:
         BusMoved: It does not.
     """
-    found = (await stream.stream_info(STREAM)).state.last_seq
+    found = (await stream.stream_info(name)).state.last_seq
     if found != last:
         raise BusMoved(f"left at {last}, found at {found}")
 

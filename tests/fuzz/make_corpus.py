@@ -22,6 +22,7 @@ from signing import (
 )
 from signing.dpop import make_proof
 from signing.message_file import request_to_json
+from tests.fuzz.bus_targets import bus_seeds
 from tests.fuzz.service_seeds import service_seeds
 from tests.fuzz.targets import SIGNED, TARGETS, TOKEN
 from tests.fuzz.wire_text import wire_text
@@ -109,6 +110,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "refused-falling": b"2 %s=\n1 %s=\n" % (b"A" * 43, b"B" * 42 + b"A"),
         },
         **service_seeds(),
+        **bus_seeds(),
     }
 
 

@@ -38,6 +38,7 @@ from signing.dpop import verify_proof
 from signing.errors import KeyRefused, MessageUnreadable, ProofRefused, RegistrationRefused
 from signing.message_file import request_from_file, request_to_json, response_from_file
 from tests.fuzz import vault_targets
+from tests.fuzz.bus_targets import BUS_TARGETS
 from tests.fuzz.service_targets import SERVICE_TARGETS
 from tests.fuzz.wire_text import request_of, response_of
 from tests.unit.signing import signing_samples as samples
@@ -227,4 +228,5 @@ TARGETS: Final[dict[str, Callable[[bytes], bool]]] = {
     "token": vault_targets.token,
     "cell_keys": vault_targets.cell_keys,
     **SERVICE_TARGETS,
+    **BUS_TARGETS,
 }

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from compose.launcher.release import checkout_root
+from compose.mesh import read_mesh
 from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
 from services.node.config_file import NatsConfig
 
@@ -33,28 +35,10 @@ class Permissions:
     subscribe: tuple[str, ...]
 
 
-# The relay owns the stream; the pull consumer owns its durable consumer, and cannot write or delete an event.
+# Who may do what is what the mesh declares.
 USERS: Mapping[str, Permissions] = {
-    "payments": Permissions(
-        publish=(
-            "countermark.events.*",
-            "$JS.API.STREAM.CREATE.EVENTS",
-            "$JS.API.STREAM.UPDATE.EVENTS",
-            "$JS.API.STREAM.INFO.EVENTS",
-            "$JS.API.STREAM.MSG.GET.EVENTS",
-            "$JS.API.CONSUMER.INFO.EVENTS.*",
-        ),
-        subscribe=("_INBOX_payments.>",),
-    ),
-    "notifications": Permissions(
-        publish=(
-            "$JS.API.CONSUMER.CREATE.EVENTS.notifications",
-            "$JS.API.CONSUMER.INFO.EVENTS.notifications",
-            "$JS.API.CONSUMER.MSG.NEXT.EVENTS.notifications",
-            "$JS.ACK.EVENTS.notifications.>",
-        ),
-        subscribe=("_INBOX_notifications.>",),
-    ),
+    hop.caller: Permissions(hop.publish, hop.subscribe)
+    for hop in read_mesh(checkout_root() / "compose" / "mesh.toml").callers_of("nats", "nats")
 }
 
 
@@ -70,6 +54,12 @@ class NatsServer:
         """The configuration with which a process reaches this server."""
         expect = spiffe_id("nats", TRUST_DOMAIN_DEFAULT)
         return NatsConfig(host="127.0.0.1", port=self.port, expect=expect)
+
+    @property
+    def process_id(self) -> int:
+        """Of the running server."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
         """Start and wait until connections are taken."""

@@ -33,7 +33,10 @@ from services.node.migrations import migrate
 
 # People who act as `operator`, each under the own certificate.
 PERSONS = ("operator-alice", "operator-bruno")
-ROLES = ("gateway", "payments", "notifications", "evidence", "operator", "pki", "fraud", "banks", "vault")
+ROLES = (
+    "gateway", "payments", "notifications", "evidence", "operator", "pki", "fraud", "banks", "vault",
+    "reporting",
+)  # fmt: skip
 # The cheapest cost that `pki` accepts: the passphrase guards a test's throw-away authority.
 KEEPER = PassphraseKeeper(b"a throw-away authority of the tests", ScryptCost(n=2**14))
 START_S_MAX = 30.0

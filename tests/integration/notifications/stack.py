@@ -18,8 +18,9 @@ from pki.identity import TRUST_DOMAIN_DEFAULT
 from services.node.bus import connect_bus
 from services.node.config_file import NodeConfig
 from services.node.postgres import open_pool
+from services.node.subscriber import Subscriber
 from services.notifications.addresses import parse_allowances
-from services.notifications.consumer import Consumer
+from services.notifications.consumer import subscription
 from services.notifications.courier import Courier
 from services.notifications.egress import open_egress
 from services.notifications.sealing import SecretOpener, new_seal_key
@@ -134,7 +135,7 @@ class Stack:
             sender = Sender(pool, Courier(session, self.key, SecretOpener(self.seal_key), allowances).attempt)
             tasks = [asyncio.create_task(sender.run())]
             if consume:
-                consumer = Consumer(config, self.nats.reach(), sender.take)
+                consumer = Subscriber(config, self.nats.reach(), subscription(sender.take))
                 tasks.append(asyncio.create_task(consumer.run()))
             for task in tasks:
                 task.add_done_callback(self.ended.append)

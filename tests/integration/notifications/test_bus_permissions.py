@@ -27,6 +27,7 @@ _DENIED: dict[str, _Attempt] = {
     "read the stream past its consumer": lambda bus: bus.get_msg("EVENTS", seq=1),
     "make another consumer": lambda bus: bus.add_consumer("EVENTS", name="other", durable_name="other"),
     "delete the consumer": lambda bus: bus.delete_consumer("EVENTS", "notifications"),
+    "read facts": lambda bus: bus.add_consumer("FACTS", name="notifications", durable_name="notifications"),
 }
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 import nats.errors
@@ -10,7 +11,8 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from services.node.bus import connect_bus
 from services.node.config_file import NodeConfig
 from services.node.postgres import open_pool
-from services.payments.relay import STREAM, Relay
+from services.payments.outlets import EVENTS
+from services.payments.relay import Relay
 from services.payments.store import Store
 from tests.integration.payments.payments_samples import Request, accept
 from tests.integration.payments.payments_stack import Stack, until
@@ -22,7 +24,8 @@ async def test_a_subscriber_that_lags_loses_nothing_the_relay_waits_for_it(stack
     config = NodeConfig(**stack.node("payments"))
     place = stack.server.reach("payments", stack.database)
     async with open_pool(config, place, connections_max=2) as pool:
-        relay = Relay(config, stack.bus.reach(), Store(pool), stream_bytes_max=bytes_max)
+        outlet = replace(EVENTS, bytes_max=bytes_max, subscribers=("notifications",))
+        relay = Relay(config, stack.bus.reach(), Store(pool), outlet)
         task = asyncio.create_task(relay.run())
         client = await connect_bus(config, stack.bus.reach())
         stream = client.jetstream()
@@ -31,12 +34,12 @@ async def test_a_subscriber_that_lags_loses_nothing_the_relay_waits_for_it(stack
 
         async def stream_is_full() -> bool:
             try:
-                return (await stream.stream_info(STREAM)).state.bytes > bytes_max * 0.8
+                return (await stream.stream_info(EVENTS.stream)).state.bytes > bytes_max * 0.8
             except nats.errors.Error:
                 return False  # The relay makes the stream when it has come up.
 
         await until(stream_is_full, 20)
-        first_before = (await stream.stream_info(STREAM)).state.first_seq
+        first_before = (await stream.stream_info(EVENTS.stream)).state.first_seq
         read = await read_all(stack, 4_000)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -53,8 +56,8 @@ async def read_all(stack: Stack, count: int) -> set[tuple[str, int]]:
     stream = client.jetstream()
     found: set[tuple[str, int]] = set()
     wanted = ConsumerConfig(name="notifications", durable_name="notifications", ack_policy=AckPolicy.EXPLICIT)
-    await stream.add_consumer(STREAM, wanted)
-    subscription = await stream.pull_subscribe_bind(durable="notifications", stream=STREAM)
+    await stream.add_consumer(EVENTS.stream, wanted)
+    subscription = await stream.pull_subscribe_bind(durable="notifications", stream=EVENTS.stream)
     async with asyncio.timeout(20):
         while len(found) < count:
             with suppress(nats.errors.TimeoutError):

@@ -18,7 +18,8 @@ from compose.derive.compose_file import DATA, compose_text
 from compose.derive.container_places import container_uids
 from compose.images.prepare import prepare_containers
 from compose.launcher.release import checkout_root
-from compose.mesh import MERCHANT, Mesh, Service, read_mesh
+from compose.mesh import Mesh, Service, read_mesh
+from compose.mesh_faults import MERCHANT
 from tests.unit.compose.deployment import MESH_FILE, this_account
 
 COMMITTED = checkout_root() / "compose" / "compose.yaml"

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compose.mesh import KINDS, PROTOCOLS, MeshError, parse_mesh, read_mesh
+from compose.mesh import MeshError, parse_mesh, read_mesh
+from compose.mesh_faults import KINDS, PROTOCOLS
 from pki.mesh_file import declared_workloads
 from tests.unit.compose.deployment import MESH_FILE
 

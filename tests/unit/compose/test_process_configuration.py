@@ -23,6 +23,7 @@ from services.fraud.config import FraudConfig
 from services.node.config_file import ListenConfig, NodeConfig, TracesConfig, load_config
 from services.notifications.config import NotificationsConfig
 from services.payments.config import PaymentsConfig
+from services.reporting.config import ReportingConfig
 from services.vault.config import VaultConfig
 from services.witness.app import WitnessConfig
 from signing import SigningKey
@@ -38,6 +39,7 @@ CLASSES: dict[str, type[NodeConfig]] = {
     "fraud": FraudConfig,
     "vault": VaultConfig,
     "notifications": NotificationsConfig,
+    "reporting": ReportingConfig,
     "bank-alpha": BankSimulatorConfig,
     "bank-bravo": BankSimulatorConfig,
     "card-network": BankSimulatorConfig,
@@ -102,8 +104,25 @@ def test_every_store_must_prove_its_own_identity(deployment: Deployment) -> None
 
 
 def test_a_role_is_the_name_of_its_service(deployment: Deployment) -> None:
-    for role in ("gateway", "payments", "notifications", "evidence", "fraud", "vault", "operator"):
+    for role in (
+        "gateway",
+        "payments",
+        "notifications",
+        "reporting",
+        "evidence",
+        "fraud",
+        "vault",
+        "operator",
+    ):
         assert role == loaded(deployment, role).postgres.user
+
+
+def test_payments_fills_a_stream_for_each_class_of_data_and_knows_who_reads_it(
+    deployment: Deployment,
+) -> None:
+    found = loaded(deployment, "payments").subscribers
+
+    assert {"EVENTS": ["notifications"], "FACTS": ["reporting"]} == found
 
 
 def test_payments_reaches_the_banks_through_its_own_sidecar(deployment: Deployment) -> None:

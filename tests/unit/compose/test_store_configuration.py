@@ -155,7 +155,7 @@ def test_nats_maps_identities_from_certificates_after_the_handshake(
     assert "handshake_first: true" in text
     assert 'min_version: "1.3"' in text
     assert "sync_interval: always" in text
-    assert [mesh.spiffe("payments"), mesh.spiffe("notifications")] == users
+    assert [mesh.spiffe(name) for name in ("payments", "notifications", "reporting")] == users
     assert None is re.search(r"\b(http|https|monitor_port|http_port|leafnodes|cluster|websocket)\b", text)
 
 

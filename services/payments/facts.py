@@ -1,0 +1,54 @@
+"""Events as facts about nobody: what a reporting subscriber may know (pure).
+
+No id of a payment, merchant, account, instrument or person, no reference, no exact amount and no exact time:
+the hour, the size of the amount to within a factor of two, and what happened. A fact is told apart from
+others by its row in the outbox, which means nothing elsewhere. Few facts of a kind can still tell of
+somebody: whoever shows figures leaves out small groups (`services/reporting`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+
+import msgspec
+
+from services.payments.packing import EventRow, Message, Position
+
+FACTS_SUBJECT = "countermark.facts"
+# A message of 1,000 facts is about 150 kB.
+MESSAGE_FACTS_MAX = 1_000
+_encoder = msgspec.json.Encoder()
+
+
+def pack_facts(rows: Sequence[EventRow], start: Position) -> list[Message]:  # noqa: ARG001 - as `pack` has it
+    """Put rows into messages, whatever merchants they are of; the last row's place is where to resume.
+
+    Args:
+        rows: In the outbox's order.
+        start: Where the outbox was read from.
+    """
+    messages = []
+    for begin in range(0, len(rows), MESSAGE_FACTS_MAX):
+        part = rows[begin : begin + MESSAGE_FACTS_MAX]
+        last = Position(part[-1].xid, part[-1].position)
+        body = _encoder.encode({"facts": [fact_of(row) for row in part]})
+        messages.append(Message(FACTS_SUBJECT, body, last, last, len(part)))
+    return messages
+
+
+def fact_of(row: EventRow) -> dict[str, object]:
+    """Return what is left of an event.
+
+    `band` is the number of binary digits of the amount in minor units: 11 stands for 1,024 to 2,047.
+    """
+    hour = row.at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return {
+        "row": f"{row.xid}.{row.position}",
+        "type": row.type,
+        "hour": hour.isoformat().replace("+00:00", "Z"),
+        "kind": row.kind,
+        "currency": row.currency,
+        "band": row.amount_minor.bit_length(),
+        "decline_code": row.decline_code,
+    }

@@ -1,0 +1,64 @@
+"""The service on one screen: what is opened, what runs, in which order it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from services.node.logs import get_log
+from services.node.postgres import DATABASE_AWAY, open_pool
+from services.node.process import cancel_until_heard, until_stopped
+from services.node.server import serve
+from services.node.subscriber import Subscriber, Subscription
+from services.reporting.config import ReportingConfig
+from services.reporting.facts import Fact, parse_message
+from services.reporting.store import PRUNED_ROWS_MAX, Pool, count_facts, prune
+
+STREAM = "FACTS"
+DURABLE = "reporting"
+CONNECTIONS_MAX = 2  # One counts, one forgets.
+PRUNE_S = 600.0  # Rows come by the second and go by the day.
+
+_log = get_log("reporting")
+
+
+class Reached:
+    """Whether the record was reached since the process began."""
+
+    def __init__(self) -> None:
+        self.yes = False
+
+
+async def main(config: ReportingConfig) -> None:
+    """Run until told to stop."""
+    reached = Reached()
+    async with open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX, by_index=True) as pool:
+
+        async def take(facts: Sequence[Fact]) -> None:
+            await count_facts(pool, facts)
+            reached.yes = True
+
+        subscriber = Subscriber(config, config.nats, Subscription(STREAM, DURABLE, parse_message, take))
+        async with serve(web.Application(), config, config.listen, callers={}, ready=lambda: reached.yes):
+            loops = {asyncio.create_task(subscriber.run()), asyncio.create_task(_forget(pool, reached))}
+            stopped = asyncio.create_task(until_stopped())
+            ended, _ = await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await cancel_until_heard({*loops, stopped} - ended)
+            for task in ended:
+                task.result()  # A loop ends by a fault alone; the supervisor starts the process again.
+
+
+async def _forget(pool: Pool, reached: Reached) -> None:
+    """Forget what is old, until cancelled; the first look also proves that the record is there."""
+    while True:
+        pause_s = PRUNE_S
+        try:
+            if await prune(pool) == PRUNED_ROWS_MAX:
+                pause_s = 0.0
+            reached.yes = True
+        except DATABASE_AWAY as fault:
+            _log.warning("the database is away", fault=type(fault).__name__)
+            pause_s = 0.5
+        await asyncio.sleep(pause_s)
