@@ -108,6 +108,16 @@ async def running_receiver(folder: Path, port: int, jwks: Path) -> AsyncIterator
         await end_processes([process])
 
 
+@asynccontextmanager
+async def running_told(module: str, *arguments: str) -> AsyncIterator[ToldProcess]:
+    """A process of any module that is told line by line."""
+    process = await _start(module, *arguments)
+    try:
+        yield ToldProcess(process)
+    finally:
+        await end_processes([process])
+
+
 async def _start(module: str, *arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", module, *arguments,
