@@ -14,6 +14,7 @@ import os
 import secrets
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Brief(msgspec.Struct, frozen=True):
 async def main(brief: Brief) -> None:
     """Go through the whole story once."""
     wire = Wire(brief.origin, brief.address, brief.trust_file)
-    inbox = Inbox(lambda event: tell("webhook", **event))
+    inbox = Inbox(lambda event: tell("webhook", **event, age_ms=_age_ms(event["at"])))
     folder = Path(brief.folder)
     try:
         await wire.learn_keys()
@@ -74,6 +75,11 @@ async def main(brief: Brief) -> None:
                 await asyncio.Event().wait()
     finally:
         await wire.close()
+
+
+def _age_ms(at: str) -> int:
+    """Milliseconds since a moment; the demonstration's gateway and merchant have one clock."""
+    return round((datetime.now(UTC) - datetime.fromisoformat(at)).total_seconds() * 1000)
 
 
 async def _enrol(wire: Wire, brief: Brief) -> SigningKey:

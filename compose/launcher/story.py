@@ -85,7 +85,10 @@ class Story:
         self._detail("receipt by", fact["receipt"]["key_id"])
 
     def _show_webhook(self, fact: dict[str, Any]) -> None:
-        self._held(f"webhook {fact['sequence']} {fact['type']}, signature verified   {fact['payment_id']}")
+        self._held(
+            f"webhook {fact['sequence']} {fact['type']}, {fact['age_ms']} ms after it happened, "
+            f"signature verified   {fact['payment_id']}"
+        )
 
     def _show_repeated(self, fact: dict[str, Any]) -> None:
         self._held(
