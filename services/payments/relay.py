@@ -40,7 +40,6 @@ CHECK_S = 1.0
 AWAY_S = 0.5
 API_S_MAX = 2.0
 
-_STREAM_IN_USE = 10058
 _BUS_AWAY = (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError)
 _log = get_log("payments.relay")
 
@@ -74,7 +73,11 @@ class Relay:
             try:
                 await self._session()
             except _BUS_AWAY as fault:
-                _log.warning("the bus is away, events wait in the outbox", fault=type(fault).__name__)
+                _log.warning(
+                    "the bus is away, events wait in the outbox",
+                    fault=type(fault).__name__,
+                    reason=fault.description if isinstance(fault, nats.js.errors.APIError) else None,
+                )
                 await asyncio.sleep(AWAY_S)
 
     async def _session(self) -> None:
@@ -150,7 +153,7 @@ class Relay:
 
 
 async def settle_stream(stream: JetStreamContext, outlet: Outlet) -> None:
-    """Create the stream, or bring an existing one to what is wanted here."""
+    """Bring an existing stream to what is wanted here, or create it."""
     wanted = api.StreamConfig(
         name=outlet.stream,
         subjects=list(outlet.subjects),
@@ -161,11 +164,10 @@ async def settle_stream(stream: JetStreamContext, outlet: Outlet) -> None:
         deny_delete=True,
     )
     try:
-        await stream.add_stream(wanted)
-    except nats.js.errors.APIError as fault:
-        if fault.err_code != _STREAM_IN_USE:
-            raise
+        # First, because the bus refuses to create what it has no disk left for, also where it exists.
         await stream.update_stream(wanted)
+    except nats.js.errors.NotFoundError:
+        await stream.add_stream(wanted)
 
 
 async def has_room(stream: JetStreamContext, outlet: Outlet) -> bool:

@@ -11,8 +11,8 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from services.node.bus import connect_bus
 from services.node.config_file import NodeConfig
 from services.node.postgres import open_pool
-from services.payments.outlets import EVENTS
-from services.payments.relay import Relay
+from services.payments.outlets import EVENTS, FACTS
+from services.payments.relay import Relay, settle_stream
 from services.payments.store import Store
 from tests.integration.payments.payments_samples import Request, accept
 from tests.integration.payments.payments_stack import Stack, until
@@ -47,6 +47,19 @@ async def test_a_subscriber_that_lags_loses_nothing_the_relay_waits_for_it(stack
 
     assert 1 == first_before
     assert 4_000 == len(read)
+
+
+async def test_streams_are_settled_again_on_a_bus_that_holds_them(stack: Stack) -> None:
+    """The bus has disk for all streams, not for one of them twice: a second start creates nothing."""
+    client = await connect_bus(NodeConfig(**stack.node("payments")), stack.bus.reach())
+    stream = client.jetstream()
+    for outlet in (EVENTS, FACTS) * 2:
+        await settle_stream(stream, outlet)
+    await settle_stream(stream, replace(FACTS, bytes_max=FACTS.bytes_max // 2))
+    sizes = [(await stream.stream_info(outlet.stream)).config.max_bytes for outlet in (EVENTS, FACTS)]
+    await client.close()
+
+    assert [EVENTS.bytes_max, FACTS.bytes_max // 2] == sizes
 
 
 async def read_all(stack: Stack, count: int) -> set[tuple[str, int]]:
