@@ -75,15 +75,18 @@ GOOD_SECRETS = """
           order by s.generation desc) as sealed
 """
 
-# The recursion hops from endpoint to endpoint through the index, so that one with a huge backlog neither
-# hides the others nor costs more than they do. `$3`, `$4`: endpoints that are being sent to, and how often.
+# The recursion hops from endpoint to endpoint through the index, to what is due first at each, so that one
+# with a huge backlog neither hides the others nor costs more than they do. `$3`, `$4`: endpoints that are
+# being sent to, and how often.
 CLAIM = f"""
 with recursive owed as (
-    (select endpoint_id from notifications.delivery where state = 'pending' order by endpoint_id limit 1)
+    (select endpoint_id, due from notifications.delivery where state = 'pending'
+     order by endpoint_id, due limit 1)
     union all
-    select (select d.endpoint_id from notifications.delivery d
-            where d.state = 'pending' and d.endpoint_id > owed.endpoint_id order by d.endpoint_id limit 1)
-    from owed where owed.endpoint_id is not null
+    select next.* from owed cross join lateral (
+        select d.endpoint_id, d.due from notifications.delivery d
+        where d.state = 'pending' and d.endpoint_id > owed.endpoint_id
+        order by d.endpoint_id, d.due limit 1) next
 ), busy as (
     select * from unnest($3::text[], $4::integer[]) as b (endpoint_id, under_way)
 ), chosen as materialized (
@@ -92,9 +95,7 @@ with recursive owed as (
     from owed left join busy using (endpoint_id)
     left join notifications.breaker b on b.endpoint_id = owed.endpoint_id and b.openings > 0
     where case when b.endpoint_id is null then coalesce(busy.under_way, 0) < $2 else b.open_until <= now() end
-      and exists (
-        select from notifications.delivery d
-        where d.endpoint_id = owed.endpoint_id and d.state = 'pending' and d.due <= now())
+      and owed.due <= now()
     order by random() limit $1
 ), probing as (
     -- One probe, of whoever comes first: the other one finds the breaker open again.
