@@ -19,26 +19,40 @@ from services.notifications.store import GOOD_SECRETS, LEASE_S, Delivery, Pool, 
 # Ordered, so that two processes that insert the same events wait for each other and never in a circle.
 # `$8`, `$9`: places of the caller and of each endpoint; `$10`, `$11`: endpoints that are being sent to, and
 # how often; `$12`: those that have older deliveries waiting, which come first; `$13`: the lease. Places go
-# round the endpoints, so that one with many events leaves some to the others.
+# round the endpoints, so that one with many events leaves some to the others. What goes to an endpoint in the
+# order of each payment is stored as waiting, and a trigger lets the first of each line go (schema/0007).
 INSERT = f"""
 with event as (
     select * from unnest($1::text[], $2::text[], $3::integer[], $4::text[], $5::bytea[], $6::timestamptz[],
                          $7::text[])
         as e (merchant_id, payment_id, sequence, event_id, body, at, type)
 ), endpoint as (
-    select id, url, merchant_id, status, added_at, events from notifications.endpoint
+    select id, url, merchant_id, status, added_at, events, ordering from notifications.endpoint
     where merchant_id = any ($1::text[]) and status <> 'deleted' order by id for share
+), lined as materialized (
+    -- Locked in their order, before any trigger needs one of them.
+    select o.id as endpoint_id, notifications.lock_lines(o.id)
+    from (select id from endpoint where ordering = 'per_payment' order by id) o
 ), busy as (
     select * from unnest($10::text[], $11::integer[]) as b (endpoint_id, under_way)
 ), owed as (
     select endpoint.id as endpoint_id, status, payment_id, sequence, event_id, body,
+           status = 'active' and lined.endpoint_id is not null as in_line,
            coalesce(busy.under_way, 0)
                + row_number() over (partition by endpoint.id order by payment_id, sequence) as place
     from event join endpoint using (merchant_id) left join busy on busy.endpoint_id = endpoint.id
+        left join lined on lined.endpoint_id = endpoint.id
     where event.at > endpoint.added_at - interval '1 minute'
       and (endpoint.events @> '{{*}}' or event.type = any (endpoint.events))
+), passed_over as (
+    insert into notifications.passed_over (endpoint_id, payment_id, sequence)
+    select endpoint.id, payment_id, sequence
+    from event join endpoint using (merchant_id) join lined on lined.endpoint_id = endpoint.id
+    where not (endpoint.events @> '{{*}}' or event.type = any (endpoint.events))
+    order by endpoint.id, payment_id, sequence
+    on conflict do nothing
 ), able as (
-    select owed.*, status = 'active' and place <= $9 and not endpoint_id = any ($12::text[])
+    select owed.*, status = 'active' and not in_line and place <= $9 and not endpoint_id = any ($12::text[])
         and not exists (select from notifications.breaker b
                         where b.endpoint_id = owed.endpoint_id and b.openings > 0) as is_able
     from owed
@@ -47,19 +61,20 @@ with event as (
     from able
 ), d as (
     insert into notifications.delivery
-        (endpoint_id, payment_id, sequence, event_id, body, state, due, claim, last_error)
-    select endpoint_id, payment_id, sequence, event_id, body,
-           case status when 'active' then 'pending' else 'dead' end,
-           case status when 'active' then now() + begins::integer * $13 * interval '1 second' end,
+        (endpoint_id, payment_id, sequence, event_id, body, in_line, state, due, claim, last_error)
+    select endpoint_id, payment_id, sequence, event_id, body, in_line,
+           case when status <> 'active' then 'dead' when in_line then 'waiting' else 'pending' end,
+           case when status = 'active' and not in_line
+               then now() + begins::integer * $13 * interval '1 second' end,
            case when begins then 1 else 0 end,
            case status when 'active' then null else 'endpoint-gone' end
     from placed
     order by endpoint_id, payment_id, sequence
     on conflict do nothing
-    returning id, endpoint_id, payment_id, sequence, event_id, body, state, claim, attempts, refusals
+    returning id, endpoint_id, payment_id, sequence, event_id, body, state, claim, attempts, refusals, in_line
 )
 select d.id, d.endpoint_id, e.url, d.payment_id, d.sequence, d.event_id, d.claim, d.attempts, d.refusals,
-       d.state, case d.claim when 1 then d.body end as body,
+       d.in_line, d.state, case d.claim when 1 then d.body end as body,
        exists (select from notifications.breaker b where b.endpoint_id = d.endpoint_id) as failing,
        {GOOD_SECRETS}
 from d join endpoint e on e.id = d.endpoint_id
@@ -132,6 +147,6 @@ async def insert_events(
         state = row.pop("state")
         if row["claim"]:
             begun.append(delivery_of(row))
-        elif state == "pending":
+        elif state in ("pending", "waiting"):
             waiting.add(row["endpoint_id"])
     return Taken(len(rows), begun, frozenset(waiting))

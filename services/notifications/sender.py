@@ -187,8 +187,8 @@ class Sender:
         finally:
             self._under_way[delivery.endpoint_id] -= 1
             self._under_way += Counter()  # Drops the zeros: endpoints come and go for as long as we live.
-            if not self._drained or delivery.endpoint_id in self._behind:
-                self.wake()
+            if not self._drained or delivery.in_line or delivery.endpoint_id in self._behind:
+                self.wake()  # There is a place, or the next of its payment may go.
 
     async def _record(self, outcomes: list[Outcome]) -> Sequence[None]:
         await record_outcomes(self._pool, outcomes)

@@ -39,6 +39,7 @@ class Delivery:
         id: Its public name, and the one key by which nothing but its own index finds it.
         sealed: The endpoint's secrets that are good now, each with its generation, the newest first.
         failing: Whether its endpoint has a breaker, which a success closes.
+        in_line: Whether later events of its payment wait until it has ended.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Delivery:
     refusals: int
     sealed: tuple[tuple[int, bytes], ...] = ()
     failing: bool = False
+    in_line: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ set due = now() + $5 * interval '1 second', claim = d.claim + 1
 from picked p join notifications.endpoint e on e.id = p.endpoint_id
 where d.id = p.id
 returning d.id, d.endpoint_id, e.url, d.payment_id, d.sequence, d.event_id, d.body, d.claim, d.attempts,
-    d.refusals,
+    d.refusals, d.in_line,
     exists (select from notifications.breaker b where b.endpoint_id = d.endpoint_id) as failing,
     {GOOD_SECRETS}
 """  # noqa: S608 - constant columns
@@ -159,9 +161,15 @@ _DISABLE = """
 update notifications.endpoint set status = 'disabled', version = version + 1, updated_at = now()
 where id = any ($1::text[]) and status = 'active'
 """
+# Out of line, so that the end of one lets no other go; what waits has an index of its own.
 _GIVE_UP = """
-update notifications.delivery set state = 'dead', due = null, last_error = 'endpoint-gone'
-where endpoint_id = any ($1::text[]) and state = 'pending'
+update notifications.delivery
+set state = 'dead', due = null, in_line = false, last_error = 'endpoint-gone'
+where endpoint_id = any ($1::text[]) and state =
+"""
+_LOCK_LINES = """
+select notifications.lock_lines(of_endpoint)
+from (select unnest($1::text[]) as of_endpoint order by 1) e
 """
 
 
@@ -205,20 +213,26 @@ async def record_outcomes(pool: Pool, outcomes: Sequence[Outcome]) -> None:
     refused = [isinstance(o.verdict, Retry) and o.verdict.refused for o in outcomes]
     durations_ms = [o.duration_ms for o in outcomes]
     columns = (ids, claims, words, statuses, errors, waits_s, refused, durations_ms)
-    if not (gone or well or failed):
+    lined = {
+        o.delivery.endpoint_id for o in outcomes if o.delivery.in_line and not isinstance(o.verdict, Retry)
+    }
+    if not (gone or well or failed or lined):
         await pool.execute(RECORD, *columns)
         return
     async with pool.acquire() as connection, connection.transaction():
-        # Breakers before endpoints before deliveries, as everywhere: two transactions never wait in a circle.
+        # Breakers, endpoints, lines, deliveries, as everywhere: two transactions never wait in a circle.
         if well:
             await heal(connection, well)
         if failed:
             gone = sorted({*gone, *await fail(connection, failed)})
         if gone:
             await connection.execute(_DISABLE, gone)
+        if gone or lined:
+            await connection.execute(_LOCK_LINES, sorted({*gone, *lined}))
         await connection.execute(RECORD, *columns)
         if gone:
-            await connection.execute(_GIVE_UP, gone)
+            await connection.execute(_GIVE_UP + "'waiting'", gone)
+            await connection.execute(_GIVE_UP + "'pending'", gone)
 
 
 def _word(verdict: Verdict) -> str:

@@ -60,7 +60,8 @@ _OPEN: Final = f"""
             from payments.attempt a where a.payment_id = p.payment_id), '')
     from payments.payment p where status <> all ('{{{",".join(OUTCOMES)}}}'::text[])
     union all
-    select 'delivery of ' || payment_id || ' ' || sequence from notifications.delivery where state = 'pending'
+    select 'delivery of ' || payment_id || ' ' || sequence from notifications.delivery
+    where state in ('pending', 'waiting')
     union all
     select 'event ' || e.payment_id || ' ' || e.sequence from payments.event e where not exists (
         select from notifications.delivery d where (d.payment_id, d.sequence) = (e.payment_id, e.sequence))
