@@ -21,6 +21,7 @@ class WebhookEndpoints(Resource[ResultT]):
         events: Sequence[str] | None = None,
         description: str | None = None,
         symmetric_secret: bool | None = None,
+        ordering: str | None = None,
         idempotency_key: str | None = None,
     ) -> ResultT:
         """Make an endpoint.
@@ -31,6 +32,8 @@ class WebhookEndpoints(Resource[ResultT]):
             description: for people.
             symmetric_secret: deliveries carry an HMAC, too. The answer's `secret` is shown to the first
                 request alone, for `WebhookSecret.from_text`; a repeat has none: rotate if it was lost.
+            ordering: `none`, or `per_payment`: a payment's next event comes only after the one before was
+                acknowledged or given up.
             idempotency_key: 16 to 64 characters.
         """
         members = {
@@ -38,11 +41,15 @@ class WebhookEndpoints(Resource[ResultT]):
             "events": None if events is None else list(events),
             "description": description,
             "symmetric_secret": symmetric_secret,
+            "ordering": ordering,
         }
         return self._act("/v1/webhook_endpoints", members, idempotency_key)
 
     def read(self, endpoint_id: str, *, known_sequence: int | None = None) -> ResultT:
-        """Return an endpoint as it is now; with `known_sequence`, maybe just that it is still so."""
+        """Return an endpoint as it is now; with `known_sequence`, maybe just that it is still so.
+
+        Its `health` changes without a new sequence: give that of a copy without failures alone.
+        """
         return self._run(calls.read(_item(endpoint_id), known_sequence=known_sequence))
 
     def list(
@@ -63,6 +70,7 @@ class WebhookEndpoints(Resource[ResultT]):
         url: str | None = None,
         events: Sequence[str] | None = None,
         description: str | None = None,
+        ordering: str | None = None,
         idempotency_key: str | None = None,
     ) -> ResultT:
         """Change what is given; an empty description is none."""
@@ -70,6 +78,7 @@ class WebhookEndpoints(Resource[ResultT]):
             "url": url,
             "events": None if events is None else list(events),
             "description": description,
+            "ordering": ordering,
         }
         return self._other("PATCH", endpoint_id, members, idempotency_key)
 

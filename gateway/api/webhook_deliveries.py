@@ -15,7 +15,7 @@ from gateway.api.parsing import parse_command
 from gateway.api.performing import Effect, Performing
 from gateway.api.replies import object_id_of
 from gateway.api.webhook_reads import DELIVERY_PATH, ENDPOINT_PATH
-from gateway.api.webhook_shapes import Delivery, delivery_id, delivery_of, test_event
+from gateway.api.webhook_shapes import Delivery, delivery_id, delivery_of, is_waiting, test_event
 from gateway.errors import NotFound
 from gateway.store.webhooks import WebhookReads
 from services.node.identifiers import RANDOM_BITS, new_id
@@ -30,7 +30,8 @@ TEST = Operation(
 )  # fmt: skip
 REPLAY = Operation(
     name="replayDelivery", method="POST", path=DELIVERY_PATH + "/replay", body=NoMembers,
-    scope=Scope.MANAGE_WEBHOOKS, summary="Deliver an event again, with a fresh schedule",
+    scope=Scope.MANAGE_WEBHOOKS,
+    summary="Deliver an event again, with a fresh schedule; what waits for an earlier one still waits",
     answers={202: Delivery}, problems=_ACTS,
 )  # fmt: skip
 OPERATIONS = (TEST, REPLAY)
@@ -117,9 +118,11 @@ class DeliveryHandlers:
         if row is None:
             raise NotFound("there is no such delivery")
         at = utc_text(datetime.fromtimestamp(self._performing.now_s, UTC))
-        shown = msgspec.structs.replace(
-            delivery_of(row), status="pending", attempts_made=0, next_attempt_at=at, delivered_at=None
-        )
+        shown = delivery_of(row)
+        if not is_waiting(shown):
+            shown = msgspec.structs.replace(
+                shown, status="pending", attempts_made=0, next_attempt_at=at, delivered_at=None
+            )
         arguments = {"delivery_id": of_id, "at": at}
         return await self._performing.perform(
             exchange, Effect(name="delivery_replayed", arguments=arguments, resource_id=of_id, body=shown)

@@ -24,6 +24,7 @@ from gateway.api.operations import Bound, Operation, Scope
 from gateway.api.parsing import parse_command
 from gateway.api.performing import Effect, Performing
 from gateway.api.replies import object_id_of
+from gateway.api.webhook_health import HEALTHY, UNKNOWN
 from gateway.api.webhook_reads import ENDPOINT_PATH, ENDPOINTS_PATH
 from gateway.api.webhook_shapes import (
     EndpointChange,
@@ -52,7 +53,7 @@ CREATE = Operation(
 )  # fmt: skip
 CHANGE = Operation(
     name="changeWebhookEndpoint", method="PATCH", path=ENDPOINT_PATH, scope=Scope.MANAGE_WEBHOOKS,
-    body=EndpointChange, summary="Another URL, other events, another description",
+    body=EndpointChange, summary="Another URL, other events, another order, another description",
     answers={200: WebhookEndpoint}, problems=_ACTS,
 )  # fmt: skip
 DELETE = Operation(
@@ -119,7 +120,9 @@ class WebhookEndpointHandlers:
             url=order.url,
             description=order.description or None,
             events=events,
+            ordering=order.ordering,
             status="active",
+            health=HEALTHY,
             secrets=[] if secret is None else [_current(secret, at)],
             sequence=1,
             created_at=at,
@@ -127,7 +130,8 @@ class WebhookEndpointHandlers:
         )
         arguments = {
             "endpoint_id": endpoint_id, "url": shown.url, "description": shown.description, "events": events,
-            "at": at, **({} if secret is None else self._sealed(secret, endpoint_id, 1)),
+            "ordering": order.ordering, "at": at,
+            **({} if secret is None else self._sealed(secret, endpoint_id, 1)),
         }  # fmt: skip
         return await self._performing.perform(
             exchange,
@@ -155,18 +159,26 @@ class WebhookEndpointHandlers:
             url = known.url if order.url is None else order.url
             description = known.description if order.description is None else order.description or None
             types = known.events if events is None else events
-            shown = _next(known, at, url=url, description=description, events=types)
-            return _effect("endpoint_changed", known, shown, url=url, description=description, events=types)
+            wanted: dict[str, object] = {
+                "url": url, "description": description, "events": types,
+                "ordering": order.ordering or known.ordering,
+            }  # fmt: skip
+            # What is known of a breaker is known of a URL.
+            is_new = url != known.url and known.status == "active"
+            shown = _next(known, at, health=HEALTHY if is_new else known.health, **wanted)
+            return _effect("endpoint_changed", known, shown, **wanted)
 
         return await self._act(request, change)
 
     async def delete(self, request: web.Request) -> web.Response:
         """DELETE /v1/webhook_endpoints/{id}."""
-        return await self._without_words(request, "endpoint_deleted", status="deleted", secrets=[])
+        return await self._without_words(
+            request, "endpoint_deleted", status="deleted", health=UNKNOWN, secrets=[]
+        )
 
     async def enable(self, request: web.Request) -> web.Response:
         """POST /v1/webhook_endpoints/{id}/enable."""
-        return await self._without_words(request, "endpoint_enabled", status="active")
+        return await self._without_words(request, "endpoint_enabled", status="active", health=HEALTHY)
 
     async def rotate(self, request: web.Request) -> web.Response:
         """POST /v1/webhook_endpoints/{id}/rotate_secret."""

@@ -15,6 +15,7 @@ from gateway.api.payment_reads import slice_of
 from gateway.api.queries import Page, page_body, parse_query
 from gateway.api.replies import json_reply, object_id_of
 from gateway.api.versions import Versions
+from gateway.api.webhook_health import health_tag
 from gateway.api.webhook_shapes import (
     DeliveryList,
     DeliveryStory,
@@ -101,6 +102,7 @@ class WebhookReadHandlers:
             raise NotFound("there is no such webhook endpoint")
         shown = endpoint_of(row)
         tag = entity_tag(shown.sequence, self._versions.shape("webhook_endpoint", known.api_version))
+        tag = health_tag(shown.health, tag)
         headers = {"ETag": tag}
         if matches(request.headers.get("If-None-Match"), tag):
             fields = {"Content-Type": unchanged_type(shown.sequence), "Cache-Control": "no-store", **headers}

@@ -10,6 +10,7 @@ import msgspec
 from gateway.api.read_shapes import List
 from gateway.api.shapes import Shape
 from gateway.api.showing import Row
+from gateway.api.webhook_health import WebhookHealth, health_of
 from gateway.errors import FieldFault, ValidationFailed
 from services.notifications.addresses import URL_CHARS_MAX, check_port, parse_target
 from services.notifications.errors import AddressRefused, URLRefused
@@ -37,6 +38,7 @@ Types = Annotated[
     ],
     msgspec.Meta(min_length=1, max_length=64),
 ]
+Ordering = Literal["none", "per_payment"]
 
 
 class EndpointOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,12 +49,15 @@ class EndpointOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         events: types that are delivered there; `["*"]` for all, those of later days too.
         description: for people.
         symmetric_secret: deliveries carry an HMAC with a secret besides the signature by our key.
+        ordering: `none` for each event at once; `per_payment` to send a payment's next event only after the
+            one before was acknowledged or given up.
     """
 
     url: Url
     events: Types = msgspec.field(default_factory=lambda: [EVERY_TYPE])
     description: Description | None = None
     symmetric_secret: bool = False
+    ordering: Ordering = "none"
 
 
 class EndpointChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +66,7 @@ class EndpointChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: Url | None = None
     events: Types | None = None
     description: Description | None = None
+    ordering: Ordering | None = None
 
 
 class RotateOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +91,9 @@ class WebhookEndpoint(Shape, frozen=True, kw_only=True):
     """An endpoint as it is now.
 
     Attributes:
-        status: `disabled` when the receiver answered 410, until it is enabled.
+        ordering: whether a payment's next event waits until the one before was acknowledged or given up.
+        status: `disabled` when the receiver answered 410 or failed for days, until it is enabled.
+        health: of this moment; it changes without a new sequence.
         secrets: the newest first; none if signatures are by our key alone.
         sequence: raised by each change; the entity tag.
     """
@@ -95,7 +103,9 @@ class WebhookEndpoint(Shape, frozen=True, kw_only=True):
     url: str
     description: str | None
     events: list[str]
+    ordering: Ordering
     status: Literal["active", "disabled", "deleted"]
+    health: WebhookHealth
     secrets: list[SecretShown]
     sequence: int
     created_at: str
@@ -125,7 +135,7 @@ class Delivery(Shape, frozen=True, kw_only=True):
         payment_id: null for a test event.
         status: `pending` until it was acknowledged, or given up as `dead`.
         attempts_made: since it was made or replayed last.
-        next_attempt_at: null when nothing is due.
+        next_attempt_at: null when nothing is due, as while it waits for an earlier event of its payment.
     """
 
     id: str
@@ -202,7 +212,9 @@ def endpoint_of(row: Row) -> WebhookEndpoint:
         url=row["url"],
         description=row["description"],
         events=list(row["events"]),
+        ordering=row["ordering"],
         status=row["status"],
+        health=health_of(row),
         secrets=[
             SecretShown(fingerprint=each.hex(), created_at=utc_text(made), expires_at=_when(end))
             for each, made, end in secrets
@@ -231,6 +243,11 @@ def delivery_of(row: Row) -> Delivery:
         created_at=utc_text(row["added_at"]),
         delivered_at=_when(row["delivered_at"]),
     )
+
+
+def is_waiting(delivery: Delivery) -> bool:
+    """Tell whether a delivery waits for an earlier event of its payment."""
+    return delivery.status == "pending" and delivery.next_attempt_at is None
 
 
 def attempt_of(row: Row) -> DeliveryAttempt:

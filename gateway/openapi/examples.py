@@ -47,6 +47,7 @@ from gateway.api.shapes import (
     PaymentLinks,
     PaymentRequest,
 )
+from gateway.api.webhook_health import HEALTHY
 from gateway.api.webhook_shapes import (
     Delivery,
     DeliveryAttempt,
@@ -123,8 +124,8 @@ _HOOK_ID = "whe_eu_01m83c0q9k2m4x6v8z1b3d5f7h"
 _SECRETS = [SecretShown(fingerprint="5f" * 32, created_at=_AT, expires_at=None)]
 _HOOK = WebhookEndpoint(
     id=_HOOK_ID, url="https://merchant.example/countermark", description="the shop",
-    events=["payment.failed", "payment.succeeded"], status="active", secrets=_SECRETS, sequence=1,
-    created_at=_AT, updated_at=_AT,
+    events=["payment.failed", "payment.succeeded"], ordering="none", status="active", health=HEALTHY,
+    secrets=_SECRETS, sequence=1, created_at=_AT, updated_at=_AT,
 )  # fmt: skip
 _DELIVERY = Delivery(
     id="whd_eu_9f2c4e6a8b0d1f3a5c7e9b2d4f", webhook_endpoint_id=_HOOK_ID, event_id=_EVENT.id,

@@ -130,6 +130,11 @@ async def _deliver(stack: Gateway, merchant: Merchant, payment_id: str) -> str:
         endpoint_id,
         payment_id,
     )
+    await stack.query(
+        "insert into notifications.breaker (endpoint_id, failures, failing_since, openings, open_until)"
+        " values ($1, 10, now() - random() * interval '1 hour', 1, now() + random() * interval '1 hour')",
+        endpoint_id,
+    )
     return endpoint_id
 
 
