@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
-import aiohttp
 from aiohttp import web
 
-from pki.identity import TRUST_DOMAIN_DEFAULT, spiffe_id
-from pki.tls import client_context
+from tests.integration.notifications.notifications_process import (
+    running_process,
+    until_healthy,
+    write_config,
+)
 from tests.integration.notifications.stack import POLL_S, WAIT_S_MAX, Stack, create_stream, event
 from tests.integration.notifications.webhook_receiver import Receiver
 
@@ -124,16 +121,16 @@ async def test_a_sender_killed_between_sending_and_recording_sends_again_with_th
     receiver.script = [never_answer]
     await stack.add_endpoint("one", receiver.url())
     await stack.publish(event(1))
-    config, port = _write_config(stack, receiver)
+    config, port = write_config(stack, receiver)
 
-    async with _process(config) as process:
+    async with running_process(config) as process:
         await receiver.wait_for(1)
         process.kill()
         await process.wait()
     (leased,) = await stack.deliveries()
     await stack.hasten()
-    async with _process(config) as process:
-        await _until_healthy(stack, port)
+    async with running_process(config) as process:
+        await until_healthy(stack, port)
         await stack.until(lambda rows: [r["state"] for r in rows] == ["delivered"])
         process.send_signal(signal.SIGTERM)
         stopped = await process.wait()
@@ -145,83 +142,3 @@ async def test_a_sender_killed_between_sending_and_recording_sends_again_with_th
     assert first.header("webhook-id") == second.header("webhook-id")
     assert first.body == second.body
     assert "evt_1_1" == second.verify(stack.key.verifying_key).message_id
-
-
-def _write_config(stack: Stack, receiver: Receiver) -> tuple[Path, int]:
-    key_file = stack.folder / "webhook_key.pem"
-    key_file.touch(0o600)
-    key_file.write_bytes(stack.key.to_pem())
-    seal_file = stack.folder / "webhook_seal.pem"
-    seal_file.touch(0o600)
-    seal_file.write_bytes(stack.seal_key)
-    port = _free_port()
-    node, bus = stack.node("notifications"), stack.nats.reach()
-    reach = stack.postgres.reach("notifications", stack.database)
-    sidecar = spiffe_id("notifications-sidecar", TRUST_DOMAIN_DEFAULT)
-    config = stack.folder / "notifications.toml"
-    config.write_text(
-        f"""
-name = "notifications"
-cell = "eu"
-trust_domain = "{node.trust_domain}"
-identity = "{node.identity}"
-state_dir = "{node.state_dir}"
-connection_age_s_max = 10.0
-webhook_key_file = "{key_file}"
-webhook_seal_key_file = "{seal_file}"
-webhook_allowed_addresses = ["{receiver.address}"]
-webhook_trust_file = "{stack.trust_file}"
-[listen]
-host = "127.0.0.1"
-port = {port}
-admit = ["{sidecar}"]
-[postgres]
-host = "{reach.host}"
-port = {reach.port}
-database = "{reach.database}"
-user = "notifications"
-expect = "{reach.expect}"
-[nats]
-host = "{bus.host}"
-port = {bus.port}
-expect = "{bus.expect}"
-"""
-    )
-    return config, port
-
-
-@asynccontextmanager
-async def _process(config: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    with (config.parent / "log").open("ab") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.notifications", "--config", config, stderr=log
-        )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def _until_healthy(stack: Stack, port: int) -> None:
-    """Ask as the sidecar does on behalf of the supervisor, until the answer is 200."""
-    expect = frozenset({spiffe_id("notifications", TRUST_DOMAIN_DEFAULT)})
-    context = client_context(stack.postgres.pki.identity("notifications-sidecar"), expect=expect)
-    supervisor = {"x-forwarded-client-cert": f"URI={spiffe_id('supervisor', TRUST_DOMAIN_DEFAULT)}"}
-    async with asyncio.timeout(WAIT_S_MAX), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                url = f"https://127.0.0.1:{port}/healthz"
-                async with session.get(url, ssl=context, headers=supervisor) as response:
-                    if response.status == 200:
-                        return
-            except aiohttp.ClientConnectionError:
-                pass
-            await asyncio.sleep(POLL_S)

@@ -75,8 +75,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def running_receiver(authority: trustme.CA) -> AsyncIterator[Receiver]:
-    """Serve on a port from the kernel, on loopback."""
+async def running_receiver(authority: trustme.CA, port: int = 0) -> AsyncIterator[Receiver]:
+    """Serve on a port from the kernel, on loopback, or on one that the kernel gave before."""
     receiver = Receiver()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
@@ -84,7 +84,7 @@ async def running_receiver(authority: trustme.CA) -> AsyncIterator[Receiver]:
     app.router.add_route("*", "/{path:.*}", receiver.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=context)
     await site.start()
     receiver.port = runner.addresses[0][1]
     try:
