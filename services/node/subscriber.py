@@ -24,6 +24,7 @@ from services.node.config_file import NatsConfig, NodeConfig
 from services.node.errors import MessageMalformed
 from services.node.logs import get_log
 from services.node.pacing import Pace
+from services.node.parsed import Parsed
 from services.node.postgres import DATABASE_AWAY
 
 # Messages per fetch; with up to 200 events each this is one transaction of a few thousand rows at the most.
@@ -55,14 +56,14 @@ class Subscription(Generic[ItemT]):
     Attributes:
         stream: Of the bus.
         durable: The consumer's name: where it has come to is kept under it.
-        parse: Subject and body of a message to what it says; raises `MessageMalformed`.
+        parse: Subject and body of a message to what it says; raises `MessageMalformed` if that is nothing.
         take: Commits what messages say.
         acknowledged: Called once the bus knows.
     """
 
     stream: str
     durable: str
-    parse: Callable[[str, bytes], list[ItemT]]
+    parse: Callable[[str, bytes], Parsed[ItemT]]
     take: Callable[[Sequence[ItemT]], Awaitable[None]]
     acknowledged: Callable[[], None] = lambda: None
 
@@ -152,21 +153,20 @@ class Subscriber(Generic[ItemT]):
                 return
 
     async def _store(self, messages: list[Msg]) -> None:
-        """Commit what all messages say, then acknowledge each; malformed ones are terminated."""
+        """Commit what all messages say, then acknowledge each; those that say nothing are terminated."""
         sound: list[Msg] = []
         items: list[ItemT] = []
         for message in messages:
             try:
-                items += self._subscription.parse(message.subject, message.data)
+                parsed = self._subscription.parse(message.subject, message.data)
             except MessageMalformed as fault:
-                _log.error(
-                    "a message was refused",
-                    reason=str(fault), bytes=len(message.data),
-                    stream_sequence=message.metadata.sequence.stream,
-                )  # fmt: skip
+                _tell_refused(message, "a message was refused", str(fault))
                 await message.term()
             else:
                 sound.append(message)
+                items += parsed.items
+                for reason in parsed.refused:
+                    _tell_refused(message, "a part of a message was refused", reason)
         if not sound:
             return
         try:
@@ -180,3 +180,7 @@ class Subscriber(Generic[ItemT]):
         for message in sound:
             await message.ack()
         self._subscription.acknowledged()
+
+
+def _tell_refused(message: Msg, what: str, reason: str) -> None:
+    _log.error(what, reason=reason, bytes=len(message.data), stream_sequence=message.metadata.sequence.stream)

@@ -1,7 +1,7 @@
-"""Parse one message of the bus into the events of one merchant, keeping each event's bytes as they came.
+"""Parse one message of the bus into events, keeping each event's bytes as they came.
 
-Pure. A message is believed only as a whole: one malformed or foreign event refuses all of it. The publisher
-may add fields that this service does not use, without a change here.
+Pure. An event is believed only as a whole; one that is malformed is left out and takes nobody else's with it.
+The publisher may add fields that this service does not use, without a change here.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Annotated
 
 import msgspec
 
+from services.node.parsed import Parsed
 from services.notifications.errors import EventMalformed
 
-SUBJECT_PREFIX = "countermark.events."
+SUBJECT = "countermark.events"
 # The bus's own limit for one message (max_payload).
 MESSAGE_BYTES_MAX = 1024 * 1024
 # What the relay puts into one message at the most.
@@ -64,19 +65,18 @@ _message_decoder = msgspec.json.Decoder(_Message, strict=True)
 _fields_decoder = msgspec.json.Decoder(_Fields, strict=True)
 
 
-def parse_message(subject: str, data: bytes) -> list[Event]:
+def parse_message(subject: str, data: bytes) -> Parsed[Event]:
     """Return the message's events in order.
 
     Args:
-        subject: `countermark.events.<merchant id>`; every event must be of this merchant.
+        subject: `countermark.events`; messages of an earlier release name a merchant behind it.
         data: `{"events": [...]}`, 1 to `EVENTS_MAX` of them.
 
     Raises:
-        EventMalformed: anything else.
+        EventMalformed: It is no such list.
     """
-    merchant_id = subject.removeprefix(SUBJECT_PREFIX)
-    if merchant_id == subject or not _ID.fullmatch(merchant_id):
-        raise EventMalformed("the subject names no merchant")
+    if subject != SUBJECT and not subject.startswith(SUBJECT + "."):
+        raise EventMalformed("the subject is not that of events")
     if len(data) > MESSAGE_BYTES_MAX:
         raise EventMalformed(f"the message is larger than {MESSAGE_BYTES_MAX} bytes")
     try:
@@ -86,20 +86,27 @@ def parse_message(subject: str, data: bytes) -> list[Event]:
         raise EventMalformed("the message is not a list of events") from fault
     if not 1 <= len(raws) <= EVENTS_MAX:
         raise EventMalformed(f"{len(raws)} events; 1 to {EVENTS_MAX} are allowed")
-    return [_parse_event(bytes(raw), merchant_id) for raw in raws]
+    parsed: Parsed[Event] = Parsed([])
+    for raw in raws:
+        try:
+            parsed.items.append(_parse_event(bytes(raw)))
+        except EventMalformed as fault:
+            parsed.refused.append(str(fault))
+    return parsed
 
 
-def _parse_event(body: bytes, merchant_id: str) -> Event:
+def _parse_event(body: bytes) -> Event:
     if len(body) > EVENT_BYTES_MAX:
         raise EventMalformed(f"an event is larger than {EVENT_BYTES_MAX} bytes")
     try:
         fields = _fields_decoder.decode(body)
     except (msgspec.DecodeError, RecursionError) as fault:
         raise EventMalformed("an event lacks a field or has one of the wrong type") from fault
-    if not (_ID.fullmatch(fields.id) and _ID.fullmatch(fields.payment_id) and _TYPE.fullmatch(fields.type)):
+    ids = (fields.id, fields.merchant_id, fields.payment_id)
+    if not (all(_ID.fullmatch(text) for text in ids) and _TYPE.fullmatch(fields.type)):
         raise EventMalformed("an event's id or type has characters that are not allowed")
     if not 1 <= fields.sequence <= SEQUENCE_MAX:
         raise EventMalformed("an event's sequence is not a positive integer")
-    if fields.merchant_id != merchant_id:
-        raise EventMalformed("an event is of another merchant than the message")
-    return Event(fields.id, fields.type, merchant_id, fields.payment_id, fields.sequence, body, fields.at)
+    return Event(
+        fields.id, fields.type, fields.merchant_id, fields.payment_id, fields.sequence, body, fields.at
+    )

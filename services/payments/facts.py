@@ -21,19 +21,18 @@ MESSAGE_FACTS_MAX = 1_000
 _encoder = msgspec.json.Encoder()
 
 
-def pack_facts(rows: Sequence[EventRow], start: Position) -> list[Message]:  # noqa: ARG001 - as `pack` has it
-    """Put rows into messages, whatever merchants they are of; the last row's place is where to resume.
+def pack_facts(rows: Sequence[EventRow]) -> list[Message]:
+    """Put rows into as few messages as their bound allows.
 
     Args:
         rows: In the outbox's order.
-        start: Where the outbox was read from.
     """
     messages = []
     for begin in range(0, len(rows), MESSAGE_FACTS_MAX):
         part = rows[begin : begin + MESSAGE_FACTS_MAX]
         last = Position(part[-1].xid, part[-1].position)
         body = _encoder.encode({"facts": [fact_of(row) for row in part]})
-        messages.append(Message(FACTS_SUBJECT, body, last, last, len(part)))
+        messages.append(Message(FACTS_SUBJECT, body, last, len(part)))
     return messages
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from services.node.pacing import Pace
 from services.payments.facts import FACTS_SUBJECT, pack_facts
-from services.payments.packing import SUBJECT_PREFIX, EventRow, Message, Position, pack
+from services.payments.packing import EVENTS_SUBJECT, EventRow, Message, pack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class Outlet:
     Attributes:
         stream: Its name.
         subjects: That it keeps.
-        pack: Rows of the outbox to messages; given where the rows were read from.
+        pack: Rows of the outbox to messages.
         bytes_max: Size of the stream. The oldest messages go first, and only after every subscriber has
             acknowledged them. No age limit, because the last message is the relay's memory.
         gathering: How long rows wait for others: at least as long as an idle relay sleeps, and so many times
@@ -31,19 +31,19 @@ class Outlet:
 
     stream: str
     subjects: tuple[str, ...]
-    pack: Callable[[Sequence[EventRow], Position], list[Message]]
+    pack: Callable[[Sequence[EventRow]], list[Message]]
     bytes_max: int
     gathering: Pace
     subscribers: tuple[str, ...] = ()
 
 
-# Whole events, for who acts for merchants: one merchant to a message, with an event each most of the time.
+# Whole events, for who acts for merchants.
 EVENTS = Outlet(
     stream="EVENTS",
-    subjects=(SUBJECT_PREFIX + "*",),
+    subjects=(EVENTS_SUBJECT,),
     pack=pack,
     bytes_max=512 * 1024 * 1024,  # Half of the bus's disk.
-    gathering=Pace(factor=3.0, rest_s_max=0.25, rest_s_min=0.05),
+    gathering=Pace(factor=3.0, rest_s_max=0.25, rest_s_min=0.02),
 )
 # Facts about nobody, for who counts: everything that came together is one message.
 FACTS = Outlet(

@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 
 from services.node.errors import MessageMalformed
+from services.node.parsed import Parsed
 
 SUBJECT = "countermark.facts"
 MESSAGE_BYTES_MAX = 1024 * 1024  # The bus's own limit for one message (max_payload).
@@ -58,7 +59,7 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(_Message, strict=True)
 
 
-def parse_message(subject: str, data: bytes) -> list[Fact]:
+def parse_message(subject: str, data: bytes) -> Parsed[Fact]:
     """Return the message's facts in order.
 
     Raises:
@@ -69,6 +70,6 @@ def parse_message(subject: str, data: bytes) -> list[Fact]:
     if len(data) > MESSAGE_BYTES_MAX:
         raise MessageMalformed(f"the message is larger than {MESSAGE_BYTES_MAX} bytes")
     try:
-        return _decoder.decode(data).facts
+        return Parsed(_decoder.decode(data).facts)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         raise MessageMalformed("the message is not a list of facts and nothing else") from fault

@@ -13,24 +13,23 @@ from services.node.errors import MessageMalformed
 from services.notifications import events as bus_events
 from services.reporting import facts as bus_facts
 
-SUBJECT: Final = "countermark.events.mer_eu_1"
-
 
 def events(octets: bytes) -> bool:
-    """`parse_message` of notifications: each event is one of the merchant's, to the byte."""
+    """`parse_message` of notifications: each event to the byte; an input that is refused has none."""
     with contextlib.suppress(MessageMalformed):
-        for event in bus_events.parse_message(SUBJECT, octets):
-            assert event.merchant_id == "mer_eu_1"
+        parsed = bus_events.parse_message(bus_events.SUBJECT, octets)
+        for event in parsed.items:
             assert event.body in octets
-            assert msgspec.json.decode(event.body)["id"] == event.event_id
-        return True
+            said = msgspec.json.decode(event.body)
+            assert (said["id"], said["merchant_id"]) == (event.event_id, event.merchant_id)
+        return bool(parsed.items)
     return False
 
 
 def facts(octets: bytes) -> bool:
     """`parse_message` of reporting: nothing but what a fact may have."""
     with contextlib.suppress(MessageMalformed):
-        for fact in bus_facts.parse_message(bus_facts.SUBJECT, octets):
+        for fact in bus_facts.parse_message(bus_facts.SUBJECT, octets).items:
             assert f"{fact.place[0]}.{fact.place[1]}" == fact.row
             assert (fact.hour.minute, fact.hour.second, fact.hour.microsecond) == (0, 0, 0)
         return True
@@ -67,7 +66,8 @@ def bus_seeds() -> dict[str, dict[str, bytes]]:
         "events": {
             "one": b'{"events":[%s]}' % event,
             "two": b'{"events":[%s,%s]}' % (event, event.replace(b"_1_1", b"_1_2")),
-            "refused-foreign": b'{"events":[%s]}' % event.replace(b"mer_eu_1", b"mer_eu_2"),
+            "mixed": b'{"events":[%s,%s]}' % (event, event.replace(b'"sequence":1', b'"sequence":0')),
+            "refused-none": b'{"events":[%s]}' % event.replace(b'"sequence":1', b'"sequence":0'),
         },
         "facts": {
             "two": b'{"facts":[%s,%s]}' % (fact, fact.replace(b'"lost_card"', b"null")),

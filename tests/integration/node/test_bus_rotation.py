@@ -25,7 +25,7 @@ from tests.integration.postgres_server import ThrowAwayPki
 
 ROTATIONS = 6
 CONNECT_S_MAX = 1.0
-SUBJECT = "countermark.events.mer_1"
+SUBJECT = "countermark.events"
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ class Publisher:
         """One after the other: the sequence must grow by one with each."""
         client = await connect_bus(self.config, self.server.reach())
         stream = client.jetstream()
-        await stream.add_stream(name="EVENTS", subjects=["countermark.events.*"])
+        await stream.add_stream(name="EVENTS", subjects=[SUBJECT])
         self.sequence = (await stream.stream_info("EVENTS")).state.last_seq
         await client.close()
         try:

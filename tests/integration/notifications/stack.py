@@ -23,6 +23,7 @@ from services.notifications.addresses import parse_allowances
 from services.notifications.consumer import subscription
 from services.notifications.courier import Courier
 from services.notifications.egress import open_egress
+from services.notifications.events import SUBJECT
 from services.notifications.sealing import SecretOpener, new_seal_key
 from services.notifications.sender import Sender
 from signing import SigningKey
@@ -117,13 +118,13 @@ class Stack:
         finally:
             await client.close()
 
-    async def publish(self, *events: dict[str, Any], merchant_id: str = "mer_a") -> None:
-        await self.publish_raw(msgspec.json.encode({"events": events}), merchant_id)
+    async def publish(self, *events: dict[str, Any]) -> None:
+        await self.publish_raw(msgspec.json.encode({"events": events}))
 
-    async def publish_raw(self, data: bytes, merchant_id: str = "mer_a") -> None:
+    async def publish_raw(self, data: bytes) -> None:
         async with self.client("payments") as client:
             await create_stream(client)
-            await client.jetstream().publish(f"countermark.events.{merchant_id}", data)
+            await client.jetstream().publish(SUBJECT, data)
 
     @asynccontextmanager
     async def running(self, *allowed: str, consume: bool = True) -> AsyncIterator[Sender]:
@@ -150,4 +151,4 @@ class Stack:
 
 async def create_stream(client: Client) -> None:
     """Create the stream as the relay does, or leave it as it is."""
-    await client.jetstream().add_stream(name="EVENTS", subjects=["countermark.events.*"])
+    await client.jetstream().add_stream(name="EVENTS", subjects=[SUBJECT])

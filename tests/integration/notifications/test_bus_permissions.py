@@ -21,7 +21,7 @@ ANSWER_S_MAX = 0.3
 _Attempt = Callable[[JetStreamContext], Coroutine[Any, Any, Any]]
 
 _DENIED: dict[str, _Attempt] = {
-    "publish an event": lambda bus: bus.publish("countermark.events.mer_a", b"{}"),
+    "publish an event": lambda bus: bus.publish("countermark.events", b"{}"),
     "delete the stream": lambda bus: bus.delete_stream("EVENTS"),
     "purge the stream": lambda bus: bus.purge_stream("EVENTS"),
     "read the stream past its consumer": lambda bus: bus.get_msg("EVENTS", seq=1),
