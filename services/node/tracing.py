@@ -66,6 +66,11 @@ def set_up_tracing(config: NodeConfig) -> None:
         _queue, _share = SpanQueue(config, config.traces), config.traces.share
 
 
+def is_told() -> bool:
+    """Whether spans are told to anybody; what it takes to name one is left out otherwise."""
+    return _queue is not None
+
+
 def end_tracing() -> None:
     """Send what is queued."""
     if _queue is not None:

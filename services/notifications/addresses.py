@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
@@ -22,6 +23,9 @@ PORT_DEFAULT = 443
 # What receivers of HTTPS listen on. Other ports are other services: mail, caches, databases.
 PORTS_PUBLIC = frozenset({443, 8443})
 PORT_MAX = 65_535
+
+# Endpoints are sent to again and again; taking a URL apart is a tenth of an attempt, and 3 kB at the most.
+TARGETS_KEPT = 10_000
 
 Address: TypeAlias = IPv4Address | IPv6Address
 # An exact address and port that the operator lets be non-public.
@@ -78,6 +82,7 @@ class Target:
     literal: Address | None
 
 
+@lru_cache(TARGETS_KEPT)
 def parse_target(url: str) -> Target:
     """Take a webhook URL apart; anything but the plain form is refused rather than interpreted.
 

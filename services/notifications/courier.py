@@ -114,7 +114,11 @@ class Courier:
             SEQUENCE_HEADER: str(delivery.sequence),
             "User-Agent": USER_AGENT,
             "Accept-Encoding": "identity",
-            **tracing.headers_for(delivery.payment_id, webhook_span_id(delivery)),
+            **(
+                tracing.headers_for(delivery.payment_id, webhook_span_id(delivery))
+                if tracing.is_told()
+                else {}
+            ),
             **dict(
                 sign_webhook(
                     delivery.event_id, moment, delivery.body, self._key, secrets=self._secrets_of(delivery)

@@ -26,13 +26,18 @@ from services.notifications.store import Delivery, Outcome, Pool, claim_due, rec
 
 # Each one holds a connection and a body of at most 20 kB; a place is taken for 15 s at the worst.
 SENDING_MAX = 128
+# What was answered and is not recorded yet holds no place, only its body. While the database is slow, no more
+# than this many would have to be sent again.
+UNRECORDED_MAX = 4 * SENDING_MAX
 # Enough for a healthy receiver (4 x 20/s at 50 ms), and one that hangs takes a 32nd of the places.
 ENDPOINT_SENDING_MAX = 4
 # Retries become due by the clock, and other processes leave deliveries too. What comes from here is begun as
 # it is stored; what found no place is looked for as soon as there is one.
 POLL_S_MAX = 0.5
-# Results are awaited by nobody but the places that they hold.
+# Nobody waits for a result to be recorded.
 RECORDING = Pace(factor=3.0, rest_s_max=0.05)
+# Places become free one by one; a search for each would be most of the work.
+CLAIMING = Pace(factor=3.0, rest_s_max=0.02)
 # What is under way when the process is told to stop; most receivers answer within a second.
 DRAIN_S = 5.0
 # While the database is away: often enough to be back well within 10 s.
@@ -98,9 +103,12 @@ class Sender:
     async def run(self) -> None:
         """Send until cancelled; then finish what is under way, or leave it to the lease to bring back."""
         try:
+            now = asyncio.get_running_loop().time
             while self._fault is None:
                 self._news.clear()
+                begun = now()
                 if not await self._claim():
+                    await asyncio.sleep(CLAIMING.rest_s(now() - begun))
                     await _any(self._news, POLL_S_MAX)
             raise self._fault
         finally:
@@ -114,7 +122,7 @@ class Sender:
         """Start what can be started; say whether there may be more."""
         try:
             async with self._choosing:
-                free = SENDING_MAX - self._under_way.total()
+                free = self._free()
                 if free <= 0:
                     return False
                 claimed = await claim_due(
@@ -138,8 +146,12 @@ class Sender:
         """What new deliveries may have: nothing while it is not known who waits longer."""
         if not self._drained:
             return Room()
-        free = SENDING_MAX - self._under_way.total()
-        return Room(max(free, 0), ENDPOINT_SENDING_MAX, dict(self._under_way), frozenset(self._behind))
+        return Room(
+            max(self._free(), 0), ENDPOINT_SENDING_MAX, dict(self._under_way), frozenset(self._behind)
+        )
+
+    def _free(self) -> int:
+        return min(SENDING_MAX - self._under_way.total(), UNRECORDED_MAX - len(self._tasks))
 
     def _begin(self, claimed: Sequence[Delivery]) -> None:
         if claimed:
@@ -152,43 +164,52 @@ class Sender:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if len(self._tasks) == UNRECORDED_MAX - 1:
+            self.wake()
         if not task.cancelled() and task.exception() is not None:
             self._fault = task.exception()  # A fault that nobody foresaw ends the process, not one delivery.
             self.wake()
 
     async def _deliver(self, delivery: Delivery) -> None:
         loop = asyncio.get_running_loop()
+        begun, began_s = loop.time(), time.time()
         try:
             reach("notifications.webhook_due")
-            begun, began_s = loop.time(), time.time()
             attempt = await self._attempt(delivery)
             _note(delivery, attempt, began_s)
             reach("notifications.webhook_sent")
-            duration_ms = round((loop.time() - begun) * 1000)
-            verdict = decide_next(
-                attempt,
-                attempts_made=delivery.attempts + 1,
-                refusals_made=delivery.refusals,
-                jitter=self._jitter(),
+        finally:
+            self._leave(delivery.endpoint_id)
+        verdict = decide_next(
+            attempt,
+            attempts_made=delivery.attempts + 1,
+            refusals_made=delivery.refusals,
+            jitter=self._jitter(),
+        )
+        try:
+            await self._records.submit(
+                Outcome(delivery, attempt, verdict, round((loop.time() - begun) * 1000))
             )
-            await self._records.submit(Outcome(delivery, attempt, verdict, duration_ms))
         except (*DATABASE_AWAY, GroupFull) as fault:
             _log.warning(
                 "a result was not recorded, the delivery comes back",
                 event_id=delivery.event_id, endpoint_id=delivery.endpoint_id, fault=type(fault).__name__,
             )  # fmt: skip
-        else:
-            if isinstance(verdict, Dead | EndpointGone):
-                _log.error(
-                    "a delivery was given up",
-                    event_id=delivery.event_id, endpoint_id=delivery.endpoint_id,
-                    reason=type(verdict).__name__,
-                )  # fmt: skip
-        finally:
-            self._under_way[delivery.endpoint_id] -= 1
-            self._under_way += Counter()  # Drops the zeros: endpoints come and go for as long as we live.
-            if not self._drained or delivery.in_line or delivery.endpoint_id in self._behind:
-                self.wake()  # There is a place, or the next of its payment may go.
+            return
+        if isinstance(verdict, Dead | EndpointGone):
+            _log.error(
+                "a delivery was given up",
+                event_id=delivery.event_id, endpoint_id=delivery.endpoint_id, reason=type(verdict).__name__,
+            )  # fmt: skip
+        if delivery.in_line:
+            self.wake()  # The next of its payment may go.
+
+    def _leave(self, endpoint_id: str) -> None:
+        """Give the place back."""
+        self._under_way[endpoint_id] -= 1
+        self._under_way += Counter()  # Drops the zeros: endpoints come and go for as long as we live.
+        if not self._drained or endpoint_id in self._behind:
+            self.wake()
 
     async def _record(self, outcomes: list[Outcome]) -> Sequence[None]:
         await record_outcomes(self._pool, outcomes)
@@ -197,6 +218,8 @@ class Sender:
 
 
 def _note(delivery: Delivery, attempt: Attempt, began_s: float) -> None:
+    if not tracing.is_told():
+        return
     said: dict[str, str | int] = {"countermark.event_id": delivery.event_id}
     if isinstance(attempt, Answered):
         said["http.response.status_code"] = attempt.status
