@@ -1,7 +1,8 @@
 """What a caller of the bus may publish and hear, from the streams that it fills or reads (pure).
 
 A subscriber declares `reads = "STREAM"`: it may make, look at and pull the one consumer that has its name,
-and acknowledge what came to it; it cannot read past it, make another, or reach a stream of another class.
+and acknowledge what came to it; and one more, which it may delete, to read again what it has lost. It cannot
+delete the first, make another, read past them, or reach a stream of another class.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from typing import Any, Final
 # The class of data that a stream holds; a hop to it declares that class and no other.
 STREAMS: Final[Mapping[str, str]] = MappingProxyType({"EVENTS": "event", "FACTS": "fact"})
 
+REPLAY_SUFFIX: Final = "-replay"
+
 
 def subjects_of(caller: str, reads: str, fills: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the subjects that a caller may publish to, and those that it may subscribe to.
 
     Args:
-        caller: The workload; its consumer and its inbox have its name.
+        caller: The workload; its consumers and its inbox have its name.
         reads: The stream that it subscribes to; empty if it does not.
         fills: The streams that it keeps.
     """
@@ -26,9 +29,11 @@ def subjects_of(caller: str, reads: str, fills: Sequence[str]) -> tuple[tuple[st
     for stream in fills:
         publish += [f"$JS.API.STREAM.{act}.{stream}" for act in ("CREATE", "UPDATE", "INFO", "MSG.GET")]
         publish.append(f"$JS.API.CONSUMER.INFO.{stream}.*")
+    for consumer in (caller, caller + REPLAY_SUFFIX) if reads else ():
+        publish += [f"$JS.API.CONSUMER.{act}.{reads}.{consumer}" for act in ("CREATE", "INFO", "MSG.NEXT")]
+        publish.append(f"$JS.ACK.{reads}.{consumer}.>")
     if reads:
-        publish += [f"$JS.API.CONSUMER.{act}.{reads}.{caller}" for act in ("CREATE", "INFO", "MSG.NEXT")]
-        publish.append(f"$JS.ACK.{reads}.{caller}.>")
+        publish.append(f"$JS.API.CONSUMER.DELETE.{reads}.{caller}{REPLAY_SUFFIX}")
     return tuple(publish), ((f"_INBOX_{caller}.>",) if publish else ())
 
 

@@ -143,7 +143,7 @@ class Subscriber(Generic[ItemT]):
                 return  # The consumer or the stream was deleted under the request.
             if messages:
                 begun = now()
-                await self._store(messages)
+                await commit_messages(self._subscription, messages)
                 if len(messages) < FETCH_MAX:
                     await asyncio.sleep(TAKING.rest_s(now() - begun))
                 continue
@@ -152,34 +152,51 @@ class Subscriber(Generic[ItemT]):
             except nats.js.errors.NotFoundError:
                 return
 
-    async def _store(self, messages: list[Msg]) -> None:
-        """Commit what all messages say, then acknowledge each; those that say nothing are terminated."""
-        sound: list[Msg] = []
-        items: list[ItemT] = []
-        for message in messages:
-            try:
-                parsed = self._subscription.parse(message.subject, message.data)
-            except MessageMalformed as fault:
-                _tell_refused(message, "a message was refused", str(fault))
-                await message.term()
-            else:
-                sound.append(message)
-                items += parsed.items
-                for reason in parsed.refused:
-                    _tell_refused(message, "a part of a message was refused", reason)
-        if not sound:
-            return
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of fetched messages: how many said something that was committed, and what was refused."""
+
+    messages: int = 0
+    items: int = 0
+    refused: int = 0
+
+
+async def commit_messages(subscription: Subscription[ItemT], messages: Sequence[Msg]) -> Committed:
+    """Commit what all messages say, then acknowledge each; those that say nothing are terminated.
+
+    While the database is away nothing is committed, and all of them come again.
+    """
+    sound: list[Msg] = []
+    items: list[ItemT] = []
+    refused = terminated = 0
+    for message in messages:
         try:
-            await self._subscription.take(items)
-        except DATABASE_AWAY as fault:
-            _log.warning("the database is away, events wait", fault=type(fault).__name__)
-            for message in sound:
-                await message.nak(delay=AWAY_S)
-            await asyncio.sleep(AWAY_S)
-            return
+            parsed = subscription.parse(message.subject, message.data)
+        except MessageMalformed as fault:
+            terminated += 1
+            _tell_refused(message, "a message was refused", str(fault))
+            await message.term()
+        else:
+            sound.append(message)
+            items += parsed.items
+            refused += len(parsed.refused)
+            for reason in parsed.refused:
+                _tell_refused(message, "a part of a message was refused", reason)
+    if not sound:
+        return Committed(refused=terminated)
+    try:
+        await subscription.take(items)
+    except DATABASE_AWAY as fault:
+        _log.warning("the database is away, events wait", fault=type(fault).__name__)
         for message in sound:
-            await message.ack()
-        self._subscription.acknowledged()
+            await message.nak(delay=AWAY_S)
+        await asyncio.sleep(AWAY_S)
+        return Committed(refused=terminated)
+    for message in sound:
+        await message.ack()
+    subscription.acknowledged()
+    return Committed(len(sound), len(items), terminated + refused)
 
 
 def _tell_refused(message: Msg, what: str, reason: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
@@ -30,17 +31,38 @@ class Reached:
     def __init__(self) -> None:
         self.yes = False
 
+    def now(self) -> None:
+        """It was."""
+        self.yes = True
+
+
+def subscription(pool: Pool, taken: Callable[[], None] = lambda: None) -> Subscription[Fact]:
+    """Return what is read, and that it is counted.
+
+    Args:
+        pool: Connections of the role `reporting`.
+        taken: Called after each commit.
+    """
+
+    async def take(facts: Sequence[Fact]) -> None:
+        await count_facts(pool, facts)
+        taken()
+
+    return Subscription(STREAM, DURABLE, parse_message, take)
+
+
+@asynccontextmanager
+async def reading(config: ReportingConfig) -> AsyncIterator[Subscription[Fact]]:
+    """What is read, for as long as the store is open: for a replay."""
+    async with open_pool(config, config.postgres, connections_max=1, by_index=True) as pool:
+        yield subscription(pool)
+
 
 async def main(config: ReportingConfig) -> None:
     """Run until told to stop."""
     reached = Reached()
     async with open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX, by_index=True) as pool:
-
-        async def take(facts: Sequence[Fact]) -> None:
-            await count_facts(pool, facts)
-            reached.yes = True
-
-        subscriber = Subscriber(config, config.nats, Subscription(STREAM, DURABLE, parse_message, take))
+        subscriber = Subscriber(config, config.nats, subscription(pool, reached.now))
         async with serve(web.Application(), config, config.listen, callers={}, ready=lambda: reached.yes):
             loops = {asyncio.create_task(subscriber.run()), asyncio.create_task(_forget(pool, reached))}
             stopped = asyncio.create_task(until_stopped())

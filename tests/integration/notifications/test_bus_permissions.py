@@ -26,6 +26,7 @@ _DENIED: dict[str, _Attempt] = {
     "purge the stream": lambda bus: bus.purge_stream("EVENTS"),
     "read the stream past its consumer": lambda bus: bus.get_msg("EVENTS", seq=1),
     "make another consumer": lambda bus: bus.add_consumer("EVENTS", name="other", durable_name="other"),
+    "read again in somebody else's name": lambda bus: bus.add_consumer("EVENTS", name="reporting-replay"),
     "delete the consumer": lambda bus: bus.delete_consumer("EVENTS", "notifications"),
     "read facts": lambda bus: bus.add_consumer("FACTS", name="notifications", durable_name="notifications"),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,10 +18,9 @@ from pki.identity import TRUST_DOMAIN_DEFAULT
 from services.node.bus import connect_bus
 from services.node.config_file import NodeConfig
 from services.node.postgres import open_pool
-from services.node.subscriber import Subscriber, Subscription
-from services.reporting.app import DURABLE, STREAM
-from services.reporting.facts import SUBJECT, Fact, parse_message
-from services.reporting.store import count_facts
+from services.node.subscriber import Subscriber
+from services.reporting.app import STREAM, subscription
+from services.reporting.facts import SUBJECT
 from tests.integration.nats_server import NatsServer
 from tests.integration.postgres_server import PostgresServer
 
@@ -100,12 +99,7 @@ class Stack:
     async def running(self) -> AsyncIterator[None]:
         """Count until the context ends; a loop that failed fails the test."""
         async with self.pool() as pool:
-
-            async def take(facts: Sequence[Fact]) -> None:
-                await count_facts(pool, facts)
-
-            subscription = Subscription(STREAM, DURABLE, parse_message, take)
-            subscriber = Subscriber(self.node("reporting"), self.bus.reach(), subscription)
+            subscriber = Subscriber(self.node("reporting"), self.bus.reach(), subscription(pool))
             task = asyncio.create_task(subscriber.run())
             try:
                 yield
