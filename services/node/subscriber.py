@@ -111,7 +111,10 @@ class Subscriber(Generic[ItemT]):
                 await client.close()
 
     async def _settle(self, stream: JetStreamContext, client: BusClient) -> None:
-        """Create the consumer as soon as there is a stream to create it on; if it exists, nothing changes."""
+        """Create the consumer as soon as there is a stream to create it on; if it exists, nothing changes.
+
+        Asked first: in a cluster, to create what exists is one more decision of all nodes about it.
+        """
         own = self._subscription
         wanted = api.ConsumerConfig(
             name=own.durable,
@@ -122,12 +125,13 @@ class Subscriber(Generic[ItemT]):
             max_ack_pending=UNACKNOWLEDGED_MAX,
         )
         while not client.is_due:
-            try:
-                await stream.add_consumer(own.stream, wanted)
-            except nats.js.errors.NotFoundError:
-                await asyncio.sleep(AWAY_S)  # A wiped bus: the relay makes the stream again.
-            else:
+            with suppress(nats.js.errors.NotFoundError):
+                await stream.consumer_info(own.stream, own.durable)
                 return
+            with suppress(nats.js.errors.NotFoundError):
+                await stream.add_consumer(own.stream, wanted)
+                return
+            await asyncio.sleep(AWAY_S)  # A wiped bus: the relay makes the stream again.
 
     async def _pull(self, pulling: JetStreamContext.PullSubscription, client: BusClient) -> None:
         """Fetch until nothing comes and the consumer turns out to be gone, or the time has come."""
@@ -139,8 +143,11 @@ class Subscriber(Generic[ItemT]):
                 messages = await pulling.fetch(FETCH_MAX, timeout=wait_s)
             except nats.errors.TimeoutError:
                 messages = []
-            except nats.js.errors.APIError:
-                return  # The consumer or the stream was deleted under the request.
+            except nats.js.errors.APIError as fault:
+                # The consumer or the stream was deleted under the request, or no node leads it for now.
+                _log.warning("nobody serves the consumer, events wait", fault=type(fault).__name__)
+                await asyncio.sleep(AWAY_S)
+                return
             if messages:
                 begun = now()
                 await commit_messages(self._subscription, messages)
