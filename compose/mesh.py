@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from compose.bus_subjects import subjects_of
-from compose.mesh_faults import hop_faults, is_text, person_faults, service_faults, traces_faults
+from compose.mesh_faults import (
+    hop_faults,
+    is_text,
+    node_faults,
+    node_name,
+    person_faults,
+    service_faults,
+    traces_faults,
+)
 from pki.identity import dns_name, spiffe_id
 
 BANK_TERMS_FILE: Final = "banks.toml"
+ROUTES: Final = "routes"  # The listener at which a node of a cluster meets the others.
 
 
 class MeshError(Exception):
@@ -30,6 +39,7 @@ class Service:
         listeners: Names of its own listeners; `sidecar` adds `ingress` and one `egress.<callee>` per hop.
         database_role: Whether PostgreSQL has a role of this name, bound to its certificate.
         acts_as: The role that a person has at PostgreSQL; empty for everything but persons.
+        nodes: How many equal processes of one identity it is: of NATS, a cluster.
     """
 
     name: str
@@ -40,6 +50,20 @@ class Service:
     listeners: tuple[str, ...] = ()
     database_role: bool = False
     acts_as: str = ""
+    nodes: int = 1
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        """Its processes: one of the service's own name, or `NAME-1` and so on."""
+        if self.nodes == 1:
+            return (self.name,)
+        return tuple(node_name(self.name, number) for number in range(1, self.nodes + 1))
+
+    @property
+    def own_listeners(self) -> tuple[str, ...]:
+        """`NODE.LISTENER` of each node; the nodes of a cluster meet at listeners of their own."""
+        listeners = (*self.listeners, ROUTES) if self.nodes > 1 else self.listeners
+        return tuple(f"{node}.{listener}" for node in self.node_names for listener in listeners)
 
     @property
     def sidecar_name(self) -> str:
@@ -118,6 +142,11 @@ class Mesh:
         filled = [stream for hop in self.hops for stream in hop.fills]
         return {stream: [hop.caller for hop in self.hops if hop.reads == stream] for stream in filled}
 
+    def owner_of(self, listener: str) -> Service:
+        """The service that a listener belongs to, given as `NODE.LISTENER`."""
+        node = listener.partition(".")[0]
+        return next(s for s in self.services.values() if node in (s.name, *s.node_names))
+
     def callers_of(self, callee: str, protocol: str = "http") -> list[Hop]:
         """The declared hops into one service."""
         return [hop for hop in self.hops if hop.callee == callee and hop.protocol == protocol]
@@ -141,9 +170,9 @@ class Mesh:
 
     def listener_names(self) -> list[str]:
         """Every listener of the mesh as `<service>.<listener>`; each gets one address."""
-        names = []
+        names: list[str] = []
         for service in self.services.values():
-            names += [f"{service.name}.{listener}" for listener in service.listeners]
+            names += service.own_listeners
             if service.sidecar:
                 names.append(f"{service.name}.ingress")
                 names += [f"{service.name}.egress.{hop.callee}" for hop in self.egress_of(service.name)]
@@ -196,6 +225,7 @@ def parse_mesh(document: dict[str, Any]) -> Mesh:
     for name, table in tables.items():
         faults += service_faults(name, table)
         faults += person_faults(name, table, tables)
+        faults += node_faults(name, table, tables)
     for entry in entries:
         faults += hop_faults(entry, set(tables))
     traces = document.get("traces", {})

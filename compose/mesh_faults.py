@@ -15,14 +15,16 @@ KINDS: Final = ("edge", "python", "postgres", "redis", "nats", "party", "role")
 PROTOCOLS: Final = ("https", "http", "postgres", "redis", "nats")
 _SERVICE_KEYS: Final = {
     "kind": str, "module": str, "sidecar": bool, "listeners": list, "database_role": bool, "purpose": str,
-    "acts_as": str,
+    "acts_as": str, "nodes": int,
 }  # fmt: skip
 _HOP_KEYS: Final = {
     "caller": str, "callee": str, "protocol": str, "routes": list, "data": list, "keys": list,
     "commands": list, "publish": list, "subscribe": list, "memberships": list, "reads": str, "fills": list,
 }  # fmt: skip
 _TRACES_KEYS: Final = {"url": str, "collector": str}
-_KIND_OF_VALUE: Final = {str: "a text", bool: "true or false", list: "a list of texts"}
+_KIND_OF_VALUE: Final = {str: "a text", bool: "true or false", list: "a list of texts", int: "a number"}
+# Of two nodes, either alone is no majority: a cluster of them is away more often than one node.
+NODES: Final = (1, 3, 5)
 
 
 def is_text(value: object) -> bool:
@@ -35,7 +37,7 @@ def _shape_faults(title: str, table: dict[str, Any], keys: Mapping[str, type]) -
     for key, value in table.items():
         if key not in keys:
             faults.append(f"{title}: unknown key {key}")
-        elif not isinstance(value, keys[key]) or (
+        elif type(value) is not keys[key] or (
             isinstance(value, list) and not all(is_text(item) for item in value)
         ):
             faults.append(f"{title}: {key} must be {_KIND_OF_VALUE[keys[key]]}")
@@ -84,6 +86,25 @@ def person_faults(name: str, table: dict[str, Any], tables: dict[str, dict[str, 
     if not name.startswith(f"{role}-"):
         faults.append(f"service {name}: a person who acts as {role} is named {role}-NAME")
     return faults
+
+
+def node_name(name: str, number: int) -> str:
+    """Name of one process of a service that is several, counted from 1."""
+    return f"{name}-{number}"
+
+
+def node_faults(name: str, table: dict[str, Any], tables: dict[str, dict[str, Any]]) -> list[str]:
+    """Only the bus is a cluster, its nodes can form a majority, and their names are nobody else's."""
+    nodes = table.get("nodes", 1)
+    if type(nodes) is not int or nodes == 1:
+        return []
+    faults = []
+    if table.get("kind") != "nats":
+        faults.append(f"service {name}: only a service of kind nats has nodes")
+    if nodes not in NODES:
+        return [*faults, f"service {name}: nodes must be one of {', '.join(map(str, NODES))}"]
+    names = {node_name(name, number) for number in range(1, nodes + 1)}
+    return faults + [f"service {name}: {taken} is a service, too" for taken in sorted(names & set(tables))]
 
 
 def hop_faults(entry: dict[str, Any], names: set[str]) -> list[str]:

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import yaml
 
-from compose.derive.configuration import CONFIG_FILE, ENVOY_FILE
+from compose.derive.configuration import CONFIG_FILE, ENVOY_FILE, nats_file
+from compose.derive.container_networks import container_networks, has_container, networks_of
 from compose.derive.container_places import (
     HOME,
     PUBLISHED_PORT,
@@ -23,8 +24,7 @@ from compose.derive.container_places import (
 )
 from compose.derive.places import Places
 from compose.derive.process_config import process_config
-from compose.mesh import Hop, Mesh, Service
-from compose.mesh_faults import MERCHANT
+from compose.mesh import Mesh, Service
 
 IMAGE: Final = "countermark:local"
 DATA: Final = "../.data/containers"  # Relative to the folder of compose.yaml.
@@ -71,44 +71,20 @@ def compose_document(mesh: Mesh) -> dict[str, Any]:
     places = places_in_containers(mesh)
     services: dict[str, Any] = {"prepare": _prepare()}
     for service in mesh.services.values():
-        if _has_container(service):
+        if has_container(service):
             if service.sidecar:
                 services[f"{service.name}-namespace"] = _namespace(mesh, service)
-            services[service.name] = _workload(mesh, service, places)
+            for node in service.node_names:
+                services[node] = _workload(mesh, service, places, node)
         if service.sidecar:
             services[service.sidecar_name] = _sidecar(mesh, service)
-    networks = {_network(hop): _network_options(hop) for hop in _network_hops(mesh)}
+    networks = container_networks(mesh)
     secrets = {
         secret: {"file": f"{DATA}/secrets/{name}/{file}"}
         for name in mesh.services
         for secret, file in _secrets(mesh, name, places)
     }
     return {"name": "countermark", "services": services, "networks": networks, "secrets": secrets}
-
-
-def _has_container(service: Service) -> bool:
-    """Nothing runs here as the supervisor, and nobody rotates certificates from inside a container."""
-    return service.kind != "role" or service.name in _ONE_SHOTS
-
-
-def _network_hops(mesh: Mesh) -> list[Hop]:
-    """Hops that cross between containers."""
-    return [hop for hop in mesh.hops if hop.caller == MERCHANT or _has_container(mesh.services[hop.caller])]
-
-
-def _network(hop: Hop) -> str:
-    return f"{hop.caller}-{hop.callee}"
-
-
-def _network_options(hop: Hop) -> dict[str, Any]:
-    # Merchants are outside: without a way out, no port can be published and no webhook delivered.
-    return {"internal": MERCHANT not in (hop.caller, hop.callee)}
-
-
-def _networks_of(mesh: Mesh, name: str) -> dict[str, Any]:
-    return {
-        _network(hop): {"aliases": [name]} for hop in _network_hops(mesh) if name in (hop.caller, hop.callee)
-    }
 
 
 def _hardened(user: str) -> dict[str, Any]:
@@ -162,20 +138,23 @@ def _namespace(mesh: Mesh, service: Service) -> dict[str, Any]:
         "init": True,  # `sleep` as process 1 would ignore SIGTERM.
         "restart": "unless-stopped",
         "command": ["sleep", "infinity"],
-        "networks": _networks_of(mesh, service.name),
+        "networks": networks_of(mesh, service, service.name),
     }
 
 
-def _workload(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
+def _workload(mesh: Mesh, service: Service, places: Places, node: str) -> dict[str, Any]:
     name = service.name
-    entry = _process(mesh, name, _command(service))
-    depends = {hop.callee: _healthy() for hop in mesh.hops if hop.caller == name and hop.protocol in _STORES}
+    entry = _process(mesh, name, _command(service, node))
+    stores = [
+        mesh.services[hop.callee] for hop in mesh.hops if hop.caller == name and hop.protocol in _STORES
+    ]
+    depends = {waited: _healthy() for store in stores for waited in store.node_names}
     if service.sidecar:
         holder = f"{name}-namespace"
         depends[holder] = {"condition": "service_started", "restart": True}
         entry["network_mode"] = f"service:{holder}"
     else:
-        entry["networks"] = _networks_of(mesh, name)
+        entry["networks"] = networks_of(mesh, service, node)
     if "postgres" in depends and name != "migrator":
         depends["migrator"] = {"condition": "service_completed_successfully"}
     if service.kind != "role":
@@ -187,7 +166,7 @@ def _workload(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
     if secrets:
         entry["secrets"] = secrets
     if name in _STORES:
-        entry["healthcheck"] = _handshake(name)
+        entry["healthcheck"] = _handshake(node)
     if service.kind == "edge":
         entry["ports"] = [f"127.0.0.1:{PUBLISHED_PORT}:{PUBLISHED_PORT}"]
         depends |= {
@@ -207,7 +186,6 @@ def _workload(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
 
 
 _STORES: Final = ("postgres", "redis", "nats")
-_ONE_SHOTS: Final = ("migrator", "operator")
 
 
 def _healthy() -> dict[str, Any]:
@@ -222,7 +200,7 @@ def _one_shot(service: Service) -> dict[str, Any]:
     return {"restart": "no", "profiles": ["operator"], "entrypoint": entry, "command": ["--help"]}
 
 
-def _command(service: Service) -> list[str]:
+def _command(service: Service, node: str) -> list[str]:
     name = service.name
     match service.kind:
         case "edge":
@@ -233,7 +211,7 @@ def _command(service: Service) -> list[str]:
         case "redis":
             return ["/usr/local/bin/redis-server", f"{HOME}/run/{name}/redis.conf"]
         case "nats":
-            return ["/opt/venv/bin/nats-server", "-c", f"{HOME}/run/{name}/nats.conf"]
+            return ["/opt/venv/bin/nats-server", "-c", f"{HOME}/run/{name}/{nats_file(node)}"]
         case "role":
             return [_PYTHON, "-m", "compose.images.migrate"]
         case _:

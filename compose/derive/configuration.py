@@ -36,13 +36,20 @@ def configuration_files(
                 users = stores.redis_users(mesh, passwords)
                 files[service.name] = {"redis.conf": stores.redis_conf(places), "users.acl": users}
             case "nats":
-                files[service.name] = {"nats.conf": stores.nats_conf(mesh, places)}
+                files[service.name] = {
+                    nats_file(node): stores.nats_conf(mesh, places, node) for node in service.node_names
+                }
             case _:
                 files[service.name] = {CONFIG_FILE: process_config(mesh, service, places)}
         if service.sidecar:
             sidecar = service.sidecar_name
             files[sidecar] = _envoy_files(sidecar, envoy.sidecar_config(mesh, service, places), places)
     return files
+
+
+def nats_file(node: str) -> str:
+    """Name of the configuration of one node of the bus; `nats.conf` for one that is alone."""
+    return f"{node}.conf"
 
 
 def _envoy_files(name: str, config: dict[str, object], places: Places) -> dict[str, str]:

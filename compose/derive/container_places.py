@@ -12,7 +12,7 @@ from typing import Final
 
 from compose.derive.places import Address, Places
 from compose.derive.policy_file import account_name
-from compose.mesh import Mesh, MeshError
+from compose.mesh import ROUTES, Mesh, MeshError
 
 PUBLISHED_PORT: Final = 8443  # Part of the public origin, which merchants sign.
 CONNECTION_AGE_S_MAX: Final = 300.0  # How long a rotation waits for old connections.
@@ -26,6 +26,7 @@ _PORTS: Final = {
     "postgres.tls": 5432,
     "redis.tls": 6379,
     "nats.tls": 4222,
+    f"nats.{ROUTES}": 6222,
 }
 _INGRESS_PORT: Final = 8443
 _APP_PORT: Final = 9443
@@ -51,7 +52,7 @@ def _addresses(mesh: Mesh) -> dict[str, Address]:
     egress = [name for name in mesh.listener_names() if ".egress." in name]
     addresses = {}
     for name in mesh.listener_names():
-        service = mesh.services[name.partition(".")[0]]
+        service, (node, _, listener) = mesh.owner_of(name), name.partition(".")
         if name in egress:
             port = _EGRESS_PORT_FIRST + egress.index(name)
             addresses[name] = Address(_LOOPBACK, _LOOPBACK, port)
@@ -60,7 +61,10 @@ def _addresses(mesh: Mesh) -> dict[str, Address]:
         elif name == f"{service.name}.ingress":
             addresses[name] = Address(_EVERY_ADDRESS, service.name, _INGRESS_PORT)
         else:
-            addresses[name] = Address(_EVERY_ADDRESS, service.name, _PORTS.get(name, _APP_PORT))
+            # Nodes find each other by the one name that all their certificates have.
+            host = mesh.dns(service.name) if listener == ROUTES else node
+            port = _PORTS.get(f"{service.name}.{listener}", _APP_PORT)
+            addresses[name] = Address(_EVERY_ADDRESS, host, port)
     return addresses
 
 

@@ -13,7 +13,7 @@ from compose.derive.places import Places
 from compose.derive.policy_file import account_name, consumer_kind
 from compose.derive.process_config import PASSWORD_FILE
 from compose.derive.stores import DATABASE
-from compose.mesh import Mesh, Service
+from compose.mesh import ROUTES, Mesh, Service
 
 VERSION: Final = 1
 REPORT_PATH: Final = "/identity"
@@ -59,12 +59,20 @@ def _consumer(mesh: Mesh, service: Service, places: Places) -> dict[str, Any]:
 def _store(mesh: Mesh, name: str, kind: str, places: Places) -> dict[str, Any]:
     callers = [hop.caller for hop in mesh.callers_of(name, kind)]
     admitted = ROTATOR if ROTATOR in callers else callers[0]
-    consumer: dict[str, Any] = {"listeners": [_listener(places, f"{name}.tls", kind, admitted)]}
+    service = mesh.services[name]
+    listeners = [
+        # Nodes of a cluster admit each other, and nobody else, where they meet.
+        _listener(places, listener, kind, name if listener.endswith(f".{ROUTES}") else admitted)
+        for listener in service.own_listeners
+    ]
+    consumer: dict[str, Any] = {"listeners": listeners}
     if kind == "redis":
         password_file = places.secrets / ROTATOR / PASSWORD_FILE
         return {**consumer, "username": ROTATOR, "password_file": str(password_file)}
     if kind == "postgres":
         consumer["database"] = DATABASE
+    if service.nodes > 1:
+        return {**consumer, "processes": list(service.node_names)}
     return {**consumer, "process": name}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compose.mesh import Hop, Mesh
+from compose.mesh import Hop, Mesh, Service
 from compose.mesh_faults import MERCHANT
 
 _COLUMNS = (
@@ -22,6 +22,8 @@ def hop_table(mesh: Mesh) -> str:
     """Every declared hop, and the loopback hops between a service and its own sidecar."""
     rows = [_declared(mesh, hop) for hop in mesh.hops]
     for service in mesh.services.values():
+        if service.nodes > 1:
+            rows.append(_between_nodes(mesh, service))
         if service.sidecar:
             inward = mesh.callers_of(service.name)
             rows.append(_own(mesh, service.sidecar_name, service.name, inward))
@@ -60,6 +62,15 @@ def _uses(mesh: Mesh, hop: Hop) -> str:
         names = (f"role {role}", *(f"member of {group}" for group in hop.memberships))
     # A bar ends a cell even inside code.
     return ", ".join(f"`{name}`" for name in names).replace("|", "\\|") or "-"
+
+
+def _between_nodes(mesh: Mesh, service: Service) -> tuple[str, ...]:
+    name = service.name
+    data = sorted({kind for hop in mesh.callers_of(name, service.kind) for kind in hop.data})
+    return (
+        name, name, "routes of the cluster in mTLS 1.3", f"`{mesh.spiffe(name)}`", f"`{mesh.dns(name)}`",
+        "-", ", ".join(data),
+    )  # fmt: skip
 
 
 def _own(mesh: Mesh, caller: str, callee: str, hops: list[Hop]) -> tuple[str, ...]:

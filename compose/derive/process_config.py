@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from compose.derive.places import Places
-from compose.derive.stores import DATABASE
+from compose.derive.stores import BUS, BUS_COPIES_MAX, DATABASE
 from compose.mesh import Mesh, Service
 
 PASSWORD_FILE = "redis.password"  # noqa: S105 - a file name.
@@ -66,8 +66,12 @@ def _admitted(mesh: Mesh, service: Service) -> list[str]:
 
 
 def _store(mesh: Mesh, caller: str, callee: str, places: Places) -> dict[str, Any]:
-    address = places.addresses[f"{callee}.tls"]
+    nodes = mesh.services[callee].node_names
+    address, *others = (places.addresses[f"{node}.tls"] for node in nodes)
     table: dict[str, Any] = {"host": address.host, "port": address.port, "expect": mesh.spiffe(callee)}
+    if callee == BUS and others:
+        copies = min(len(nodes), BUS_COPIES_MAX)
+        table |= {"others": [f"{other.host}:{other.port}" for other in others], "replicas": copies}
     if callee == "postgres":
         table |= {"database": DATABASE, "user": mesh.services[caller].acts_as or caller}
     if callee == "redis":

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
+from pathlib import Path
 from typing import Final
 
 from compose.derive.places import Places
-from compose.mesh import Hop, Mesh
+from compose.mesh import ROUTES, Hop, Mesh
 
 DATABASE = "countermark"
 CONNECTIONS_MAX = 100  # Pools of all workers together stay below 60; each backend costs about 5 MB.
 # 400,000 remembered reads of 300 s each, which is 1,300 signed reads a second.
 REDIS_BYTES_MAX = 128 * 1024 * 1024
+BUS = "nats"  # The one service of its kind.
+BUS_COPIES_MAX = 3  # Of each message: two nodes may then be lost one after the other, one at a time at once.
 BUS_FILE_BYTES_MAX = 1024**3  # The outbox is the truth; the stream keeps what subscribers still need.
 
 # What every Redis client says when it connects; none of it reads or writes a key.
@@ -181,31 +184,68 @@ def redis_users(mesh: Mesh, passwords: dict[str, bytes]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def nats_conf(mesh: Mesh, places: Places) -> str:
-    """nats.conf: the handshake first, identities mapped from certificates, subjects per identity."""
-    address, current = places.addresses["nats.tls"], places.identity("nats")
-    lines = ",\n".join(_nats_user(mesh, hop) for hop in mesh.callers_of("nats", "nats"))
-    return f"""server_name: nats
+def nats_conf(mesh: Mesh, places: Places, node: str = BUS) -> str:
+    """nats.conf: the handshake first, identities mapped from certificates, subjects per identity.
+
+    Args:
+        node: The process; of a cluster, each has a store and a configuration of its own.
+    """
+    address, current = places.addresses[f"{node}.tls"], places.identity(BUS)
+    lines = ",\n".join(_nats_user(mesh, hop) for hop in mesh.callers_of(BUS, "nats"))
+    store = places.state / BUS if node == BUS else places.state / BUS / node
+    return f"""server_name: {node}
 host: {json.dumps(address.bind)}
 port: {address.port}
 jetstream {{
-  store_dir: {json.dumps(str(places.state / "nats"))}
+  store_dir: {json.dumps(str(store))}
   sync_interval: always
   max_mem: 0
   max_file: {BUS_FILE_BYTES_MAX}
 }}
 tls {{
-  cert_file: {json.dumps(str(current / "cert.pem"))}
-  key_file: {json.dumps(str(current / "key.pem"))}
-  ca_file: {json.dumps(str(current / "trust.pem"))}
-  min_version: "1.3"
-  verify_and_map: true
+{_nats_tls(current)}
   handshake_first: true
-  timeout: 5
 }}
 authorization {{ users = [
 {lines}
 ] }}
+{_nats_cluster(mesh, places, node)}"""
+
+
+def _nats_tls(current: Path) -> str:
+    return f"""  cert_file: {json.dumps(str(current / "cert.pem"))}
+  key_file: {json.dumps(str(current / "key.pem"))}
+  ca_file: {json.dumps(str(current / "trust.pem"))}
+  min_version: "1.3"
+  verify_and_map: true
+  timeout: 5"""
+
+
+def _nats_cluster(mesh: Mesh, places: Places, node: str) -> str:
+    """The routes between the nodes; empty for one that is alone.
+
+    Whoever dials is admitted as a route only by the bus's own SPIFFE id: with `verify_and_map`, the user of
+    `authorization` is that of the certificate. Whoever is dialled must have the bus's DNS name. Where routes
+    are addresses, NATS takes that name from the first route that has one: the last entry is for this alone.
+    It has no port and so is never dialled, nor its name ever looked up (NATS logs that once an hour).
+    """
+    nodes = mesh.services[BUS].node_names
+    if len(nodes) == 1:
+        return ""
+    own, name = places.addresses[f"{node}.{ROUTES}"], mesh.dns(BUS)
+    others = [places.addresses[f"{other}.{ROUTES}"] for other in nodes if other != node]
+    routes = [*dict.fromkeys(f"tls://{other.host}:{other.port}" for other in others), f"tls://{name}"]
+    return f"""cluster {{
+  name: {BUS}
+  host: {json.dumps(own.bind)}
+  port: {own.port}
+  no_advertise: true
+  routes: {json.dumps(routes)}
+  authorization {{ user: {json.dumps(mesh.spiffe(BUS))}, timeout: 5 }}
+  tls {{
+{_nats_tls(places.identity(BUS))}
+  }}
+}}
 """
 
 

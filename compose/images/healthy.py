@@ -26,27 +26,32 @@ _SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
 def require_healthy(mesh: Mesh, places: Places, name: str) -> None:
     """Complete one handshake.
 
+    Args:
+        name: The store, or one node of it.
+
     Raises:
         OSError: No connection, no TLS, or not that store (`ssl.SSLError` is one).
         PKIError: The container's identity cannot be used.
     """
-    context = client_context(places.identity(name), expect=frozenset({mesh.spiffe(name)}))
+    service = mesh.owner_of(f"{name}.tls").name
+    context = client_context(places.identity(service), expect=frozenset({mesh.spiffe(service)}))
     address = ("127.0.0.1", places.addresses[f"{name}.tls"].port)
     with socket.create_connection(address, timeout=ANSWER_S_MAX) as plain:
-        if name == "postgres":
+        if service == "postgres":
             plain.sendall(_SSL_REQUEST)
             if plain.recv(1) != b"S":
                 raise ssl.SSLError("the server does not offer TLS")
-        with context.wrap_socket(plain, server_hostname=mesh.dns(name)):
+        with context.wrap_socket(plain, server_hostname=mesh.dns(service)):
             pass
 
 
 def main(arguments: list[str]) -> int:
     """Run as a command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m compose.images.healthy", description=__doc__)
-    parser.add_argument("name", choices=("postgres", "redis", "nats"))
-    name = parser.parse_args(arguments).name
     mesh = read_mesh(checkout_root() / "compose" / "mesh.toml")
+    stores = [s for s in mesh.services.values() if s.kind in ("postgres", "redis", "nats")]
+    parser.add_argument("name", choices=[node for store in stores for node in store.node_names])
+    name = parser.parse_args(arguments).name
     try:
         require_healthy(mesh, places_in_containers(mesh), name)
     except (OSError, PKIError) as fault:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compose.derive.configuration import CONFIG_FILE, ENVOY_FILE
+from compose.derive.configuration import CONFIG_FILE, ENVOY_FILE, nats_file
 from compose.derive.places import Places
 from compose.launcher.accounts import Account
 from compose.launcher.databases import find_server_programs
@@ -27,6 +27,7 @@ class ProcessSpec:
         after: Names of processes, or of steps of the launcher, that come first.
         secret_file: A file that the process finds open as `SECRET_DESCRIPTOR`; opened as the launcher, so the
             process's own account need not be able to, and in neither arguments nor environment.
+        is_store: Whether others may need it to finish what they hold: it is stopped after them.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ProcessSpec:
     stop_signal: str = "TERM"
     environment: dict[str, str] = field(default_factory=dict)
     secret_file: Path | None = None
+    is_store: bool = False
 
 
 def plan_processes(
@@ -45,7 +47,12 @@ def plan_processes(
     """List the processes that mesh.toml declares, in the order of their declaration."""
     specs = []
     for service in mesh.services.values():
-        if service.kind != "role":
+        if service.kind == "nats":
+            specs += [
+                _nats(mesh, service.name, node, places, release, accounts[service.name])
+                for node in service.node_names
+            ]
+        elif service.kind != "role":
             specs.append(_service(mesh, service, places, release, accounts[service.name]))
         if service.sidecar:
             account = accounts[service.sidecar_name]
@@ -65,17 +72,25 @@ def _service(mesh: Mesh, service: Service, places: Places, release: Release, acc
             argv = [str(find_server_programs() / "postgres"), "-D", str(data), f"--config-file={conf}"]
             # INT is PostgreSQL's fast stop: roll back, write a checkpoint, end.
             return ProcessSpec(
-                name, account, argv, serves_postgres(mesh, places), ("cluster",), stop_signal="INT"
-            )
+                name, account, argv, serves_postgres(mesh, places), ("cluster",), stop_signal="INT",
+                is_store=True,
+            )  # fmt: skip
         case "redis":
             # Debian's redis-tools carries one binary; under this name it is the server (see setup.sh).
             argv = [str(places.run / "redis" / "redis-server"), str(places.run / name / "redis.conf")]
-            return ProcessSpec(name, account, argv, completes_handshake(mesh, places, "redis.tls", name))
-        case "nats":
-            argv = [str(release.nats_server), "-c", str(places.run / name / "nats.conf")]
-            return ProcessSpec(name, account, argv, completes_handshake(mesh, places, "nats.tls", name))
+            probe = completes_handshake(mesh, places, "redis.tls", name)
+            return ProcessSpec(name, account, argv, probe, is_store=True)
         case _:
             return _python(mesh, service, places, release, account)
+
+
+def _nats(
+    mesh: Mesh, name: str, node: str, places: Places, release: Release, account: Account
+) -> ProcessSpec:
+    argv = [str(release.nats_server), "-c", str(places.run / name / nats_file(node))]
+    return ProcessSpec(
+        node, account, argv, completes_handshake(mesh, places, f"{node}.tls", name), is_store=True
+    )
 
 
 def _python(mesh: Mesh, service: Service, places: Places, release: Release, account: Account) -> ProcessSpec:

@@ -137,15 +137,12 @@ class Supervisor:
         if self._logs is not None:
             self._logs.cancel()
         for supervised in reversed(list(self._supervised.values())):
-            if supervised.spec.name in ("postgres", "nats", "redis"):
-                continue  # The stores go last, so that the others can finish what they hold.
-            self._signal(supervised, supervised.spec.stop_signal)
-        await self._wait_gone(
-            [s for n, s in self._supervised.items() if n not in ("postgres", "nats", "redis")]
-        )
-        for name in ("nats", "redis", "postgres"):
-            if name in self._supervised:
-                self._signal(self._supervised[name], self._supervised[name].spec.stop_signal)
+            if not supervised.spec.is_store:
+                self._signal(supervised, supervised.spec.stop_signal)
+        await self._wait_gone([s for s in self._supervised.values() if not s.spec.is_store])
+        for supervised in reversed(list(self._supervised.values())):
+            if supervised.spec.is_store:
+                self._signal(supervised, supervised.spec.stop_signal)
         await self._wait_gone(list(self._supervised.values()))
 
     async def _wait_gone(self, group: list[Supervised]) -> None:

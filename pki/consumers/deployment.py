@@ -28,7 +28,7 @@ _DEPLOYMENT_FIELDS: Final = {
 }  # fmt: skip
 _CONSUMER_FIELDS: Final = {
     "name": str, "type": str, "account": str, "process": str, "listeners": list, "report": dict,
-    "admin_socket": str, "username": str, "password_file": str, "database": str,
+    "admin_socket": str, "username": str, "password_file": str, "database": str, "processes": list,
 }  # fmt: skip
 _CONSUMER_NEEDS: Final = {
     "envoy": ("listeners", "admin_socket"),
@@ -93,6 +93,7 @@ class Consumer:
         name: the workload.
         type: one of `CONSUMER_TYPES`.
         process: its name in the supervisor's record.
+        processes: the same of each node of a cluster; else of the one process.
         listeners: what it serves; a role has none.
         report: of a Python process.
         admin_socket: of an Envoy, a Unix socket.
@@ -110,6 +111,7 @@ class Consumer:
     username: str = ""
     password_file: Path | None = None
     database: str = "countermark"
+    processes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +225,10 @@ def _consumer_faults(title: str, table: object) -> list[str]:
         where = f"{title}, listener {place + 1}"
         shape = _shape_faults(where, listener, _LISTENER_FIELDS, tuple(_LISTENER_FIELDS))
         faults += shape or _listener_faults(where, listener)
+    if "processes" in table and (table["type"] != "nats" or not table["processes"]):
+        faults.append(f"{title}: processes are for a cluster, which has several")
+    for process in table.get("processes", []):
+        faults += _name_faults(title, process) if isinstance(process, str) else [f"{title}: no name"]
     if "report" in table:
         where = f"{title}, report"
         shape = _shape_faults(where, table["report"], _REPORT_FIELDS, tuple(_REPORT_FIELDS))
@@ -259,10 +265,12 @@ def _name_faults(title: str, name: str) -> list[str]:
 
 
 def _consumer(table: dict[str, Any]) -> Consumer:
+    process = table.get("process", table["name"])
     return Consumer(
         name=table["name"],
         type=table["type"],
-        process=table.get("process", table["name"]),
+        process=process,
+        processes=tuple(table.get("processes", (process,))),
         listeners=tuple(Listener(**listener) for listener in table.get("listeners", ())),
         report=Report(**table["report"]) if "report" in table else None,
         admin_socket=Path(table["admin_socket"]) if "admin_socket" in table else None,

@@ -12,27 +12,42 @@ from dataclasses import dataclass
 
 from pki.consumers.access import Access
 from pki.consumers.processes import send_signal
+from pki.errors import ConsumerAway
 
 
 @dataclass(frozen=True, slots=True)
 class NatsConsumer:
-    """One NATS server."""
+    """One NATS server, or every node of a cluster: they have one certificate.
+
+    Attributes:
+        processes: names in the supervisor's record.
+    """
 
     access: Access
-    process: str
+    processes: tuple[str, ...]
 
     def load(self) -> None:
-        """Make it read its files again.
+        """Make each read its files again.
 
         Raises:
-            ConsumerAway: there is no such process of ours.
+            ConsumerAway: there is no such process of ours; the others were told.
         """
-        send_signal(self.access.processes_file, self.process, signal.SIGHUP)
+        self._signal(signal.SIGHUP)
 
     def disconnect(self) -> None:
-        """Stop it, which ends all of its connections.
+        """Stop each, which ends all of its connections, those between nodes among them.
 
         Raises:
-            ConsumerAway: there is no such process of ours.
+            ConsumerAway: there is no such process of ours; the others were stopped.
         """
-        send_signal(self.access.processes_file, self.process, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
+        away: list[ConsumerAway] = []
+        for process in self.processes:
+            try:
+                send_signal(self.access.processes_file, process, number)
+            except ConsumerAway as fault:
+                away.append(fault)
+        if away:
+            raise ConsumerAway("; ".join(str(fault) for fault in away))

@@ -166,7 +166,7 @@ def _adapter(access: Access, consumer: Consumer) -> Adapter | None:
                 consumer.password_file,
             )
         case "nats":
-            return NatsConsumer(access, consumer.process)
+            return NatsConsumer(access, consumer.processes)
         case "python":
             assert consumer.report is not None
             return PythonConsumer(access, consumer.name, consumer.report)

@@ -78,9 +78,8 @@ async def connect_bus(config: NodeConfig, bus: NatsConfig) -> BusClient:
     client = BusClient(config, bus)
     try:
         await client.connect(
-            f"tls://{bus.host}:{bus.port}",
+            bus.addresses,  # One at random, so that the nodes of a cluster share the work.
             name=config.name,
-            tls_hostname=bus.host,
             tls_handshake_first=True,
             # Answers to one identity are readable by no other.
             inbox_prefix=f"_INBOX_{config.name}".encode(),

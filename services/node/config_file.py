@@ -52,11 +52,26 @@ class RedisConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NatsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the bus is; the certificate decides the user and so the subjects."""
+    """Where the bus is; the certificate decides the user and so the subjects.
+
+    Attributes:
+        host: Of the bus, or of one node of its cluster.
+        port: TCP port there.
+        expect: SPIFFE id that each node must prove.
+        others: `host:port` of the other nodes; no node is dialled that is not listed here.
+        replicas: Nodes that keep a copy of each message, which most of them must have before it is published.
+    """
 
     host: str
     port: int
     expect: str
+    others: list[str] = []
+    replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every node, as a URL."""
+        return [f"tls://{address}" for address in (f"{self.host}:{self.port}", *self.others)]
 
 
 class EgressConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

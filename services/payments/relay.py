@@ -86,7 +86,7 @@ class Relay:
             client = await connect_bus(self._config, self._bus)
         try:
             stream = client.jetstream(timeout=API_S_MAX)
-            await settle_stream(stream, self._outlet)
+            await settle_stream(stream, self._outlet, self._bus.replicas)
             while not client.is_due:
                 try:
                     await self._publish(stream, client)
@@ -98,7 +98,7 @@ class Relay:
                     counters.REPUBLISHED.inc()
                     _log.warning("the bus is not where it was left", fault=type(found).__name__)
                     await asyncio.sleep(AWAY_S)
-                    await settle_stream(stream, self._outlet)
+                    await settle_stream(stream, self._outlet, self._bus.replicas)
         finally:
             await client.close()
 
@@ -151,8 +151,12 @@ class Relay:
             return []
 
 
-async def settle_stream(stream: JetStreamContext, outlet: Outlet) -> None:
-    """Bring an existing stream to what is wanted here, or create it."""
+async def settle_stream(stream: JetStreamContext, outlet: Outlet, replicas: int = 1) -> None:
+    """Bring an existing stream to what is wanted here, or create it.
+
+    Args:
+        replicas: Nodes of the bus that keep a copy of it; consumers follow their stream.
+    """
     wanted = api.StreamConfig(
         name=outlet.stream,
         subjects=list(outlet.subjects),
@@ -160,6 +164,7 @@ async def settle_stream(stream: JetStreamContext, outlet: Outlet) -> None:
         retention=api.RetentionPolicy.LIMITS,
         discard=api.DiscardPolicy.OLD,
         max_bytes=outlet.bytes_max,
+        num_replicas=replicas,
         deny_delete=True,
     )
     try:
