@@ -39,6 +39,12 @@ class MessageMalformed(NodeError):
     code = "message-malformed"
 
 
+class ReplayStuck(NodeError):
+    """What was read again could not be committed, for longer than a restart of the store takes."""
+
+    code = "replay-stuck"
+
+
 class MigrationError(NodeError):
     """A migration that ran before has changed, or one failed; nothing of it was kept."""
 

@@ -31,6 +31,8 @@ STATEMENT_MS_MAX = 5_000  # The largest batch takes tens of milliseconds; a stuc
 BY_INDEX = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off"}
 IDLE_IN_TRANSACTION_MS_MAX = 5_000  # An old snapshot slows every claim (measured: 10,000/s fell to 3,600/s).
 
+# Among those: a statement that reached its time limit, here or there. Less at once may do.
+TOOK_TOO_LONG = (TimeoutError, asyncpg.QueryCanceledError)
 # What means that the database is away for now: connections lost, restarts, timeouts, deadlocks, a standby,
 # credentials in rotation. Everything else that goes wrong in a statement is a bug of ours.
 DATABASE_AWAY = (

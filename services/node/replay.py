@@ -26,7 +26,7 @@ from nats.js import JetStreamContext, api
 
 from services.node.bus import connect_bus
 from services.node.config_file import ConfigT, NatsConfig, NodeConfig, load_config
-from services.node.errors import ConfigError
+from services.node.errors import ConfigError, ReplayStuck
 from services.node.logs import set_up_logs
 from services.node.subscriber import ACK_WAIT_S, API_S_MAX, FETCH_MAX, ItemT, Subscription, commit_messages
 
@@ -35,6 +35,8 @@ CONSUMER_SUFFIX = "-replay"  # The bus lets each subscriber at its own (`compose
 # The bus forgets the consumer so long after its last request: a slow commit must not lose it.
 FORGOTTEN_S = 60.0
 FETCH_S_MAX = 1.0
+# In a row, each with a rest of half a second: a restart of the store passes, and nobody waits for ever.
+FAILURES_MAX = 60
 # How often a person is told how far it came.
 TELL_S = 1.0
 
@@ -76,6 +78,7 @@ async def replay(
 
     Raises:
         nats.errors.Error: The bus went away, or has no such stream; what was read is committed.
+        ReplayStuck: The store took nothing for too long.
     """
     client = await connect_bus(config, bus)
     try:
@@ -109,29 +112,41 @@ async def _read_all(
     subscription: Subscription[ItemT],
     tell: Callable[[Replayed], None],
 ) -> Replayed:
+    """Read up to what was the stream's last message when the first one came."""
     done, now = Replayed(), asyncio.get_running_loop().time
-    told = now()
+    told, failures = now(), 0
+    wanted: range = range(0)
+    read: set[int] = set()
     while True:
         try:
             messages = await pulling.fetch(FETCH_MAX, timeout=FETCH_S_MAX)
         except nats.errors.TimeoutError:
             messages = []
         if messages:
+            first = messages[0].metadata
             if done.oldest is None:
-                first = messages[0].metadata
                 done.oldest, done.is_beginning = first.timestamp, first.sequence.stream == 1
+                wanted = range(first.sequence.stream, first.sequence.stream + first.num_pending + 1)
             committed = await commit_messages(subscription, messages)
-            done.messages += committed.messages
+            failures = 0 if committed.is_all else failures + 1
+            if failures == FAILURES_MAX:
+                raise ReplayStuck(f"the store took nothing, {failures} times in a row")
+            if committed.is_all:
+                read |= {message.metadata.sequence.stream for message in messages}
             done.items += committed.items
             done.refused += committed.refused
-            done.left = messages[-1].metadata.num_pending
-        if not messages or not done.left or now() - told > TELL_S:
-            info = await pulling.consumer_info()
-            done.left = (info.num_pending or 0) + (info.num_ack_pending or 0)
+            done.messages, done.left = len(read), len(wanted) - len(read & set(wanted))
+        is_over = not done.left if messages else not await _is_owed(pulling)
+        if is_over or now() - told > TELL_S:
             tell(done)
             told = now()
-            if not done.left:
-                return done
+        if is_over:
+            return done
+
+
+async def _is_owed(pulling: JetStreamContext.PullSubscription) -> bool:
+    info = await pulling.consumer_info()
+    return bool((info.num_pending or 0) + (info.num_ack_pending or 0))
 
 
 def run_replay(
@@ -168,7 +183,7 @@ def run_replay(
 
     try:
         done = asyncio.run(main())
-    except (nats.errors.Error, nats.js.errors.Error, OSError) as fault:
+    except (nats.errors.Error, nats.js.errors.Error, OSError, ReplayStuck) as fault:
         name = type(fault).__name__
         sys.stderr.write(f"{module}: the bus or the store went away ({name}): run it again\n")
         raise SystemExit(1) from None

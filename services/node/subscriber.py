@@ -25,10 +25,10 @@ from services.node.errors import MessageMalformed
 from services.node.logs import get_log
 from services.node.pacing import Pace
 from services.node.parsed import Parsed
-from services.node.postgres import DATABASE_AWAY
+from services.node.postgres import DATABASE_AWAY, TOOK_TOO_LONG
 
-# Messages per fetch; with up to 200 events each this is one transaction of a few thousand rows at the most.
-FETCH_MAX = 16
+# Messages per fetch; with up to 200 events each this is one transaction of some hundreds of rows.
+FETCH_MAX = 4
 # Merchants' messages come one by one; a transaction for each would be most of the work.
 TAKING = Pace(factor=3.0, rest_s_max=0.05)
 # One pull request lasts this long on the server; a message that arrives meanwhile comes at once.
@@ -162,48 +162,61 @@ class Subscriber(Generic[ItemT]):
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What became of fetched messages: how many said something that was committed, and what was refused."""
+    """What became of fetched messages.
 
-    messages: int = 0
+    Attributes:
+        items: How many were committed, those that were known already among them.
+        refused: How many things were left out, and whole messages.
+        is_all: Whether nothing of it comes again.
+    """
+
     items: int = 0
     refused: int = 0
+    is_all: bool = True
+
+    def __add__(self, other: Committed) -> Committed:
+        """Both together."""
+        return Committed(self.items + other.items, self.refused + other.refused, self.is_all and other.is_all)
 
 
 async def commit_messages(subscription: Subscription[ItemT], messages: Sequence[Msg]) -> Committed:
     """Commit what all messages say, then acknowledge each; those that say nothing are terminated.
 
-    While the database is away nothing is committed, and all of them come again.
+    What could not be committed comes again; what takes the database too long together is taken in halves.
     """
-    sound: list[Msg] = []
-    items: list[ItemT] = []
-    refused = terminated = 0
+    sound: list[tuple[Msg, Parsed[ItemT]]] = []
     for message in messages:
         try:
             parsed = subscription.parse(message.subject, message.data)
         except MessageMalformed as fault:
-            terminated += 1
             _tell_refused(message, "a message was refused", str(fault))
             await message.term()
         else:
-            sound.append(message)
-            items += parsed.items
-            refused += len(parsed.refused)
+            sound.append((message, parsed))
             for reason in parsed.refused:
                 _tell_refused(message, "a part of a message was refused", reason)
-    if not sound:
-        return Committed(refused=terminated)
+    taken = await _take(subscription, sound) if sound else Committed()
+    return taken + Committed(refused=len(messages) - len(sound))
+
+
+async def _take(subscription: Subscription[ItemT], sound: Sequence[tuple[Msg, Parsed[ItemT]]]) -> Committed:
+    items = [item for _, parsed in sound for item in parsed.items]
     try:
         await subscription.take(items)
     except DATABASE_AWAY as fault:
+        if isinstance(fault, TOOK_TOO_LONG) and len(sound) > 1:
+            _log.warning("messages took too long together", messages=len(sound), items=len(items))
+            half = len(sound) // 2
+            return await _take(subscription, sound[:half]) + await _take(subscription, sound[half:])
         _log.warning("the database is away, events wait", fault=type(fault).__name__)
-        for message in sound:
+        for message, _ in sound:
             await message.nak(delay=AWAY_S)
         await asyncio.sleep(AWAY_S)
-        return Committed(refused=terminated)
-    for message in sound:
+        return Committed(is_all=False)
+    for message, _ in sound:
         await message.ack()
     subscription.acknowledged()
-    return Committed(len(sound), len(items), terminated + refused)
+    return Committed(len(items), sum(len(parsed.refused) for _, parsed in sound))
 
 
 def _tell_refused(message: Msg, what: str, reason: str) -> None:

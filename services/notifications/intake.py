@@ -48,7 +48,8 @@ with event as (
     insert into notifications.passed_over (endpoint_id, payment_id, sequence)
     select endpoint.id, payment_id, sequence
     from event join endpoint using (merchant_id) join lined on lined.endpoint_id = endpoint.id
-    where not (endpoint.events @> '{{*}}' or event.type = any (endpoint.events))
+    where event.at > endpoint.added_at - interval '1 minute'
+      and not (endpoint.events @> '{{*}}' or event.type = any (endpoint.events))
     order by endpoint.id, payment_id, sequence
     on conflict do nothing
 ), able as (
@@ -77,7 +78,7 @@ select d.id, d.endpoint_id, e.url, d.payment_id, d.sequence, d.event_id, d.claim
        d.in_line, d.state, case d.claim when 1 then d.body end as body,
        exists (select from notifications.breaker b where b.endpoint_id = d.endpoint_id) as failing,
        {GOOD_SECRETS}
-from d join endpoint e on e.id = d.endpoint_id
+from d join notifications.endpoint e on e.id = d.endpoint_id
 """  # noqa: S608 - constant columns
 
 

@@ -124,6 +124,7 @@ class Sender:
             async with self._choosing:
                 free = self._free()
                 if free <= 0:
+                    self._drained = False  # Nobody looked: each place that becomes free is news.
                     return False
                 claimed = await claim_due(
                     self._pool,

@@ -105,9 +105,10 @@ with recursive owed as (
     where b.endpoint_id in (select c.endpoint_id from chosen c where c.is_probe) and b.open_until <= now()
     returning b.endpoint_id
 ), allowed as (
-    select c.* from chosen c where not c.is_probe
-    union all
+    -- Probes first: a breaker whose probe finds no place would wait for another lease.
     select c.* from chosen c join probing using (endpoint_id)
+    union all
+    select c.* from chosen c where not c.is_probe
 ), picked as materialized (
     select d.* from allowed as chosen cross join lateral (
         select id, endpoint_id from notifications.delivery
@@ -136,12 +137,15 @@ with outcome as (
 ), locked as materialized (
     select d.id, d.endpoint_id, d.payment_id, d.sequence
     from notifications.delivery d join outcome o using (id)
+    -- What waits changes by an acknowledgement alone. Whoever lets the next of a line go passes over what is
+    -- locked, so nothing may be locked that is then left as it is.
+    where d.state <> 'waiting' or o.verdict = 'delivered'
     order by d.endpoint_id, d.payment_id, d.sequence for update of d
 ), logged as (
     insert into notifications.delivery_attempt
         (endpoint_id, payment_id, sequence, claim, duration_ms, status, error, verdict)
     select l.endpoint_id, l.payment_id, l.sequence, o.claim, o.duration_ms, o.status, o.error, o.verdict
-    from outcome o join locked l using (id)
+    from outcome o join notifications.delivery l using (id)
     on conflict do nothing
 )
 update notifications.delivery d set

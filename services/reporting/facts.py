@@ -40,7 +40,7 @@ class Fact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse an exact time, and a place that the record cannot have."""
-        if self.hour.minute or self.hour.second or self.hour.microsecond:
+        if self.hour.utcoffset() or self.hour.minute or self.hour.second or self.hour.microsecond:
             raise ValueError("a fact has the hour alone")
         if max(self.place) > _XID_MAX:
             raise ValueError("a fact's row is beyond the record")

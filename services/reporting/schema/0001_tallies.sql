@@ -27,15 +27,18 @@ create table reporting.tally (
     check (hour = date_trunc('hour', hour, 'UTC'))
 );
 
--- Figures by day. A group with fewer facts than this is not shown by itself: its facts are in a row without a type, so
--- that sums hold. Ten, as statistics offices have it, is the least; a reader may ask for more.
+-- Figures by day, of whole days in UTC that have ended: two looks that differ by an hour would tell of what is between
+-- them. A group with fewer facts than this is not shown by itself: its facts are in a row without a type, so that sums
+-- hold. Ten, as statistics offices have it, is the least; a reader may ask for more.
 create function reporting.figures(since timestamptz, until timestamptz, group_min int default 10)
 returns table (day date, type text, kind text, currency text, decline_code text, facts bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     with grouped as (
         select (t.hour at time zone 'UTC')::date as day, t.type, t.kind, t.currency, t.decline_code,
                sum(t.facts)::bigint as facts
-        from reporting.tally t where t.hour >= since and t.hour < until
+        from reporting.tally t
+        where t.hour >= date_trunc('day', since, 'UTC')
+          and t.hour < least(date_trunc('day', until, 'UTC'), date_trunc('day', now(), 'UTC'))
         group by 1, 2, 3, 4, 5
     )
     select g.day, g.type, g.kind, g.currency, g.decline_code, g.facts

@@ -11,7 +11,8 @@ import msgspec
 import nats.errors
 import pytest
 
-from services.reporting.facts import Fact
+from services.node.subscriber import FETCH_MAX
+from services.reporting.facts import FACTS_MAX, Fact
 from services.reporting.store import REMEMBERED_DAYS, count_facts, prune
 from tests.integration.reporting.stack import Stack, fact
 
@@ -88,10 +89,13 @@ async def test_what_was_forgotten_is_not_counted_again(stack: Stack) -> None:
 
 
 async def test_a_small_group_is_shown_in_a_sum_alone(stack: Stack) -> None:
+    ended = (datetime.now(UTC) - timedelta(days=1)).replace(minute=0, second=0, microsecond=0).isoformat()
     async with stack.pool() as pool:
-        await count_facts(pool, facts(*(fact(n) for n in range(1, 13))))
-        await count_facts(pool, facts(*(fact(n, currency="JPY") for n in range(100, 109))))
-        await count_facts(pool, facts(*(fact(n, type="dispute.lost") for n in range(200, 203))))
+        await count_facts(pool, facts(*(fact(n, hour=ended) for n in range(1, 13))))
+        await count_facts(pool, facts(*(fact(n, hour=ended, currency="JPY") for n in range(100, 109))))
+        await count_facts(pool, facts(*(fact(n, hour=ended, type="dispute.lost") for n in range(200, 203))))
+        # Of today: who looks twice would learn what came in between.
+        await count_facts(pool, facts(*(fact(n) for n in range(300, 320))))
 
     shown = [
         tuple(row)[1:] for row in await stack.query(
@@ -133,3 +137,14 @@ async def test_whoever_counts_cannot_read_events(stack: Stack, name: str) -> Non
         kept = await relay.jetstream().stream_info("EVENTS")
 
     assert 0 == kept.state.consumer_count
+
+
+async def test_a_full_take_is_counted_before_the_database_ends_the_statement(stack: Stack) -> None:
+    """It must not take the square of what it holds."""
+    full = facts(*(fact(row) for row in range(1, FETCH_MAX * FACTS_MAX + 1)))
+
+    async with stack.pool() as pool:
+        await count_facts(pool, full)
+        await count_facts(pool, full)
+
+    assert len(full) == await stack.total()

@@ -6,18 +6,23 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import asyncpg
 import msgspec
 import nats.errors
 import pytest
 
 from compose.derive.process_config import to_toml
 from services.node.config_file import ListenConfig
+from services.node.errors import ReplayStuck
 from services.node.replay import Replayed, replay
-from services.reporting.app import subscription
+from services.node.subscriber import Subscription
+from services.reporting.app import DURABLE, STREAM, subscription
 from services.reporting.config import ReportingConfig
+from services.reporting.facts import Fact, parse_message
 from tests.integration.reporting.stack import Stack, fact
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -81,12 +86,40 @@ async def test_a_malformed_message_is_refused_and_the_rest_read(stack: Stack) ->
 
     done = await read_again(stack, LONG_AGO)
 
-    assert (2, 1, 2) == (done.messages, done.refused, await stack.total())
+    assert (3, 1, 2) == (done.messages, done.refused, await stack.total())
 
 
 async def test_without_a_stream_it_says_so(stack: Stack) -> None:
     with pytest.raises(nats.errors.Error):
         await read_again(stack, LONG_AGO)
+
+
+async def test_what_takes_too_long_together_is_taken_in_halves(stack: Stack) -> None:
+    taken: list[int] = []
+
+    async def take(facts: Sequence[Fact]) -> None:
+        if len(facts) > 1:
+            raise asyncpg.QueryCanceledError
+        taken.extend(fact.place[1] for fact in facts)
+
+    for row in (1, 2, 3):
+        await stack.publish(fact(row))
+    reading = Subscription(STREAM, DURABLE, parse_message, take)
+    done = await replay(stack.node("reporting"), stack.bus.reach(), reading, LONG_AGO)
+
+    assert ([1, 2, 3], 3) == (taken, done.items)
+
+
+async def test_a_store_that_takes_nothing_ends_it(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def take(_: Sequence[Fact]) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr("services.node.replay.FAILURES_MAX", 2)  # Sixty take half a minute.
+    await stack.publish(fact(1))
+    reading = Subscription(STREAM, DURABLE, parse_message, take)
+
+    with pytest.raises(ReplayStuck):
+        await replay(stack.node("reporting"), stack.bus.reach(), reading, LONG_AGO)
 
 
 async def run(*arguments: str) -> tuple[int, str, str]:
