@@ -32,7 +32,7 @@ from services.bank_simulator.teller import TELL_S_MAX, Teller
 from services.banks.messages import IDEMPOTENCY_HEADER, MESSAGE_BYTES_MAX, STATEMENT_PATH, Statement
 from services.node.group import Group
 from services.node.hop_client import HopClient
-from services.node.process import cancel_until_heard, until_stopped
+from services.node.process import cancel_until_heard, until_stopped_or_ended
 from services.node.server import serve
 
 BOOKS_FILE: Final = "books.sqlite"  # Tests and auditors open it from outside.
@@ -175,11 +175,7 @@ async def running_bank(config: BankSimulatorConfig) -> AsyncIterator[asyncio.Tas
 async def main(config: BankSimulatorConfig) -> None:
     """Serve until stopped."""
     async with running_bank(config) as telling:
-        stopped = asyncio.create_task(until_stopped())
-        ended, _ = await asyncio.wait({telling, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        await cancel_until_heard({stopped} - ended)
-        for task in ended:
-            task.result()  # The supervisor starts the process again.
+        await until_stopped_or_ended({telling})
 
 
 def _json(body: bytes) -> web.Response:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+MESSAGE_BYTES_MAX = 1024 * 1024  # The bus's own limit for one message (max_payload).
+
 ItemT = TypeVar("ItemT")
 
 

@@ -36,11 +36,7 @@ def run(main: Callable[[ConfigT], Awaitable[None]], kind: type[ConfigT], module:
     )
     parser.add_argument("--check", action="store_true", help="read and check the configuration, then exit")
     arguments = parser.parse_args()
-    try:
-        config = load_config(arguments.config, kind)
-    except ConfigError as fault:
-        print(f"{module}: {fault}", file=sys.stderr)
-        raise SystemExit(3) from None
+    config = load_or_exit(arguments.config, kind, module)
     if arguments.check:
         raise SystemExit(0)
     set_up_logs(config.name, config.log_level)
@@ -60,11 +56,33 @@ def run(main: Callable[[ConfigT], Awaitable[None]], kind: type[ConfigT], module:
     raise SystemExit(0)
 
 
+def load_or_exit(file: Path, kind: type[ConfigT], module: str) -> ConfigT:
+    """Read a process's configuration; exit with 3, and the reason on standard error, if it cannot be used."""
+    try:
+        return load_config(file, kind)
+    except ConfigError as fault:
+        print(f"{module}: {fault}", file=sys.stderr)
+        raise SystemExit(3) from None
+
+
 async def until_stopped() -> None:
     """Complete when SIGTERM or SIGINT has arrived."""
     if _stopped is None:
         raise RuntimeError("until_stopped() needs services.node.process.run()")
     await _stopped.wait()
+
+
+async def until_stopped_or_ended(loops: Collection[asyncio.Task[None]]) -> None:
+    """Wait until told to stop, and end the loops.
+
+    A loop ends by a fault alone: then the others are ended, too, and it is raised; the supervisor starts the
+    process again.
+    """
+    stopped = asyncio.create_task(until_stopped())
+    ended, _ = await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    await cancel_until_heard({*loops, stopped} - ended)
+    for task in ended:
+        task.result()
 
 
 async def cancel_until_heard(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -25,9 +25,10 @@ import nats.js.errors
 from nats.js import JetStreamContext, api
 
 from services.node.bus import connect_bus
-from services.node.config_file import ConfigT, NatsConfig, NodeConfig, load_config
-from services.node.errors import ConfigError, ReplayStuck
+from services.node.config_file import ConfigT, NatsConfig, NodeConfig
+from services.node.errors import ReplayStuck
 from services.node.logs import set_up_logs
+from services.node.process import load_or_exit
 from services.node.subscriber import ACK_WAIT_S, API_S_MAX, FETCH_MAX, ItemT, Subscription, commit_messages
 
 EXIT_CODES = "exit codes: 0 read to the end, 1 stopped before it, 2 wrong usage, 3 no usable configuration"
@@ -115,7 +116,7 @@ async def _read_all(
     """Read up to what was the stream's last message when the first one came."""
     done, now = Replayed(), asyncio.get_running_loop().time
     told, failures = now(), 0
-    wanted: range = range(0)
+    owed: set[int] = set()
     read: set[int] = set()
     while True:
         try:
@@ -126,17 +127,19 @@ async def _read_all(
             first = messages[0].metadata
             if done.oldest is None:
                 done.oldest, done.is_beginning = first.timestamp, first.sequence.stream == 1
-                wanted = range(first.sequence.stream, first.sequence.stream + first.num_pending + 1)
+                owed = set(range(first.sequence.stream, first.sequence.stream + first.num_pending + 1))
             committed = await commit_messages(subscription, messages)
             failures = 0 if committed.is_all else failures + 1
             if failures == FAILURES_MAX:
                 raise ReplayStuck(f"the store took nothing, {failures} times in a row")
             if committed.is_all:
-                read |= {message.metadata.sequence.stream for message in messages}
+                sequences = {message.metadata.sequence.stream for message in messages}
+                read |= sequences
+                owed -= sequences
             done.items += committed.items
             done.refused += committed.refused
-            done.messages, done.left = len(read), len(wanted) - len(read & set(wanted))
-        is_over = not done.left if messages else not await _is_owed(pulling)
+            done.messages, done.left = len(read), len(owed)
+        is_over = not owed if messages else not await _is_owed(pulling)
         if is_over or now() - told > TELL_S:
             tell(done)
             told = now()
@@ -166,11 +169,7 @@ def run_replay(
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     arguments = parser.parse_args()
-    try:
-        config = load_config(arguments.config, kind)
-    except ConfigError as fault:
-        sys.stderr.write(f"{module}: {fault}\n")
-        raise SystemExit(3) from None
+    config = load_or_exit(arguments.config, kind, module)
     set_up_logs(config.name, "error")
 
     def tell(done: Replayed) -> None:

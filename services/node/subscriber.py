@@ -29,7 +29,7 @@ from services.node.postgres import DATABASE_AWAY, TOOK_TOO_LONG
 
 # Messages per fetch; with up to 200 events each this is one transaction of some hundreds of rows.
 FETCH_MAX = 4
-# Merchants' messages come one by one; a transaction for each would be most of the work.
+# Messages come as often as the relay looks; a transaction for each would be most of the work.
 TAKING = Pace(factor=3.0, rest_s_max=0.05)
 # One pull request lasts this long on the server; a message that arrives meanwhile comes at once.
 FETCH_S_MAX = 2.0

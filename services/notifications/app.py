@@ -10,7 +10,7 @@ from aiohttp import web
 
 from services.node.errors import ConfigError
 from services.node.postgres import open_pool
-from services.node.process import cancel_until_heard, until_stopped
+from services.node.process import until_stopped_or_ended
 from services.node.server import serve
 from services.node.subscriber import Subscriber
 from services.notifications.addresses import parse_allowances
@@ -53,8 +53,4 @@ async def main(config: NotificationsConfig) -> None:
         consumer = Subscriber(config, config.nats, subscription(sender.take))
         async with serve(web.Application(), config, config.listen, callers={}, ready=lambda: sender.ready):
             loops = {asyncio.create_task(consumer.run()), asyncio.create_task(sender.run())}
-            stopped = asyncio.create_task(until_stopped())
-            ended, _ = await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            await cancel_until_heard({*loops, stopped} - ended)
-            for task in ended:
-                task.result()  # A loop ends by a fault alone; the supervisor starts the process again.
+            await until_stopped_or_ended(loops)

@@ -13,12 +13,10 @@ from typing import Annotated
 
 import msgspec
 
-from services.node.parsed import Parsed
+from services.node.parsed import MESSAGE_BYTES_MAX, Parsed
 from services.notifications.errors import EventMalformed
 
 SUBJECT = "countermark.events"
-# The bus's own limit for one message (max_payload).
-MESSAGE_BYTES_MAX = 1024 * 1024
 # What the relay puts into one message at the most.
 EVENTS_MAX = 200
 # Standard Webhooks advises less than 20 kB; receivers are often set up to refuse more.

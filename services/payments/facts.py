@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC
 
-import msgspec
-
-from services.payments.packing import EventRow, Message, Position
+from services.payments.packing import EventRow, Message, pack_as
 
 FACTS_SUBJECT = "countermark.facts"
 # A message of 1,000 facts is about 150 kB.
 MESSAGE_FACTS_MAX = 1_000
-_encoder = msgspec.json.Encoder()
 
 
 def pack_facts(rows: Sequence[EventRow]) -> list[Message]:
@@ -27,13 +24,7 @@ def pack_facts(rows: Sequence[EventRow]) -> list[Message]:
     Args:
         rows: In the outbox's order.
     """
-    messages = []
-    for begin in range(0, len(rows), MESSAGE_FACTS_MAX):
-        part = rows[begin : begin + MESSAGE_FACTS_MAX]
-        last = Position(part[-1].xid, part[-1].position)
-        body = _encoder.encode({"facts": [fact_of(row) for row in part]})
-        messages.append(Message(FACTS_SUBJECT, body, last, len(part)))
-    return messages
+    return pack_as(FACTS_SUBJECT, "facts", rows, fact_of, MESSAGE_FACTS_MAX)
 
 
 def fact_of(row: EventRow) -> dict[str, object]:

@@ -6,7 +6,7 @@ stored one misses no event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -66,26 +66,45 @@ class Message:
 
 
 def pack(rows: Sequence[EventRow]) -> list[Message]:
-    """Put rows into as few messages as their bounds allow.
+    """Put rows into as few messages as their bounds allow, whole.
 
     Args:
         rows: In the outbox's order.
     """
+    return pack_as(EVENTS_SUBJECT, "events", rows, event_body, MESSAGE_EVENTS_MAX)
+
+
+def pack_as(
+    subject: str,
+    member: str,
+    rows: Sequence[EventRow],
+    shown: Callable[[EventRow], object],
+    items_max: int,
+) -> list[Message]:
+    """Put what is shown of rows into as few messages as their bounds allow.
+
+    Args:
+        subject: Of the messages.
+        member: Of the object that a message is; it holds the list.
+        rows: In the outbox's order.
+        shown: What a subscriber of this subject may know of a row.
+        items_max: In one message.
+    """
     messages: list[Message] = []
     bodies: list[bytes] = []
     size = 0
+
+    def close(last: EventRow) -> None:
+        body = b'{"%s":[%s]}' % (member.encode(), b",".join(bodies))
+        messages.append(Message(subject, body, Position(last.xid, last.position), len(bodies)))
+
     for index, row in enumerate(rows):
-        body = _encoder.encode(event_body(row))
-        if bodies and (len(bodies) == MESSAGE_EVENTS_MAX or size + len(body) > MESSAGE_BYTES_MAX):
-            messages.append(_message(bodies, rows[index - 1]))
+        body = _encoder.encode(shown(row))
+        if bodies and (len(bodies) == items_max or size + len(body) > MESSAGE_BYTES_MAX):
+            close(rows[index - 1])
             bodies, size = [], 0
         bodies.append(body)
         size += len(body) + 1
     if bodies:
-        messages.append(_message(bodies, rows[-1]))
+        close(rows[-1])
     return messages
-
-
-def _message(bodies: Sequence[bytes], last: EventRow) -> Message:
-    body = b'{"events":[' + b",".join(bodies) + b"]}"
-    return Message(EVENTS_SUBJECT, body, Position(last.xid, last.position), len(bodies))

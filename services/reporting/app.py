@@ -10,7 +10,7 @@ from aiohttp import web
 
 from services.node.logs import get_log
 from services.node.postgres import DATABASE_AWAY, open_pool
-from services.node.process import cancel_until_heard, until_stopped
+from services.node.process import until_stopped_or_ended
 from services.node.server import serve
 from services.node.subscriber import Subscriber, Subscription
 from services.reporting.config import ReportingConfig
@@ -23,17 +23,6 @@ CONNECTIONS_MAX = 2  # One counts, one forgets.
 PRUNE_S = 600.0  # Rows come by the second and go by the day.
 
 _log = get_log("reporting")
-
-
-class Reached:
-    """Whether the record was reached since the process began."""
-
-    def __init__(self) -> None:
-        self.yes = False
-
-    def now(self) -> None:
-        """It was."""
-        self.yes = True
 
 
 def subscription(pool: Pool, taken: Callable[[], None] = lambda: None) -> Subscription[Fact]:
@@ -60,26 +49,22 @@ async def reading(config: ReportingConfig) -> AsyncIterator[Subscription[Fact]]:
 
 async def main(config: ReportingConfig) -> None:
     """Run until told to stop."""
-    reached = Reached()
+    reached = asyncio.Event()  # The record was, since the process began.
     async with open_pool(config, config.postgres, connections_max=CONNECTIONS_MAX, by_index=True) as pool:
-        subscriber = Subscriber(config, config.nats, subscription(pool, reached.now))
-        async with serve(web.Application(), config, config.listen, callers={}, ready=lambda: reached.yes):
+        subscriber = Subscriber(config, config.nats, subscription(pool, reached.set))
+        async with serve(web.Application(), config, config.listen, callers={}, ready=reached.is_set):
             loops = {asyncio.create_task(subscriber.run()), asyncio.create_task(_forget(pool, reached))}
-            stopped = asyncio.create_task(until_stopped())
-            ended, _ = await asyncio.wait({*loops, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            await cancel_until_heard({*loops, stopped} - ended)
-            for task in ended:
-                task.result()  # A loop ends by a fault alone; the supervisor starts the process again.
+            await until_stopped_or_ended(loops)
 
 
-async def _forget(pool: Pool, reached: Reached) -> None:
+async def _forget(pool: Pool, reached: asyncio.Event) -> None:
     """Forget what is old, until cancelled; the first look also proves that the record is there."""
     while True:
         pause_s = PRUNE_S
         try:
             if await prune(pool) == PRUNED_ROWS_MAX:
                 pause_s = 0.0
-            reached.yes = True
+            reached.set()
         except DATABASE_AWAY as fault:
             _log.warning("the database is away", fault=type(fault).__name__)
             pause_s = 0.5

@@ -12,10 +12,9 @@ from typing import Annotated
 import msgspec
 
 from services.node.errors import MessageMalformed
-from services.node.parsed import Parsed
+from services.node.parsed import MESSAGE_BYTES_MAX, Parsed
 
 SUBJECT = "countermark.facts"
-MESSAGE_BYTES_MAX = 1024 * 1024  # The bus's own limit for one message (max_payload).
 FACTS_MAX = 1_000  # What the relay puts into one message at the most.
 
 _XID_MAX = 2**63 - 1
