@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from services.node.config_file import NodeConfig
 from tests.bench.feed_process import LOOPBACK, Options
 from tests.bench.pipeline_record import PipelineRecord, fresh_record
 from tests.bench.told_process import ToldProcess, running_told
-from tests.integration.nats_server import NatsServer, running_nats
+from tests.integration.nats_server import NatsServer, free_ports, running_nats
 from tests.integration.postgres_server import PostgresServer
 
 ENDPOINTS: Final = 100
@@ -89,7 +88,7 @@ async def feed_place(server: PostgresServer, folder: Path) -> AsyncIterator[Feed
                 node=_node("payments", "", folder),
                 postgres=server.reach("payments", record.database),
                 nats=bus.reach(),
-                port=_free_port(),
+                port=free_ports(1)[0],
                 certificate=str(certificate),
                 key=str(key),
                 trust=str(trust),
@@ -102,9 +101,3 @@ def _node(name: str, identity: str, folder: Path) -> NodeConfig:
         name=name, cell="eu", trust_domain=TRUST_DOMAIN_DEFAULT, identity=identity, state_dir=str(folder),
         connection_age_s_max=_AGE_S_MAX, log_level="error",
     )  # fmt: skip
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])

@@ -6,10 +6,7 @@ Nothing here decides how a node is configured: mesh.toml says `nodes = 3`, and `
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
-import sys
-import time
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +21,7 @@ from compose.derive.stores import nats_conf
 from compose.launcher.release import checkout_root
 from compose.mesh import Mesh, read_mesh
 from services.node.config_file import NatsConfig
-from tests.integration.nats_server import POLL_S, START_S_MAX
+from tests.integration.nats_server import await_server, begin_server, free_ports
 
 LOOPBACK = "127.0.0.1"
 
@@ -68,23 +65,10 @@ class NatsCluster:
         for node in nodes or self.nodes:
             home = self.places.run / node
             home.mkdir(exist_ok=True)
-            for old in home.glob("*.ports"):
-                old.unlink()
             (home / "nats.conf").write_text(nats_conf(self.mesh, self.places, node))
-            program = Path(sys.executable).with_name("nats-server")
-            command = [str(program), "-c", str(home / "nats.conf"), "--ports_file_dir", str(home)]
-            with (home / "log").open("ab") as log:
-                self._processes[node] = subprocess.Popen(command, stdout=log, stderr=log)
+            self._processes[node] = begin_server(home)
         for node in nodes or self.nodes:
-            self._await_open(node)
-
-    def _await_open(self, node: str) -> None:
-        deadline = time.monotonic() + START_S_MAX
-        while self._processes[node].poll() is None and time.monotonic() < deadline:
-            if any((self.places.run / node).glob("*.ports")):  # Written once the listeners are open.
-                return
-            time.sleep(POLL_S)
-        raise RuntimeError(f"{node} did not start: {self.log(node)[-2000:]}")
+            await_server(self._processes[node], self.places.run / node)
 
     def pids(self) -> dict[str, int]:
         """Process ids of the nodes that run."""
@@ -102,7 +86,7 @@ class NatsCluster:
 def cluster_places(mesh: Mesh, home: Path, certs: Path) -> Places:
     """Free ports for the bus; nobody else is started or dialled, so the others have none."""
     bus = mesh.services["nats"].own_listeners
-    ports = dict.fromkeys(mesh.listener_names(), 1) | dict(zip(bus, _free_ports(len(bus)), strict=True))
+    ports = dict.fromkeys(mesh.listener_names(), 1) | dict(zip(bus, free_ports(len(bus)), strict=True))
     return Places(
         addresses={name: Address(LOOPBACK, LOOPBACK, port) for name, port in ports.items()},
         certs=certs, run=home / "run", state=home / "state", secrets=home / "secrets",
@@ -126,14 +110,3 @@ def running_cluster(home: Path, certs: Path, nodes: int = 3) -> Iterator[NatsClu
         yield cluster
     finally:
         cluster.stop(number=signal.SIGKILL)
-
-
-def _free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    try:
-        for probe in held:
-            probe.bind((LOOPBACK, 0))
-        return [int(probe.getsockname()[1]) for probe in held]
-    finally:
-        for probe in held:
-            probe.close()

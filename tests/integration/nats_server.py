@@ -63,18 +63,8 @@ class NatsServer:
 
     def start(self) -> None:
         """Start and wait until connections are taken."""
-        for old in self.home.glob("*.ports"):
-            old.unlink()
-        program = Path(sys.executable).with_name("nats-server")
-        with (self.home / "log").open("ab") as log:
-            self._process = subprocess.Popen([program, "-c", self.home / "nats.conf"], stdout=log, stderr=log)
-        deadline = time.monotonic() + START_S_MAX
-        while self._process.poll() is None and time.monotonic() < deadline:
-            # The file of ports is written once the listener is open.
-            if any(self.home.glob("*.ports")):
-                return
-            time.sleep(POLL_S)
-        raise RuntimeError(f"nats-server did not start: {(self.home / 'log').read_text()[-2000:]}")
+        self._process = begin_server(self.home)
+        await_server(self._process, self.home)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Stop (or, with SIGKILL, kill) and wait for the end."""
@@ -89,6 +79,26 @@ class NatsServer:
         shutil.rmtree(self.home / "store")
 
 
+def begin_server(home: Path) -> subprocess.Popen[bytes]:
+    """Start a server with `nats.conf` in its folder, where its log goes, too."""
+    for old in home.glob("*.ports"):
+        old.unlink()
+    program = Path(sys.executable).with_name("nats-server")
+    command = [str(program), "-c", str(home / "nats.conf"), "--ports_file_dir", str(home)]
+    with (home / "log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+
+def await_server(process: subprocess.Popen[bytes], home: Path) -> None:
+    """Wait until it takes connections: the file of ports is written once the listeners are open."""
+    deadline = time.monotonic() + START_S_MAX
+    while process.poll() is None and time.monotonic() < deadline:
+        if any(home.glob("*.ports")):
+            return
+        time.sleep(POLL_S)
+    raise RuntimeError(f"nats-server did not start: {(home / 'log').read_text()[-2000:]}")
+
+
 @contextmanager
 def running_nats(
     home: Path, identity: Path, users: Mapping[str, Permissions] = USERS
@@ -100,7 +110,7 @@ def running_nats(
         identity: `live/nats/current` of the authority that the clients' certificates come from.
         users: Workload name to what it may do.
     """
-    server = NatsServer(home, _free_port())
+    server = NatsServer(home, free_ports(1)[0])
     (home / "nats.conf").write_text(_configuration(home, server.port, identity, users))
     server.start()
     try:
@@ -126,7 +136,6 @@ def _configuration(home: Path, port: int, identity: Path, users: Mapping[str, Pe
             "server_name": "nats",
             "host": "127.0.0.1",
             "port": port,
-            "ports_file_dir": str(home),
             "jetstream": {
                 "store_dir": str(home / "store"),
                 "sync_interval": "always",
@@ -148,7 +157,13 @@ def _configuration(home: Path, port: int, identity: Path, users: Mapping[str, Pe
     )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports of the kernel's choice, all different."""
+    held = [socket.socket() for _ in range(count)]
+    try:
+        for probe in held:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in held]
+    finally:
+        for probe in held:
+            probe.close()

@@ -27,7 +27,7 @@ def write_config(stack: Stack, *receivers: Receiver) -> tuple[Path, int]:
     seal_file.touch(0o600)
     seal_file.write_bytes(stack.seal_key)
     port = _free_port()
-    node, bus = stack.node("notifications"), stack.nats.reach()
+    node, bus = stack.node("notifications"), stack.bus.reach()
     reach = stack.postgres.reach("notifications", stack.database)
     sidecar = spiffe_id("notifications-sidecar", TRUST_DOMAIN_DEFAULT)
     config = stack.folder / "notifications.toml"

@@ -14,8 +14,6 @@ import asyncpg
 import msgspec
 from nats.aio.client import Client
 
-from pki.identity import TRUST_DOMAIN_DEFAULT
-from services.node.bus import connect_bus
 from services.node.config_file import NodeConfig
 from services.node.postgres import open_pool
 from services.node.subscriber import Subscriber
@@ -27,8 +25,8 @@ from services.notifications.events import SUBJECT
 from services.notifications.sealing import SecretOpener, new_seal_key
 from services.notifications.sender import Sender
 from signing import SigningKey
-from tests.integration.nats_server import NatsServer
-from tests.integration.postgres_server import PostgresServer
+from tests.integration.node.mtls import node_config
+from tests.integration.store_and_bus import StoreAndBus
 
 WAIT_S_MAX = 20.0
 POLL_S = 0.02
@@ -50,13 +48,9 @@ def event(payment: int, sequence: int = 1, merchant_id: str = "mer_a", **more: A
 
 
 @dataclass
-class Stack:
+class Stack(StoreAndBus):
     """One database, one bus, one key; `running` starts consumer and sender."""
 
-    postgres: PostgresServer
-    database: str
-    nats: NatsServer
-    folder: Path
     trust_file: Path
     key: SigningKey
     seal_key: bytes = field(default_factory=new_seal_key)
@@ -64,25 +58,11 @@ class Stack:
     ended: list[asyncio.Task[None]] = field(default_factory=list)
 
     def node(self, name: str) -> NodeConfig:
-        return NodeConfig(
-            name=name,
-            cell="eu",
-            trust_domain=TRUST_DOMAIN_DEFAULT,
-            identity=str(self.postgres.pki.identity(name)),
-            state_dir=str(self.folder),
-            connection_age_s_max=self.connection_age_s_max,
-        )
+        return node_config(self.postgres.pki, name, self.folder, age_s_max=self.connection_age_s_max)
 
     async def add_endpoint(self, endpoint_id: str, url: str, merchant_id: str = "mer_a") -> None:
         statement = "select notifications.add_endpoint($1, $2, $3)"
         await self.query("operator", statement, endpoint_id, merchant_id, url)
-
-    async def query(self, role: str, statement: str, *values: Any) -> list[asyncpg.Record]:
-        connection = await self.postgres.connect(role, self.database)
-        try:
-            return list(await connection.fetch(statement, *values))
-        finally:
-            await connection.close()
 
     async def deliveries(self) -> list[asyncpg.Record]:
         statement = "select * from notifications.delivery order by endpoint_id, payment_id, sequence"
@@ -109,15 +89,6 @@ class Stack:
             "notifications", "update notifications.delivery set due = now() where state = 'pending'"
         )
 
-    @asynccontextmanager
-    async def client(self, name: str) -> AsyncIterator[Client]:
-        """A connection to the bus with the certificate of `name`."""
-        client = await connect_bus(self.node(name), self.nats.reach())
-        try:
-            yield client
-        finally:
-            await client.close()
-
     async def publish(self, *events: dict[str, Any]) -> None:
         await self.publish_raw(msgspec.json.encode({"events": events}))
 
@@ -136,7 +107,7 @@ class Stack:
             sender = Sender(pool, Courier(session, self.key, SecretOpener(self.seal_key), allowances).attempt)
             tasks = [asyncio.create_task(sender.run())]
             if consume:
-                consumer = Subscriber(config, self.nats.reach(), subscription(sender.take))
+                consumer = Subscriber(config, self.bus.reach(), subscription(sender.take))
                 tasks.append(asyncio.create_task(consumer.run()))
             for task in tasks:
                 task.add_done_callback(self.ended.append)

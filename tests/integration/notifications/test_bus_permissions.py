@@ -50,7 +50,7 @@ async def test_a_certificate_that_is_nobodys_on_the_bus_is_refused(stack: Stack)
 
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await nats.connect(
-            f"tls://127.0.0.1:{stack.nats.port}", tls=context, tls_handshake_first=True, allow_reconnect=False
+            f"tls://127.0.0.1:{stack.bus.port}", tls=context, tls_handshake_first=True, allow_reconnect=False
         )
 
 
@@ -59,7 +59,7 @@ async def test_a_client_without_a_certificate_hears_nothing(stack: Stack) -> Non
     context.check_hostname = False
 
     def listen() -> bytes:
-        with socket.create_connection(("127.0.0.1", stack.nats.port), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", stack.bus.port), timeout=10) as plain:
             connection = context.wrap_socket(plain)
             try:
                 return connection.recv(1)
@@ -72,7 +72,7 @@ async def test_a_client_without_a_certificate_hears_nothing(stack: Stack) -> Non
 
 
 async def test_a_plaintext_client_hears_nothing(stack: Stack) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", stack.nats.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.bus.port)
     writer.write(b"CONNECT {}\r\nPING\r\n")
     heard = await asyncio.wait_for(reader.read(100), 10)
     writer.transport.abort()

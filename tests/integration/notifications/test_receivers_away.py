@@ -171,10 +171,10 @@ async def test_while_the_bus_is_away_for_an_hour_what_is_owed_goes_out_and_the_h
     async with stack.running(receiver.address):
         await stack.publish(event(0))
         await stack.until(lambda rows: [r["attempts"] for r in rows] == [1])
-        stack.nats.stop(signal.SIGKILL)
+        stack.bus.stop(signal.SIGKILL)
         passed_s = await let_time_pass(stack)
         await stack.until(lambda rows: [r["state"] for r in rows] == ["delivered"])
-        stack.nats.start()
+        stack.bus.start()
         # The relay has kept what happened meanwhile.
         hour = [
             event(n, at=(datetime.now(UTC) - timedelta(minutes=60 - n)).isoformat()) for n in range(1, 60)

@@ -22,8 +22,8 @@ async def test_events_arrive_after_the_bus_was_killed(stack: Stack, receiver: Re
     async with stack.running(receiver.address):
         await stack.publish(event(1))
         await receiver.wait_for(1)
-        stack.nats.stop(signal.SIGKILL)
-        stack.nats.start()
+        stack.bus.stop(signal.SIGKILL)
+        stack.bus.start()
         await stack.publish(event(2))
         await receiver.wait_for(2)
 
@@ -36,9 +36,9 @@ async def test_events_arrive_after_the_bus_was_wiped(stack: Stack, receiver: Rec
     async with stack.running(receiver.address):
         await stack.publish(event(1))
         await receiver.wait_for(1)
-        stack.nats.stop(signal.SIGKILL)
-        stack.nats.wipe()
-        stack.nats.start()
+        stack.bus.stop(signal.SIGKILL)
+        stack.bus.wipe()
+        stack.bus.start()
         # The relay publishes again from the outbox: the old one is known, the new one is not.
         await stack.publish(event(1))
         await stack.publish(event(2))
@@ -51,10 +51,10 @@ async def test_events_arrive_after_the_bus_was_wiped(stack: Stack, receiver: Rec
 
 async def test_the_service_starts_before_the_stream_exists(stack: Stack, receiver: Receiver) -> None:
     await stack.add_endpoint("one", receiver.url())
-    stack.nats.stop()
+    stack.bus.stop()
 
     async with stack.running(receiver.address):
-        stack.nats.start()
+        stack.bus.start()
         async with stack.client("payments") as client:
             await create_stream(client)
         await stack.publish(event(1))
@@ -70,7 +70,7 @@ async def test_the_service_stops_while_the_bus_is_away(stack: Stack, receiver: R
         async with stack.running(receiver.address):
             await stack.publish(event(1))
             await receiver.wait_for(1)
-            stack.nats.stop(signal.SIGKILL)
+            stack.bus.stop(signal.SIGKILL)
 
     assert [True, True] == [task.cancelled() for task in stack.ended]
 

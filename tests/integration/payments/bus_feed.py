@@ -13,7 +13,6 @@ import nats.errors
 from nats.js import JetStreamContext
 from nats.js.api import ClusterInfo
 
-from pki.identity import TRUST_DOMAIN_DEFAULT
 from services.node.bus import connect_bus
 from services.node.config_file import NodeConfig
 from services.node.postgres import open_pool
@@ -26,6 +25,7 @@ from services.payments.store import Store
 from services.reporting.facts import Fact
 from services.reporting.facts import parse_message as parse_facts
 from tests.integration.nats_cluster import NatsCluster
+from tests.integration.node.mtls import node_config
 from tests.integration.payments.payment_world import PaymentWorld
 from tests.integration.payments.payments_samples import Request
 from tests.integration.payments.payments_stack import until
@@ -61,11 +61,7 @@ class Feed:
     _merchants: dict[str, str] = field(default_factory=dict)
 
     def node(self, name: str) -> NodeConfig:
-        return NodeConfig(
-            name=name, cell="eu", trust_domain=TRUST_DOMAIN_DEFAULT,
-            identity=str(self.postgres.pki.identity(name)), state_dir=str(self.folder),
-            connection_age_s_max=10.0,
-        )  # fmt: skip
+        return node_config(self.postgres.pki, name, self.folder, age_s_max=10.0)
 
     async def pay(self, rounds: int = 1) -> None:
         """Payments of several merchants, each to its end."""

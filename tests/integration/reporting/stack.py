@@ -5,24 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import asyncpg
 import msgspec
-from nats.aio.client import Client
 
-from pki.identity import TRUST_DOMAIN_DEFAULT
-from services.node.bus import connect_bus
-from services.node.config_file import NodeConfig
 from services.node.postgres import open_pool
 from services.node.subscriber import Subscriber
 from services.reporting.app import STREAM, subscription
 from services.reporting.facts import SUBJECT
-from tests.integration.nats_server import NatsServer
-from tests.integration.postgres_server import PostgresServer
+from tests.integration.store_and_bus import StoreAndBus
 
 WAIT_S_MAX = 20.0
 
@@ -36,28 +29,8 @@ def fact(row: int, **changes: Any) -> dict[str, Any]:
     } | changes  # fmt: skip
 
 
-@dataclass
-class Stack:
-    """One database and one bus."""
-
-    postgres: PostgresServer
-    database: str
-    bus: NatsServer
-    folder: Path
-
-    def node(self, name: str) -> NodeConfig:
-        return NodeConfig(
-            name=name, cell="eu", trust_domain=TRUST_DOMAIN_DEFAULT,
-            identity=str(self.postgres.pki.identity(name)), state_dir=str(self.folder),
-            connection_age_s_max=60.0,
-        )  # fmt: skip
-
-    async def query(self, role: str, statement: str, *values: Any) -> list[asyncpg.Record]:
-        connection = await self.postgres.connect(role, self.database)
-        try:
-            return list(await connection.fetch(statement, *values))
-        finally:
-            await connection.close()
+class Stack(StoreAndBus):
+    """What counts, put together."""
 
     async def total(self) -> int:
         """How many facts were counted."""
@@ -78,14 +51,6 @@ class Stack:
         reach = self.postgres.reach("reporting", self.database)
         async with open_pool(self.node("reporting"), reach, connections_max=2, by_index=True) as pool:
             yield pool
-
-    @asynccontextmanager
-    async def client(self, name: str) -> AsyncIterator[Client]:
-        client = await connect_bus(self.node(name), self.bus.reach())
-        try:
-            yield client
-        finally:
-            await client.close()
 
     async def publish(self, *facts: dict[str, Any]) -> None:
         await self.publish_raw(msgspec.json.encode({"facts": facts}))
