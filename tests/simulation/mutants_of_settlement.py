@@ -136,6 +136,11 @@ def missing_is_never_closed() -> Patch:
     return patch.object(SettlementRows, "_await", wait)
 
 
+@mutant("what a bank does after its decline is booked, and its line is never looked for")
+def late_success_is_not_awaited() -> Patch:
+    return patch.object(SettlementRows, "_late_at", lambda _self, _attempt: None)
+
+
 def _tell(
     store: SimSettlementStore, bank: str, lines: Sequence[FileLine], judged: Sequence[Judgement]
 ) -> None:

@@ -93,7 +93,8 @@ def _taken_back(rows: Rows, taken: Counter[str], open_by_payment: set[str]) -> I
 
 def _missing(rows: Rows, named: set[tuple[str, str]], missing: dict[str, Break]) -> Iterator[Problem]:
     for attempt in rows.attempts.values():
-        if attempt.operation in _MOVES and attempt.state in ("confirmed", "reversed"):
+        has_moved = attempt.state in ("confirmed", "reversed") or attempt.decline_code in _LATE
+        if attempt.operation in _MOVES and has_moved:
             is_there = (attempt.attempt_id, attempt.operation) in named
             found = missing.get(attempt.attempt_id)
             is_open = found is not None and found.reason is None

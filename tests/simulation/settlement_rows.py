@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from services.payments.machine.model import Attempt, Payment
+from services.payments.machine.model import LATE_EXCESS, LATE_SUCCESS, Attempt, Payment
 from services.payments.machine.settlement import Booked, FileLine, Judgement
 from tests.simulation.rows import Rows
 
 _MOVES = {"collect", "capture", "payout", "refund"}
 _TAKEN_BACK = {"returned", "chargeback"}
 _MOVED = {"confirmed", "reversed"}
+_LATE = {LATE_SUCCESS, LATE_EXCESS}
 _MAY_HAVE_MOVED = {"intent", "sending", "unknown"} | _MOVED
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -119,13 +120,15 @@ class SettlementRows:
         if searched >= until:
             return 0
         for attempt in self.rows.attempts.values():
-            if (
-                attempt.bank == bank
-                and searched < attempt.created_at <= until
-                and attempt.operation in _MOVES
+            if attempt.bank != bank or attempt.operation not in _MOVES:
+                continue
+            is_new = (
+                searched < attempt.created_at <= until
                 and attempt.state in _MAY_HAVE_MOVED
                 and not self.is_settled(attempt)
-            ):
+            )
+            late_at = self._late_at(attempt)
+            if is_new or (late_at is not None and searched < late_at <= until):
                 self.awaited[attempt.attempt_id] = bank
         opened = sum(self._await(self.rows.attempts[key]) for key in self._awaited_at(bank))
         self.searched[bank] = until
@@ -133,18 +136,30 @@ class SettlementRows:
 
     def _await(self, attempt: Attempt) -> int:
         """Look at one awaited attempt again; return how many breaks it opened."""
-        key, is_settled = attempt.attempt_id, self.is_settled(attempt)
+        key, is_settled, is_late = attempt.attempt_id, self.is_settled(attempt), attempt.decline_code in _LATE
         missing = next((b for b in self.breaks if b.attempt_id == key and b.line is None), None)
         if is_settled and missing is not None and missing.reason is None:
             missing.reason = "the line has come"
-        if is_settled or attempt.state in ("declined", "not_processed"):
+        if is_settled or (attempt.state in ("declined", "not_processed") and not is_late):
             del self.awaited[key]
-        if is_settled or attempt.state not in _MOVED or missing is not None:
+        if is_settled or missing is not None or (attempt.state not in _MOVED and not is_late):
             return 0
         currency = self.rows.payments[attempt.payment_id].currency
-        expected = f"{attempt.operation} {attempt.amount_minor} {currency}, {attempt.state}"
+        state = "confirmed late" if is_late else attempt.state
+        expected = f"{attempt.operation} {attempt.amount_minor} {currency}, {state}"
         self.breaks.append(Break(attempt.bank, "missing", key, None, expected, "no line"))
         return 1
+
+    def _late_at(self, attempt: Attempt) -> datetime | None:
+        """When its bank said that it had done it after all."""
+        if attempt.decline_code not in _LATE:
+            return None
+        return next(
+            self.rows.told_at[told.payment_id, told.sequence]
+            for told in self.rows.told[attempt.payment_id]
+            if told.type == "payment.late_success"
+            and (told.details or {}).get("attempt_id") == attempt.attempt_id
+        )
 
     def _awaited_at(self, bank: str) -> list[str]:
         return [key for key, of_bank in self.awaited.items() if of_bank == bank]
@@ -174,19 +189,19 @@ def taken_back_minor(payment: Payment) -> int:
 
 
 class Births:
-    """When the attempts of each bank were made: what a search for missing lines has still to look at."""
+    """When attempts of each bank were made, or done after all: what searches for lines have still to see."""
 
     def __init__(self) -> None:
         self._at: dict[str, list[datetime]] = {}
 
-    def note(self, attempt: Attempt) -> None:
+    def note(self, attempt: Attempt, when: datetime) -> None:
         at = self._at.setdefault(attempt.bank, [])
-        at.append(attempt.created_at)
+        at.append(when)
         if len(at) > 1 and at[-2] > at[-1]:
             at.sort()
 
     def next_after(self, bank: str, searched: datetime, age: timedelta) -> datetime | None:
-        """When the first attempt that no search has seen will have this age."""
+        """When the first of these that no search has seen will have this age."""
         at = self._at.get(bank, [])
         place = bisect_right(at, searched)
         return at[place] + age if place < len(at) else None

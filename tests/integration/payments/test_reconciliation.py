@@ -221,6 +221,33 @@ async def test_what_is_still_unknown_is_looked_at_again(paying: PaymentWorld, fi
     assert [("missing", order.attempt_id)] == [(b["kind"], b["attempt_id"]) for b in await breaks(paying)]
 
 
+async def test_what_was_done_after_all_is_missing_until_its_line_comes(
+    paying: PaymentWorld, files: Files
+) -> None:
+    [order] = await charged(paying, "acc_late_missing")
+    await paying.answer_all("declined")
+    await reconciler(paying, files, AT_ONCE).reconcile()
+    declined = await breaks(paying)
+    confirmed = BankTold(
+        payment_id=order.payment_id, bank="bank-alpha", what="confirmed", bank_event_id="late-1",
+        attempt_id=order.attempt_id, amount_minor=order.amount_minor, currency=order.currency,
+    )  # fmt: skip
+    await paying.about([confirmed])
+
+    await reconciler(paying, files, AT_ONCE).reconcile()
+    [missing] = await breaks(paying)
+    files.write(order)
+    await reconciler(paying, files, AT_ONCE).reconcile()
+
+    [closed] = await breaks(paying)
+    assert [] == declined
+    assert ("missing", order.attempt_id, None) == (
+        missing["kind"], missing["attempt_id"], missing["closed_at"],
+    )  # fmt: skip
+    assert missing["expected"].endswith(", confirmed late")
+    assert "engine" == closed["closed_by"]
+
+
 async def test_a_person_closes_a_break_under_the_own_name(
     paying: PaymentWorld, files: Files, postgres: PostgresServer, database: str, tmp_path: Path
 ) -> None:
