@@ -126,7 +126,7 @@ def _perform(gateway: Gateway, scenario: Scenario, currency: str) -> dict[str, A
         event = _pay(gateway, scenario, currency)
         if event is not None:
             return event
-        say(f"{scenario.ends} was overtaken: the outcome was told by a settlement file; once more")
+        say(f"{scenario.ends} was overtaken: a settlement file told the outcome first")
     raise NotHappened(
         f"{scenario.ends} was overtaken {PAYMENTS_MAX} times: begin again in a minute", idempotency_key=None
     )
