@@ -7,14 +7,12 @@ from collections.abc import Iterator
 
 from services.payments.machine.model import Attempt
 from services.payments.machine.settlement import FileLine
-from tests.simulation.invariants import Problem
+from tests.simulation.invariants import LATE, Problem
 from tests.simulation.rows import Rows
 from tests.simulation.settlement_rows import Break, taken_back_minor
 from tests.simulation.sim_settlement import Settlements
 
 _TAKEN_BACK = {"returned", "chargeback"}
-# What a declined attempt carries once it is known to have moved money all the same.
-_LATE = {"late_success", "late_excess"}
 _MOVES = {"collect", "capture", "payout", "refund"}
 
 
@@ -74,9 +72,13 @@ def _wanted(rows: Rows, line: FileLine, attempt: Attempt | None, seen: int) -> s
         return "twice"
     if line.movement == "bounced":
         return None if attempt.state == "reversed" else "open"
-    if attempt.state in ("confirmed", "reversed") or attempt.decline_code in _LATE:
+    if _has_moved(attempt):
         return None
     return "open" if attempt.state == "unknown" else "late"
+
+
+def _has_moved(attempt: Attempt) -> bool:
+    return attempt.state in ("confirmed", "reversed") or attempt.decline_code in LATE
 
 
 def _taken_back(rows: Rows, taken: Counter[str], open_by_payment: set[str]) -> Iterator[Problem]:
@@ -93,8 +95,7 @@ def _taken_back(rows: Rows, taken: Counter[str], open_by_payment: set[str]) -> I
 
 def _missing(rows: Rows, named: set[tuple[str, str]], missing: dict[str, Break]) -> Iterator[Problem]:
     for attempt in rows.attempts.values():
-        has_moved = attempt.state in ("confirmed", "reversed") or attempt.decline_code in _LATE
-        if attempt.operation in _MOVES and has_moved:
+        if attempt.operation in _MOVES and _has_moved(attempt):
             is_there = (attempt.attempt_id, attempt.operation) in named
             found = missing.get(attempt.attempt_id)
             is_open = found is not None and found.reason is None

@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from services.payments.machine.model import LATE_EXCESS, LATE_SUCCESS, Attempt, Payment
+from services.payments.machine.model import LATE, Attempt, Payment
 from services.payments.machine.settlement import Booked, FileLine, Judgement
 from tests.simulation.rows import Rows
 
 _MOVES = {"collect", "capture", "payout", "refund"}
 _TAKEN_BACK = {"returned", "chargeback"}
-_MOVED = {"confirmed", "reversed"}
-_LATE = {LATE_SUCCESS, LATE_EXCESS}
-_MAY_HAVE_MOVED = {"intent", "sending", "unknown"} | _MOVED
+# What a break calls the state of an attempt that was done although it had been declined.
+_CONFIRMED_LATE = "confirmed late"
+_MOVED = {"confirmed", _CONFIRMED_LATE, "reversed"}
+_MAY_HAVE_MOVED = {"intent", "sending", "unknown", "confirmed", "reversed"}
 NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -120,15 +121,10 @@ class SettlementRows:
         if searched >= until:
             return 0
         for attempt in self.rows.attempts.values():
-            if attempt.bank != bank or attempt.operation not in _MOVES:
+            if attempt.bank != bank or attempt.operation not in _MOVES or self.is_settled(attempt):
                 continue
-            is_new = (
-                searched < attempt.created_at <= until
-                and attempt.state in _MAY_HAVE_MOVED
-                and not self.is_settled(attempt)
-            )
-            late_at = self._late_at(attempt)
-            if is_new or (late_at is not None and searched < late_at <= until):
+            made_at = attempt.created_at if attempt.state in _MAY_HAVE_MOVED else None
+            if any(at is not None and searched < at <= until for at in (made_at, self._late_at(attempt))):
                 self.awaited[attempt.attempt_id] = bank
         opened = sum(self._await(self.rows.attempts[key]) for key in self._awaited_at(bank))
         self.searched[bank] = until
@@ -136,23 +132,23 @@ class SettlementRows:
 
     def _await(self, attempt: Attempt) -> int:
         """Look at one awaited attempt again; return how many breaks it opened."""
-        key, is_settled, is_late = attempt.attempt_id, self.is_settled(attempt), attempt.decline_code in _LATE
+        key, is_settled = attempt.attempt_id, self.is_settled(attempt)
+        state = _CONFIRMED_LATE if attempt.decline_code in LATE else attempt.state
         missing = next((b for b in self.breaks if b.attempt_id == key and b.line is None), None)
         if is_settled and missing is not None and missing.reason is None:
             missing.reason = "the line has come"
-        if is_settled or (attempt.state in ("declined", "not_processed") and not is_late):
+        if is_settled or state in ("declined", "not_processed"):
             del self.awaited[key]
-        if is_settled or missing is not None or (attempt.state not in _MOVED and not is_late):
+        if is_settled or state not in _MOVED or missing is not None:
             return 0
         currency = self.rows.payments[attempt.payment_id].currency
-        state = "confirmed late" if is_late else attempt.state
         expected = f"{attempt.operation} {attempt.amount_minor} {currency}, {state}"
         self.breaks.append(Break(attempt.bank, "missing", key, None, expected, "no line"))
         return 1
 
     def _late_at(self, attempt: Attempt) -> datetime | None:
         """When its bank said that it had done it after all."""
-        if attempt.decline_code not in _LATE:
+        if attempt.decline_code not in LATE:
             return None
         return next(
             self.rows.told_at[told.payment_id, told.sequence]

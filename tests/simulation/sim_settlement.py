@@ -12,7 +12,7 @@ import asyncpg
 from services.node.errors import HopUnknown, HopUnsent
 from services.node.postgres import DATABASE_AWAY
 from services.payments.machine.events import Decisions
-from services.payments.machine.model import ATTEMPT_OPEN, LATE_EXCESS, LATE_SUCCESS
+from services.payments.machine.model import ATTEMPT_OPEN, LATE
 from services.payments.machine.settlement import Booked, FileLine, Judgement
 from services.payments.reconciler import SETTLED_WITHIN, Reconciler, SettlementFiles
 from tests.simulation.database import Database
@@ -78,7 +78,7 @@ class Settlements:
             if attempt.epoch == 1:
                 self.births.note(attempt, attempt.created_at)
                 self.look(attempt.bank)
-            if attempt.decline_code in (LATE_SUCCESS, LATE_EXCESS):
+            if attempt.decline_code in LATE:
                 self.births.note(attempt, self.database.now())
                 self.look(attempt.bank)
             if attempt.state not in ATTEMPT_OPEN:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from services.payments.machine import attempts, capture, refund
 from services.payments.machine.case import Case
 from services.payments.machine.errors import Refused
-from services.payments.machine.model import LATE_EXCESS, LATE_SUCCESS, Attempt, Refund, headroom_minor
+from services.payments.machine.model import LATE, LATE_EXCESS, LATE_SUCCESS, Attempt, Refund, headroom_minor
 
 # A void that was done after all changes what is still open of an authorisation, and moves no money.
 _VOIDABLE = frozenset({"authorized", "capturing", "voiding"})
@@ -20,7 +20,6 @@ _VOIDABLE = frozenset({"authorized", "capturing", "voiding"})
 
 # A refund that nothing else can pay any more: its headroom and its hold are free.
 _GIVEN_UP = frozenset({"failed", "canceled"})
-_LATE = frozenset({LATE_SUCCESS, LATE_EXCESS})
 
 
 def _is_in_suspense(attempt: Attempt) -> bool:
@@ -38,7 +37,7 @@ def succeeded(case: Case, attempt: Attempt, bank_reference: str | None) -> None:
     Raises:
         Refused: already_known, or contradiction.
     """
-    if attempt.decline_code in _LATE:
+    if attempt.decline_code in LATE:
         raise Refused("already_known")
     row = case.row
     given = _refund_with_room(case, attempt)
@@ -97,7 +96,7 @@ def _refund_with_room(case: Case, attempt: Attempt) -> Refund | None:
     of = case.refund(attempt.subject_id)
     if of is None or of.origin == "system" or of.status not in _GIVEN_UP:
         return None
-    if any(a.decline_code in _LATE for a in attempts.same_key(case.row, of.refund_id, "refund")):
+    if any(a.decline_code in LATE for a in attempts.same_key(case.row, of.refund_id, "refund")):
         return None
     return of if attempt.amount_minor <= headroom_minor(case.row) else None
 

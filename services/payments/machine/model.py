@@ -55,6 +55,7 @@ DisputeStatus: TypeAlias = Literal["opened", "won", "lost", "accepted", "expired
 LATE_SUCCESS = "late_success"
 # The same of a refund that its payment had no room for any more: in suspense, and not in `refunded_minor`.
 LATE_EXCESS = "late_excess"
+LATE = frozenset({LATE_SUCCESS, LATE_EXCESS})
 
 # The part of an attempt's id that tells its operation; the money attempts of a payment have none.
 _ATTEMPT_MARK: dict[Operation, str] = {

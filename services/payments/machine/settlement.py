@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from services.payments.machine.events import BankTold
-from services.payments.machine.model import ATTEMPT_OPEN, LATE_EXCESS, LATE_SUCCESS, AttemptState, Operation
+from services.payments.machine.model import ATTEMPT_OPEN, LATE, AttemptState, Operation
 
 Movement: TypeAlias = Literal["collect", "capture", "payout", "refund", "bounced", "returned", "chargeback"]
 # different: another amount, currency or movement. unknown_attempt: not ours, or another bank's. twice: the
@@ -99,7 +99,7 @@ def judge(line: FileLine, booked: Booked | None) -> Judgement:
         return AGREED if booked.state == "reversed" else Judgement(
             kind="open", expected=expected, found=found, tell=_told(line, "bounced")
         )  # fmt: skip
-    if booked.state in {"confirmed", "reversed"} or booked.decline_code in (LATE_SUCCESS, LATE_EXCESS):
+    if booked.state in {"confirmed", "reversed"} or booked.decline_code in LATE:
         return AGREED
     kind: BreakKind = "open" if booked.state in ATTEMPT_OPEN else "late"
     return Judgement(kind=kind, expected=expected, found=found, tell=_told(line, "confirmed"))

@@ -23,18 +23,18 @@ begin
         return 0;
     end if;
     insert into payments.settlement_awaited (attempt_id, bank)
-    select a.attempt_id, a.bank from payments.attempt a
-    where a.created_at > searched and a.created_at <= until and a.bank = of_bank
-      and a.operation in ('collect', 'capture', 'payout', 'refund')
-      and a.state in ('intent', 'sending', 'unknown', 'confirmed', 'reversed')
+    select a.attempt_id, a.bank from (
+        select attempt_id, bank, operation from payments.attempt
+        where created_at > searched and created_at <= until
+          and state in ('intent', 'sending', 'unknown', 'confirmed', 'reversed')
+        union all
+        -- Done after all: looked for from then on, however long ago the bank was asked.
+        select attempt_id, bank, operation from payments.attempt
+        where updated_at > searched and updated_at <= until and decline_code in ('late_success', 'late_excess')
+    ) a
+    where a.bank = of_bank and a.operation in ('collect', 'capture', 'payout', 'refund')
       and not exists (select from payments.settlement_line l
                       where l.attempt_id = a.attempt_id and l.movement = a.operation)
-    union all
-    -- Done after all: looked for from then on, however long ago the bank was asked.
-    select a.attempt_id, a.bank from payments.attempt a
-    where a.bank = of_bank and a.updated_at > searched and a.updated_at <= until
-      and a.decline_code in ('late_success', 'late_excess')
-      and a.operation in ('collect', 'capture', 'payout', 'refund')
     on conflict (attempt_id) do nothing;
     with awaited as (
         select w.attempt_id, a.operation, a.amount_minor, p.currency,
